@@ -1,0 +1,45 @@
+package tenant
+
+import "slices"
+
+// ManifestName is the file of a tenant's folder that holds the Manifest.
+const ManifestName = "terrane.toml"
+
+// Manifest is what a tenant says of its own folder, all of it optional.
+// The decoder lives with the stores, in package sync.
+type Manifest struct {
+	// Domains that may name this folder. Nil: any domain whose DNS does.
+	Domains []Pattern
+	Env     map[string]string // hostcall_env_get, WASI environ
+	Limits  Limits            // may only lower the operator's
+	Fetch   Fetch
+	Routes  []Route
+	Crons   []Cron
+}
+
+// Fetch is the tenant's own bound on what its modules may reach.
+type Fetch struct {
+	Allow []string // host patterns; nil: whatever the operator allows
+}
+
+// Route sends the paths that match to a module, before modules are looked for
+// by name.
+type Route struct {
+	Path   string // "/api/*" matches all below /api/, "/tick" only itself
+	Module string // relative path of a .wasm file in the folder
+}
+
+// Cron runs a request against the folder on a schedule.
+type Cron struct {
+	Schedule string // five fields, as crontab(5)
+	Path     string
+}
+
+// Consents reports whether the folder's owner lets h name it: its domains list
+// has it, or there is no list and none is required.
+func (m *Manifest) Consents(h Host, required bool) bool {
+	if m.Domains == nil {
+		return !required
+	}
+	return slices.ContainsFunc(m.Domains, func(p Pattern) bool { return p.Matches(h) })
+}

@@ -1,0 +1,191 @@
+package tenant
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseID(t *testing.T) {
+	for _, tt := range []struct {
+		in, want string
+		wantErr  string
+	}{
+		{in: "/git/alice", want: "/git/alice"},
+		{in: "/keybase/private/alice,kbwasm/", want: "/keybase/private/alice,kbwasm"},
+		{in: "git@git.example.net:alice/site.git", want: "git@git.example.net:alice/site.git"},
+		{in: "https://git.example.net/alice/site", want: "https://git.example.net/alice/site"},
+		{in: "/git/ålice", want: "/git/ålice"},
+		{in: "", wantErr: "starts with neither"},
+		{in: "/", wantErr: "starts with neither"},
+		{in: "alice", wantErr: "starts with neither"},
+		{in: "git@/x:y", wantErr: "starts with neither"},
+		{in: "/git//alice", wantErr: "empty element"},
+		{in: "/git/alice//", wantErr: "empty element"},
+		{in: "/git/../etc", wantErr: `".."`},
+		{in: "/git/.git", wantErr: `".git"`},
+		{in: "git@h:../x", wantErr: `".."`},
+		{in: "/git/a\nb", wantErr: "control character"},
+		{in: `/git/a\b`, wantErr: "backslash"},
+		{in: "/git/\xff", wantErr: "UTF-8"},
+		{in: "/" + strings.Repeat("a", maxIDLength), wantErr: "at most"},
+	} {
+		got, err := ParseID(tt.in)
+		if string(got) != tt.want || !errHas(err, tt.wantErr) {
+			t.Errorf("ParseID(%.40q) = %q, %v; want %q, error with %q", tt.in, got, err, tt.want, tt.wantErr)
+		}
+	}
+}
+
+func TestParseHost(t *testing.T) {
+	label63 := strings.Repeat("a", 63)
+	for _, tt := range []struct {
+		in, want string
+		wantErr  string
+	}{
+		{in: "example.com", want: "example.com"},
+		{in: "EXAMPLE.com.", want: "example.com"},
+		{in: "example.com:8443", want: "example.com"},
+		{in: "alice.localhost:8443", want: "alice.localhost"},
+		{in: "xn--bcher-kva.example", want: "xn--bcher-kva.example"},
+		{in: label63 + ".com", want: label63 + ".com"},
+		{in: label63 + "a.com", wantErr: "not a domain name"},
+		{in: "a..b.com", wantErr: "not a domain name"},
+		{in: "bücher.example", wantErr: "not a domain name"},
+		{in: "-a.example", wantErr: "not a domain name"},
+		{in: "a_b.example", wantErr: "not a domain name"},
+		{in: "", wantErr: "not a domain name"},
+		{in: "localhost", wantErr: "single label"},
+		{in: "192.0.2.1", wantErr: "an address"},
+		{in: "192.0.2.1:80", wantErr: "an address"},
+		{in: "[2001:db8::1]:80", wantErr: "an address"},
+		{in: "2001:db8::1", wantErr: "not a domain name"},
+		{in: strings.Repeat("a.", 127) + "com", wantErr: "at most 253"},
+	} {
+		got, err := ParseHost(tt.in)
+		if string(got) != tt.want || !errHas(err, tt.wantErr) {
+			t.Errorf("ParseHost(%.40q) = %q, %v; want %q, error with %q", tt.in, got, err, tt.want, tt.wantErr)
+		}
+	}
+}
+
+func errHas(err error, want string) bool {
+	if err == nil {
+		return want == ""
+	}
+	return want != "" && strings.Contains(err.Error(), want)
+}
+
+func TestConsent(t *testing.T) {
+	list := &Manifest{Domains: []Pattern{"example.com", "*.example.org"}}
+	for _, tt := range []struct {
+		m        *Manifest
+		host     Host
+		required bool
+		want     bool
+	}{
+		{&Manifest{}, "a.com", false, true},
+		{&Manifest{}, "a.com", true, false},
+		{&Manifest{Domains: []Pattern{}}, "a.com", false, false},
+		{list, "example.com", true, true},
+		{list, "www.example.com", false, false},
+		{list, "a.example.org", false, true},
+		{list, "a.b.example.org", false, false},
+		{list, "example.org", false, false},
+	} {
+		if got := tt.m.Consents(tt.host, tt.required); got != tt.want {
+			t.Errorf("%v.Consents(%s, %v) = %v", tt.m.Domains, tt.host, tt.required, got)
+		}
+	}
+}
+
+func TestLimitsOnlyLower(t *testing.T) {
+	ceiling := Limits{Memory: 100, Wall: 10 * time.Second, Concurrency: 64}
+	got := ceiling.Lower(Limits{Memory: 200, Wall: time.Second, RequestsPerSecond: 5})
+	want := Limits{Memory: 100, Wall: time.Second, Concurrency: 64, RequestsPerSecond: 5}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestSiteResolve(t *testing.T) {
+	site := func(routes []Route, names ...string) *Site {
+		files := make(map[string]File)
+		for _, n := range names {
+			files[n] = File{}
+		}
+		return NewSite(&Snapshot{Files: files, Manifest: Manifest{Routes: routes}})
+	}
+	full := site([]Route{{"/api/*", "api.wasm"}, {"/tick", "cron.wasm"}},
+		"hello.wasm", "index.wasm", "api.wasm", "cron.wasm", "style.css", "docs/index.html", "a/deep.wasm",
+		"terrane.toml", "_redirects", ".git/config", "a/.env", ".hid.wasm", "api/static.txt", "both", "both.wasm")
+	pages := site(nil, "index.html", "404.html", "index.wasm.txt")
+	both := site(nil, "index.html", "index.wasm")
+	for _, tt := range []struct {
+		name string
+		site *Site
+		path string
+		want Target
+	}{
+		{"static", full, "/style.css", Target{Kind: Static, File: "style.css"}},
+		{"module", full, "/hello.wasm", Target{Kind: Module, File: "hello.wasm"}},
+		{"module with rest", full, "/hello.wasm/a/b", Target{Kind: Module, File: "hello.wasm", Info: "/a/b"}},
+		{"module by short name", full, "/hello", Target{Kind: Module, File: "hello.wasm"}},
+		{"file before short name", full, "/both", Target{Kind: Static, File: "both"}},
+		{"deep module", full, "/a/deep", Target{Kind: Module, File: "a/deep.wasm"}},
+		{"deep module with rest", full, "/a/deep.wasm/", Target{Kind: Module, File: "a/deep.wasm", Info: "/"}},
+		{"route", full, "/api/x", Target{Kind: Module, File: "api.wasm"}},
+		{"file before route", full, "/api/static.txt", Target{Kind: Static, File: "api/static.txt"}},
+		{"exact route", full, "/tick", Target{Kind: Module, File: "cron.wasm"}},
+		{"folder index", full, "/docs/", Target{Kind: Static, File: "docs/index.html"}},
+		{"folder without slash", full, "/docs", Target{Kind: Redirect}},
+		{"fallback", full, "/nothing", Target{Kind: Module, File: "index.wasm"}},
+		{"root", full, "/", Target{Kind: Module, File: "index.wasm"}},
+		{"manifest hidden", full, "/terrane.toml", Target{Kind: Module, File: "index.wasm"}},
+		{"git hidden", full, "/.git/config", Target{Kind: Module, File: "index.wasm"}},
+		{"dot file hidden", full, "/a/.env", Target{Kind: Module, File: "index.wasm"}},
+		{"dot module hidden", full, "/.hid.wasm", Target{Kind: Module, File: "index.wasm"}},
+		{"index.html before index.wasm", both, "/", Target{Kind: Static, File: "index.html"}},
+		{"index.wasm for the rest", both, "/x", Target{Kind: Module, File: "index.wasm"}},
+		{"miss page", pages, "/x", Target{File: "404.html"}},
+		{"dotdot", pages, "/../x", Target{File: "404.html"}},
+		{"double slash", pages, "//index.html", Target{File: "404.html"}},
+		{"relative", pages, "index.html", Target{File: "404.html"}},
+		{"nothing at all", site(nil), "/", Target{}},
+	} {
+		if got := tt.site.Resolve(tt.path); got != tt.want {
+			t.Errorf("%s: Resolve(%q) = %+v, want %+v", tt.name, tt.path, got, tt.want)
+		}
+	}
+}
+
+func FuzzSiteNeverServesHidden(f *testing.F) {
+	site := NewSite(&Snapshot{Files: map[string]File{
+		"a.wasm": {}, "b/.c": {}, ".d/e": {}, "terrane.toml": {}, "ok.txt": {}, "404.html": {},
+	}})
+	for _, p := range []string{"/a.wasm", "/b/.c", "/.d/e", "/terrane.toml", "/./terrane.toml", "/ok.txt", "/a.wasm/x"} {
+		f.Add(p)
+	}
+	f.Fuzz(func(t *testing.T, p string) {
+		if got := site.Resolve(p); got.Kind == Static && got.File != "ok.txt" {
+			t.Errorf("Resolve(%q) = %+v", p, got)
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("git@h:a/b")
+	f.Add("A.example.com.:80")
+	f.Fuzz(func(t *testing.T, s string) {
+		if id, err := ParseID(s); err == nil {
+			if again, err := ParseID(string(id)); err != nil || again != id {
+				t.Errorf("ParseID(%q) = %q is not canonical: %q, %v", s, id, again, err)
+			}
+		}
+		if h, err := ParseHost(s); err == nil {
+			if again, err := ParseHost(string(h)); err != nil || again != h {
+				t.Errorf("ParseHost(%q) = %q is not canonical: %q, %v", s, h, again, err)
+			}
+		}
+	})
+}

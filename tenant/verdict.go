@@ -1,0 +1,35 @@
+package tenant
+
+import "fmt"
+
+// Standing is how far a host's DNS has been verified.
+type Standing uint8
+
+// The three standings. The zero value is the cautious one.
+const (
+	Unknown  Standing = iota // DNS did not answer, and the host was never verified
+	Verified                 // its address is ours and its TXT names a tenant
+	Denied                   // DNS answered, and what it said does not lead here
+)
+
+var standings = [...]string{Unknown: "unknown", Verified: "verified", Denied: "denied"}
+
+// String is the standing in lower case.
+func (s Standing) String() string {
+	if int(s) < len(standings) {
+		return standings[s]
+	}
+	return fmt.Sprintf("Standing(%d)", uint8(s))
+}
+
+// MarshalText implements encoding.TextMarshaler by String.
+func (s Standing) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Verdict is what DNS says of a host.
+type Verdict struct {
+	Standing Standing `json:"standing"`
+	Tenant   ID       `json:"tenant,omitempty"` // only when Verified
+	// Reason is one sentence for the domain's owner: which record was found, and
+	// which is wanted.
+	Reason string `json:"reason"`
+}
