@@ -1,7 +1,5 @@
 package tenant
 
-import "fmt"
-
 // Standing is how far a host's DNS has been verified.
 type Standing uint8
 
@@ -12,14 +10,16 @@ const (
 	Denied                   // DNS answered, and what it said does not lead here
 )
 
-var standings = [...]string{Unknown: "unknown", Verified: "verified", Denied: "denied"}
-
 // String is the standing in lower case.
 func (s Standing) String() string {
-	if int(s) < len(standings) {
-		return standings[s]
+	switch s {
+	case Verified:
+		return "verified"
+	case Denied:
+		return "denied"
+	case Unknown:
 	}
-	return fmt.Sprintf("Standing(%d)", uint8(s))
+	return "unknown"
 }
 
 // MarshalText implements encoding.TextMarshaler by String.
