@@ -1,0 +1,184 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/terrane/terrane/tenant"
+)
+
+// check reports what is wrong beyond the types of values.
+func (c *Config) check() {
+	if !isName(c.Edge.Name) {
+		c.Fault("edge.name", "want the edge's name, such as \"ams1\": letters, digits and \"-\", at most 63")
+	}
+	if c.Edge.Region != "" && !isName(c.Edge.Region) {
+		c.Fault("edge.region", "%q: want letters, digits and \"-\", at most 63", c.Edge.Region)
+	}
+	c.checkStores()
+	c.checkDNS()
+	c.listeners("http.listen", c.HTTP.Listen)
+	c.listeners("https.listen", c.HTTPS.Listen)
+	if len(c.HTTPS.Listen) == 0 {
+		c.Fault("https.listen", "want at least one address, such as \":443\"")
+	}
+	c.checkTLS()
+	if c.Engine.Name != "wazero" {
+		c.Fault("engine.name", "%q is no engine of this build: it has \"wazero\"", c.Engine.Name)
+	}
+	for key, n := range map[string]int{
+		"limits.concurrency": c.Limits.Concurrency, "limits.subrequests": c.Limits.Subrequests,
+		"limits.requests_per_second": c.Limits.RequestsPerSecond,
+	} {
+		if n < 0 {
+			c.Fault(key, "%d: want 0 or more", n)
+		}
+	}
+	c.checkAdmin()
+}
+
+func (c *Config) checkStores() {
+	if len(c.Stores) == 0 {
+		c.Fault("store", "want at least one [[store]]: where tenants' folders come from")
+	}
+	for i := range c.Stores {
+		s := &c.Stores[i]
+		key := fmt.Sprintf("store[%d]", i)
+		switch s.Kind {
+		case "folder":
+			if s.Path == "" {
+				c.Fault(key+".path", "want the folder that holds the tenants' folders")
+			}
+		case "git":
+			c.checkOrigin(key+".url", s.URL)
+		default:
+			c.Fault(key+".kind", "%q is no kind of store: want \"folder\" or \"git\"", s.Kind)
+		}
+		if s.Depth < 1 || s.Depth > 8 {
+			c.Fault(key+".depth", "%d: want 1 to 8", s.Depth)
+		}
+		c.checkPrefix(key+".prefix", s.Prefix, c.Stores[:i])
+	}
+}
+
+func (c *Config) checkPrefix(key, prefix string, before []Store) {
+	if prefix != "/" {
+		if _, err := tenant.ParseID(prefix); err != nil || prefix[0] != '/' || !strings.HasSuffix(prefix, "/") {
+			c.Fault(key, "%q: want the start of the TXT paths that lead here, such as \"/git/\"", prefix)
+			return
+		}
+	}
+	for j := range before {
+		if p := before[j].Prefix; p != "" && (strings.HasPrefix(p, prefix) || strings.HasPrefix(prefix, p)) {
+			c.Fault(key, "%q overlaps the prefix %q of store[%d]: a path must lead to one store", prefix, p, j)
+		}
+	}
+}
+
+func (c *Config) checkOrigin(key, origin string) {
+	if origin == "" {
+		c.Fault(key, "want the repository's URL, such as \"https://git.example.net/tenants.git\"")
+		return
+	}
+	if host, path, ok := strings.Cut(origin, ":"); ok && !strings.Contains(origin, "://") && strings.Contains(host, "@") && path != "" {
+		return // git@host:path
+	}
+	u, err := url.Parse(origin)
+	if err != nil || !slices.Contains([]string{"https", "http", "ssh", "file"}, u.Scheme) || u.Path == "" {
+		c.Fault(key, "%q: want an https, http, ssh or file URL, or git@host:path", redact(origin))
+	}
+}
+
+// redact cuts the user and password of a URL that may not parse.
+func redact(origin string) string {
+	scheme, rest, ok := strings.Cut(origin, "://")
+	if !ok {
+		return origin
+	}
+	return scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
+}
+
+func (c *Config) checkDNS() {
+	if len(c.DNS.Addresses) == 0 {
+		c.Fault("dns.addresses", "want the addresses that a tenant's A and AAAA records must have")
+	}
+	for i, a := range c.DNS.Addresses {
+		if a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
+			c.Fault(fmt.Sprintf("dns.addresses[%d]", i), "%s cannot stand in an A or AAAA record", a)
+		}
+	}
+	for key, list := range map[string][]netip.AddrPort{"dns.resolvers": c.DNS.Resolvers, "fetch.resolvers": c.Fetch.Resolvers} {
+		if len(list) == 0 {
+			c.Fault(key, "want at least one resolver, such as \"127.0.0.1:53\"")
+		}
+	}
+	for key, list := range map[string][]string{"dns.labels": c.DNS.Labels, "dns.keys": c.DNS.Keys} {
+		if len(list) == 0 || slices.ContainsFunc(list, func(s string) bool { return !isName(strings.Trim(s, "_")) }) {
+			c.Fault(key, "want names of letters, digits, \"-\" and \"_\"")
+		}
+	}
+}
+
+func (c *Config) listeners(key string, list []string) {
+	for i, addr := range list {
+		c.checkListen(fmt.Sprintf("%s[%d]", key, i), addr)
+	}
+}
+
+func (c *Config) checkListen(key, addr string) {
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err == nil && host != "" {
+		_, err = netip.ParseAddr(host)
+	}
+	if err != nil {
+		c.Fault(key, "%q: want an address and a port, such as \":443\" or \"[2001:db8::1]:443\"", addr)
+	}
+}
+
+func (c *Config) checkTLS() {
+	switch c.TLS.Mode {
+	case "internal":
+	case "files":
+		if len(c.TLS.Files) == 0 {
+			c.Fault("tls.files", "mode \"files\" wants at least one [[tls.files]] with cert and key")
+		}
+	default:
+		c.Fault("tls.mode", "%q is no mode: want \"internal\" (own CA) or \"files\"", c.TLS.Mode)
+	}
+	for i, f := range c.TLS.Files {
+		if f.Cert == "" || f.Key == "" {
+			c.Fault(fmt.Sprintf("tls.files[%d]", i), "want both cert and key")
+		}
+	}
+}
+
+func (c *Config) checkAdmin() {
+	if c.Admin.Listen == "" {
+		return
+	}
+	c.checkListen("admin.listen", c.Admin.Listen)
+	host, _, _ := net.SplitHostPort(c.Admin.Listen)
+	if a, err := netip.ParseAddr(host); (err != nil || !a.IsLoopback()) && c.Admin.Token == "" {
+		c.Fault("admin.token", "want a token (\"file:PATH\" or \"env:NAME\"): admin.listen = %q is not on loopback", c.Admin.Listen)
+	}
+}
+
+func isName(s string) bool {
+	if s == "" || len(s) > 63 {
+		return false
+	}
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,142 @@
+package config
+
+import (
+	"net/netip"
+
+	"github.com/terrane/terrane/internal/tomlfile"
+)
+
+// Config is a valid configuration. Paths are absolute or relative to the
+// process's folder; in the file they are relative to the file's folder.
+type Config struct {
+	Edge   Edge    `toml:"edge"`
+	Stores []Store `toml:"store"`
+	DNS    DNS     `toml:"dns"`
+	HTTP   HTTP    `toml:"http"`
+	HTTPS  HTTPS   `toml:"https"`
+	TLS    TLS     `toml:"tls"`
+	Limits Limits  `toml:"limits"`
+	Fetch  Fetch   `toml:"fetch"`
+	Engine Engine  `toml:"engine"`
+	BGP    *BGP    `toml:"bgp"` // nil: this edge announces nothing
+	Admin  Admin   `toml:"admin"`
+
+	doc *tomlfile.Doc
+	dir string
+}
+
+// Edge is who this edge is.
+type Edge struct {
+	Name   string `toml:"name"`
+	Region string `toml:"region"`
+	Data   string `toml:"data"` // mirror, compiled modules, state
+}
+
+// Store is where tenants' folders come from.
+type Store struct {
+	Kind   string            `toml:"kind"`   // "folder" or "git"
+	Prefix string            `toml:"prefix"` // of the TXT paths that lead here
+	Path   string            `toml:"path"`   // folder: where it is
+	URL    string            `toml:"url"`    // git: the origin
+	Branch string            `toml:"branch"`
+	Depth  int               `toml:"depth"` // how many folders deep a tenant's folder lies
+	Poll   tomlfile.Duration `toml:"poll"`
+}
+
+// DNS is what a tenant's records must say, and who is asked.
+type DNS struct {
+	Addresses      []netip.Addr      `toml:"addresses"`
+	Resolvers      []netip.AddrPort  `toml:"resolvers"`
+	Labels         []string          `toml:"labels"`
+	Keys           []string          `toml:"keys"`
+	MinTTL         tomlfile.Duration `toml:"min_ttl"` // shortest time an answer is kept
+	RequireConsent bool              `toml:"require_consent"`
+}
+
+// HTTP is the plain listener.
+type HTTP struct {
+	Listen []string `toml:"listen"`
+}
+
+// HTTPS is the listener that serves tenants.
+type HTTPS struct {
+	Listen []string          `toml:"listen"`
+	Drain  tomlfile.Duration `toml:"drain"` // how long requests in flight may take at shutdown
+}
+
+// TLS is where certificates come from.
+type TLS struct {
+	Mode  string    `toml:"mode"` // "internal" or "files"
+	Files []KeyPair `toml:"files"`
+}
+
+// KeyPair is a certificate chain and its key, in PEM.
+type KeyPair struct {
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+}
+
+// Limits are the operator's ceilings.
+type Limits struct {
+	Memory            tomlfile.Size     `toml:"memory"`
+	CPU               tomlfile.Duration `toml:"cpu"`
+	Wall              tomlfile.Duration `toml:"wall"`
+	RequestBody       tomlfile.Size     `toml:"request_body"`
+	ResponseBody      tomlfile.Size     `toml:"response_body"`
+	Concurrency       int               `toml:"concurrency"`
+	RequestsPerSecond int               `toml:"requests_per_second"`
+	ModuleSize        tomlfile.Size     `toml:"module_size"`
+	SiteSize          tomlfile.Size     `toml:"site_size"`
+	Subrequests       int               `toml:"subrequests"`
+}
+
+// Fetch is what guests may reach.
+type Fetch struct {
+	AllowPrivate bool             `toml:"allow_private"`
+	Allow        []string         `toml:"allow"`
+	Resolvers    []netip.AddrPort `toml:"resolvers"` // default: those of DNS
+	Roots        string           `toml:"roots"`     // PEM file of further CAs
+}
+
+// Engine is what runs modules.
+type Engine struct {
+	Name string `toml:"name"`
+}
+
+// BGP is the speaker. What its values must be is checked by package bgp.
+type BGP struct {
+	ASN        uint32         `toml:"asn"`
+	RouterID   netip.Addr     `toml:"router_id"`
+	Prefixes   []netip.Prefix `toml:"prefixes"`
+	ListenPort uint16         `toml:"listen_port"` // 0: connects only
+	Neighbors  []Neighbor     `toml:"neighbor"`
+}
+
+// Neighbor is one BGP session.
+type Neighbor struct {
+	Address      netip.Addr        `toml:"address"`
+	Port         uint16            `toml:"port"`
+	ASN          uint32            `toml:"asn"`
+	Password     Secret            `toml:"password"`
+	Multihop     uint8             `toml:"multihop"`
+	LocalAddress netip.Addr        `toml:"local_address"`
+	Passive      bool              `toml:"passive"`
+	HoldTime     tomlfile.Duration `toml:"hold_time"`
+	NextHops     []netip.Addr      `toml:"next_hops"`
+	Communities  []string          `toml:"communities"`
+	MED          *uint32           `toml:"med"`
+	Prepend      uint8             `toml:"prepend"`
+}
+
+// Admin is the operator's listener.
+type Admin struct {
+	Listen string `toml:"listen"`
+	Token  Secret `toml:"token"`
+}
+
+// Fault records that a value is wrong in a way that only its package could see.
+// Err then reports it with its line.
+func (c *Config) Fault(key, format string, args ...any) { c.doc.Fault(key, format, args...) }
+
+// Err joins all faults, nil if there are none.
+func (c *Config) Err() error { return c.doc.Err() }

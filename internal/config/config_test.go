@@ -1,0 +1,153 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const small = `
+[edge]
+name = "ams1"
+[[store]]
+kind = "folder"
+prefix = "/keybase/"
+path = "tenants"
+[dns]
+addresses = ["192.0.2.10"]
+`
+
+func TestSmallestFileHasSafeDefaults(t *testing.T) {
+	c, err := Parse("/etc/terrane/terrane.toml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Stores[0]; got.Path != "/etc/terrane/tenants" || got.Depth != 1 || got.Poll == 0 {
+		t.Errorf("store = %+v", got)
+	}
+	if c.BGP != nil {
+		t.Error("an edge announces something that nobody configured")
+	}
+	if c.Fetch.AllowPrivate || c.Fetch.Resolvers[0] != c.DNS.Resolvers[0] {
+		t.Errorf("fetch = %+v", c.Fetch)
+	}
+	if c.Limits.Memory != 128<<20 || time.Duration(c.Limits.Wall) != 10*time.Second {
+		t.Errorf("limits = %+v", c.Limits)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for _, tt := range []struct {
+		name, in string
+		want     []string
+	}{
+		{"empty", "", []string{
+			"t.toml:1: edge.name: want the edge's name",
+			"t.toml:1: store: want at least one [[store]]",
+			"t.toml:1: dns.addresses: want the addresses",
+		}},
+		{"unknown keys", small + "adresses = []\n[htp]\n", []string{
+			`t.toml:10: dns.adresses: unknown key; known here are addresses,`,
+			`t.toml:11: htp: unknown key`,
+		}},
+		{"not TOML", "[edge\n", []string{"t.toml:1: "}},
+		{"bad BGP prefix", small + "[bgp]\nprefixes = [\"192.0.2.0/33\"]\n", []string{"t.toml:11: bgp.prefixes[0]: "}},
+		{"overlapping stores", small + "[[store]]\nkind = \"git\"\nprefix = \"/keybase/private/\"\nurl = \"https://h/x\"\n", []string{
+			`t.toml:12: store[1].prefix: "/keybase/private/" overlaps the prefix "/keybase/" of store[0]`,
+		}},
+		{"bad store", small + "[[store]]\nkind = \"ftp\"\nprefix = \"../\"\n", []string{
+			`t.toml:11: store[1].kind: "ftp" is no kind of store`,
+			`t.toml:12: store[1].prefix: "../": want the start`,
+		}},
+		{"secrets of a URL stay secret", small + "[[store]]\nkind = \"git\"\nprefix = \"/g/\"\nurl = \"ftp://user:hunter2@h/x\"\n", []string{
+			`t.toml:13: store[1].url: "ftp://h/x": want an https`,
+		}},
+		{"listeners", small + "[https]\nlisten = [\"443\", \"host:443\", \":70000\"]\n", []string{
+			`t.toml:11: https.listen[0]: "443": want an address and a port`,
+			`t.toml:11: https.listen[1]: "host:443"`,
+			`t.toml:11: https.listen[2]: ":70000"`,
+		}},
+		{"open admin", small + "[admin]\nlisten = \":9180\"\n", []string{"t.toml:10: admin.token: want a token"}},
+		{"missing secret", small + "[admin]\ntoken = \"file:none\"\n", []string{"t.toml:11: admin.token: open "}},
+		{"unset secret", small + "[admin]\ntoken = \"env:TERRANE_TEST_UNSET\"\n", []string{"t.toml:11: admin.token: the environment variable TERRANE_TEST_UNSET is not set"}},
+		{"engine, TLS and sizes", small + "[engine]\nname = \"v8\"\n[tls]\nmode = \"none\"\n[limits]\nmemory = \"lots\"\ncpu = \"0s\"\nconcurrency = -1\n", []string{
+			`t.toml:11: engine.name: "v8" is no engine of this build`,
+			`t.toml:13: tls.mode: "none" is no mode`,
+			`t.toml:15: limits.memory: "lots" is no size`,
+			`t.toml:16: limits.cpu: "0s" is no duration`,
+			`t.toml:17: limits.concurrency: -1: want 0 or more`,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse("t.toml", []byte(tt.in))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			got := strings.Split(err.Error(), "\n")
+			if len(got) != len(tt.want) {
+				t.Fatalf("got\n%v\nwant\n%s", err, strings.Join(tt.want, "\n"))
+			}
+			for i, want := range tt.want {
+				if !strings.HasPrefix(got[i], want) {
+					t.Errorf("fault %d = %s\nwant it to start with %s", i, got[i], want)
+				}
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Error("the error shows a password")
+			}
+		})
+	}
+}
+
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("from file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TERRANE_TEST_PASSWORD", "from env")
+	file := filepath.Join(dir, "terrane.toml")
+	text := small + `
+[admin]
+token = "file:token"
+[bgp]
+asn = 65001
+[[bgp.neighbor]]
+password = "env:TERRANE_TEST_PASSWORD"
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Admin.Token != "from file" || c.BGP.Neighbors[0].Password != "from env" {
+		t.Errorf("token %q, password %q", string(c.Admin.Token), string(c.BGP.Neighbors[0].Password))
+	}
+	if got := c.Admin.Token.String(); strings.Contains(got, "from") {
+		t.Errorf("a secret prints as %s", got)
+	}
+}
+
+func TestLoadRefusesHugeFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "terrane.toml")
+	if err := os.WriteFile(file, make([]byte, maxFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(file); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(small)
+	f.Add(small + "[bgp]\n[[bgp.neighbor]]\naddress = \"::1\"\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "file:") || strings.Contains(text, "env:") {
+			t.Skip("reads nothing of this machine")
+		}
+		_, _ = Parse("f.toml", []byte(text))
+	})
+}

@@ -1,0 +1,132 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/terrane/terrane/internal/tomlfile"
+)
+
+// maxFile bounds what is read of a configuration or a secret, in bytes.
+const maxFile = 1 << 20
+
+// Load reads, completes and checks the configuration in file. The error joins
+// every fault found.
+func Load(file string) (*Config, error) {
+	data, err := readFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(file, data)
+}
+
+// Parse is Load for a configuration already read; file stands in the faults, and
+// relative paths start at its folder.
+func Parse(file string, data []byte) (*Config, error) {
+	c := defaults()
+	c.dir = filepath.Dir(file)
+	var err error
+	c.doc, err = tomlfile.Decode(file, data, c)
+	if f, ok := errors.AsType[*tomlfile.Fault](err); ok && f.Key == "" {
+		return nil, err // not TOML: nothing else can be said of it
+	}
+	c.complete()
+	c.check()
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func defaults() *Config {
+	return &Config{
+		Edge: Edge{Data: "/var/lib/terrane"},
+		DNS: DNS{
+			Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")},
+			Labels:    []string{"_keybase_pages", "_terrane"},
+			Keys:      []string{"kbp", "terrane"},
+		},
+		HTTP:  HTTP{Listen: []string{":80"}},
+		HTTPS: HTTPS{Listen: []string{":443"}, Drain: tomlfile.Duration(15 * time.Second)},
+		TLS:   TLS{Mode: "internal"},
+		Limits: Limits{
+			Memory:       128 << 20,
+			CPU:          tomlfile.Duration(time.Second),
+			Wall:         tomlfile.Duration(10 * time.Second),
+			RequestBody:  10 << 20,
+			ResponseBody: 10 << 20,
+			Concurrency:  64,
+			ModuleSize:   16 << 20,
+			SiteSize:     256 << 20,
+			Subrequests:  16,
+		},
+		Fetch:  Fetch{Allow: []string{"*"}},
+		Engine: Engine{Name: "wazero"},
+		Admin:  Admin{Listen: "127.0.0.1:9180"},
+	}
+}
+
+// complete fills in what depends on other values.
+func (c *Config) complete() {
+	c.relative(&c.Edge.Data)
+	c.relative(&c.Fetch.Roots)
+	for i := range c.Stores {
+		s := &c.Stores[i]
+		c.relative(&s.Path)
+		if s.Depth == 0 {
+			s.Depth = 1
+		}
+		if s.Kind == "git" && s.Branch == "" {
+			s.Branch = "main"
+		}
+		if s.Poll == 0 {
+			s.Poll = tomlfile.Duration(defaultPoll(s.Kind))
+		}
+	}
+	for i := range c.TLS.Files {
+		c.relative(&c.TLS.Files[i].Cert)
+		c.relative(&c.TLS.Files[i].Key)
+	}
+	if !c.doc.Has("fetch.resolvers") {
+		c.Fetch.Resolvers = c.DNS.Resolvers
+	}
+	c.secret("admin.token", &c.Admin.Token)
+	if c.BGP != nil {
+		for i := range c.BGP.Neighbors {
+			c.secret(fmt.Sprintf("bgp.neighbor[%d].password", i), &c.BGP.Neighbors[i].Password)
+		}
+	}
+}
+
+func defaultPoll(kind string) time.Duration {
+	if kind == "git" {
+		return 5 * time.Second
+	}
+	return 2 * time.Second
+}
+
+// relative makes a path of the file relative to the file's folder.
+func (c *Config) relative(path *string) {
+	if *path != "" && !filepath.IsAbs(*path) {
+		*path = filepath.Join(c.dir, *path)
+	}
+}
+
+// readFile is os.ReadFile with a bound.
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s: larger than %d bytes", name, maxFile)
+	}
+	return data, err
+}
