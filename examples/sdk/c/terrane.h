@@ -1,0 +1,92 @@
+// terrane for guests in C: this header, terrane.c, and a libc (wasi-libc, or
+// the small nolibc.c).
+//
+// A guest is one function, which terrane calls once for each request in an
+// instance of its own: variables do not outlive it, and the kv functions are
+// what does. Until it returns, the response can be changed in any order.
+//
+//     #include "terrane.h"
+//
+//     void handle(void) {
+//         reply(200, "text/plain", "hello\n");
+//     }
+//
+// What these functions return is NUL-terminated, belongs to the guest, and
+// need not be freed: the instance ends with the request.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Bytes that may contain NULs. ptr is NULL when there is nothing at all.
+typedef struct {
+    char *ptr;
+    size_t len;
+} slice;
+
+typedef struct {
+    slice *ptr;
+    size_t len;
+} slices;
+
+// The guest's own part, called once.
+void handle(void);
+
+// The request.
+slice request_method(void);
+slice request_path(void);                 // without the query, escapes as received
+slice request_query(void);                // what follows '?', empty if none
+slice request_body(void);
+slice request_header(const char *name);   // its first value
+slices request_headers(void);             // all names, in lower case
+slices request_header_values(const char *name);
+slice request_param(const char *name);    // from the query, decoded
+
+// The response: 200 with an empty body, unless these say otherwise.
+void response_status(int code);
+void response_header(const char *name, const char *value); // replaces the name's values
+void response_body(slice body);
+void reply(int code, const char *content_type, const char *body); // the three in one
+
+// Outbound requests. Handles below 0 mean that there is none.
+int fetch_new(const char *method, const char *url);
+void fetch_header(int request, const char *name, const char *value);
+void fetch_body(int request, slice body);
+int fetch_send(int request);              // waits; returns a response
+int fetch_start(int request);             // returns at once, with a pending request
+int fetch_wait(int pending);              // returns its response
+int fetch_status(int response);
+slice fetch_response_header(int response, const char *name);
+slices fetch_response_headers(int response);
+slice fetch_response_body(int response);
+
+// The tenant's key-value store, shared by all its requests. The functions that
+// write tell whether the key was absent before.
+slice kv_get(const char *key);
+bool kv_set(const char *key, slice value);    // overwrites (the host's "insert")
+bool kv_add(const char *key, slice value);    // does not (the host's "upsert")
+bool kv_append(const char *key, slice value);
+bool kv_remove(const char *key);
+
+int64_t time_now(void);                   // seconds since 1970
+uint64_t random_u64(void);                // of cryptographic quality
+void log_line(const char *text);          // to the tenant's log
+
+// Text.
+slice str(const char *text);              // its bytes, without the NUL
+bool same(slice s, const char *text);
+slice param(slice form, const char *name); // from an urlencoded form, decoded
+slice unescape(slice s);                   // decodes %41 and +
+
+// A buffer that grows. Starts as {0}; out.text.ptr is NUL-terminated once
+// something was put.
+typedef struct {
+    slice text;
+    size_t room;
+} buffer;
+
+void put(buffer *out, const char *text);
+void put_slice(buffer *out, slice s);
+void put_html(buffer *out, slice s);      // safe between tags and in quoted attributes
+void put_number(buffer *out, int64_t n);

@@ -1,0 +1,540 @@
+//! terrane for guests in Rust: one file, no dependency, Rust 2021 (1.58 or later).
+//!
+//! A guest is one function from a request to a response:
+//!
+//! ```
+//! use terrane::{Request, Response};
+//!
+//! terrane::handler!(handle);
+//!
+//! fn handle(req: &Request) -> Response {
+//!     Response::text(200, format!("hello from {}\n", req.path))
+//! }
+//! ```
+//!
+//! Each request runs in an instance of its own: statics do not outlive it, and
+//! `kv` is what does. A panic answers 500 and its message is in the tenant's log.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ptr::null_mut;
+use std::time::Duration;
+
+/// Exports `run`, the entry that terrane calls once for each request.
+#[macro_export]
+macro_rules! handler {
+    ($handle:path) => {
+        #[no_mangle]
+        pub extern "C" fn run() {
+            $crate::serve($handle)
+        }
+    };
+}
+
+/// Answers the request with what `handle` returns. `handler!` calls it.
+pub fn serve(handle: fn(&Request) -> Response) {
+    unsafe { abi::hostcall_init_mm(memory::malloc, memory::free) };
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.to_string();
+        unsafe { abi::hostcall_panic_hook(text.as_ptr(), text.len()) };
+    }));
+    handle(&Request::incoming()).answer();
+}
+
+/// The request that this instance answers.
+pub struct Request {
+    pub method: String,
+    /// Without the query, percent-escapes as the client sent them.
+    pub path: String,
+    /// What follows the `?`; empty if there is none.
+    pub query: String,
+}
+
+impl Request {
+    fn incoming() -> Request {
+        let method = memory::bytes(|p, n| unsafe { abi::hostcall_req_get_method(p, n, 0) });
+        let target = memory::bytes(|p, n| unsafe { abi::hostcall_req_get_path(p, n, 0) });
+        let target = text(target.unwrap_or_default());
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        Request {
+            method: text(method.unwrap_or_default()),
+            path: path.to_string(),
+            query: query.to_string(),
+        }
+    }
+
+    /// The first value of a header; its name in any case.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let values = memory::list(|p, n| unsafe {
+            abi::hostcall_req_get_header(p, n, 0, name.as_ptr(), name.len())
+        });
+        values.into_iter().next().map(text)
+    }
+
+    /// All headers, one pair for each value, names in lower case.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        headers(
+            |p, n| unsafe { abi::hostcall_req_get_headers(p, n, 0) },
+            |p, n, name| unsafe {
+                abi::hostcall_req_get_header(p, n, 0, name.as_ptr(), name.len())
+            },
+        )
+    }
+
+    /// The whole body.
+    pub fn body(&self) -> Vec<u8> {
+        memory::bytes(|p, n| unsafe { abi::hostcall_req_get_body(p, n, 0) }).unwrap_or_default()
+    }
+
+    /// The first query parameter of that name, decoded.
+    pub fn param(&self, name: &str) -> Option<String> {
+        param(&self.query, name)
+    }
+}
+
+/// A response: the guest's own, or an upstream's.
+#[derive(Default)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Response {
+        Response { status, headers: vec![], body: body.into() }.with("content-type", content_type)
+    }
+
+    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Response {
+        Response::new(status, "text/plain; charset=utf-8", body)
+    }
+
+    pub fn html(status: u16, body: impl Into<Vec<u8>>) -> Response {
+        Response::new(status, "text/html; charset=utf-8", body)
+    }
+
+    pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Response {
+        Response::new(status, "application/json", body)
+    }
+
+    /// Adds a header line.
+    pub fn with(mut self, name: &str, value: &str) -> Response {
+        self.headers.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    /// The first value of a header; its name in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Drops every line of a header.
+    pub fn without(mut self, name: &str) -> Response {
+        self.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+        self
+    }
+
+    fn answer(self) {
+        unsafe { abi::hostcall_resp_set_response_code(0, self.status.into()) };
+        set_headers(&self.headers, |name, values, n| unsafe {
+            abi::hostcall_resp_set_header(0, name.as_ptr(), name.len(), values, n)
+        });
+        unsafe { abi::hostcall_resp_set_body(0, self.body.as_ptr(), self.body.len()) };
+    }
+
+    fn received(handle: i32) -> Result<Response, Error> {
+        if handle < 0 {
+            return Err(Error("the upstream did not answer"));
+        }
+        Ok(Response {
+            status: unsafe { abi::hostcall_resp_get_response_code(handle) } as u16,
+            headers: headers(
+                |p, n| unsafe { abi::hostcall_resp_get_headers(p, n, handle) },
+                |p, n, name| unsafe {
+                    abi::hostcall_resp_get_header(p, n, handle, name.as_ptr(), name.len())
+                },
+            ),
+            body: memory::bytes(|p, n| unsafe { abi::hostcall_resp_get_body(p, n, handle) })
+                .unwrap_or_default(),
+        })
+    }
+}
+
+/// An outbound request.
+pub struct Fetch {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Fetch {
+    /// `url` is absolute, http or https.
+    pub fn new(method: &str, url: &str) -> Fetch {
+        Fetch { method: method.into(), url: url.into(), headers: vec![], body: vec![] }
+    }
+
+    pub fn get(url: &str) -> Fetch {
+        Fetch::new("GET", url)
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Fetch {
+        self.headers.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Fetch {
+        self.body = body.into();
+        self
+    }
+
+    /// Sends it and waits. A status such as 404 or 500 is a Response, not an Error.
+    pub fn send(&self) -> Result<Response, Error> {
+        Response::received(unsafe { abi::hostcall_req_send(self.create()?) })
+    }
+
+    /// Sends it and returns at once.
+    pub fn start(&self) -> Result<Pending, Error> {
+        match unsafe { abi::hostcall_req_send_async(self.create()?) } {
+            handle if handle < 0 => Err(Error("the request was refused")),
+            handle => Ok(Pending(handle)),
+        }
+    }
+
+    fn create(&self) -> Result<i32, Error> {
+        let (method, url) = (&self.method, &self.url);
+        let req = unsafe {
+            abi::hostcall_req_create(method.as_ptr(), method.len(), url.as_ptr(), url.len())
+        };
+        if req < 0 {
+            return Err(Error("the method or the URL is not valid"));
+        }
+        set_headers(&self.headers, |name, values, n| unsafe {
+            abi::hostcall_req_set_header(req, name.as_ptr(), name.len(), values, n)
+        });
+        unsafe { abi::hostcall_req_set_body(req, self.body.as_ptr(), self.body.len()) };
+        Ok(req)
+    }
+}
+
+/// An outbound request under way.
+pub struct Pending(i32);
+
+impl Pending {
+    pub fn wait(self) -> Result<Response, Error> {
+        Response::received(unsafe { abi::hostcall_pending_req_wait(self.0) })
+    }
+
+    /// The response, or the request again while there is none yet.
+    pub fn poll(self) -> Result<Result<Response, Error>, Pending> {
+        match unsafe { abi::hostcall_pending_req_poll(self.0) } {
+            NOT_READY => Err(self),
+            handle => Ok(Response::received(handle)),
+        }
+    }
+}
+
+const NOT_READY: i32 = -2;
+
+/// Waits for the first of several requests and takes it from the list, which must
+/// not be empty. Returns its place in the list and its response.
+pub fn select(pending: &mut Vec<Pending>) -> (usize, Result<Response, Error>) {
+    let handles: Vec<i32> = pending.iter().map(|p| p.0).collect();
+    let mut done = 0;
+    let handle = unsafe {
+        abi::hostcall_pending_req_select(handles.as_ptr(), handles.len(), &mut done)
+    };
+    let at = handles.iter().position(|h| *h == done).expect("select: no such request");
+    pending.remove(at);
+    (at, Response::received(handle))
+}
+
+/// Why an outbound request has no response.
+#[derive(Debug)]
+pub struct Error(&'static str);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// The tenant's key-value store, shared by all its requests. All but `get` and
+/// `remove` tell whether the key was absent before.
+pub mod kv {
+    use super::{abi, memory};
+
+    pub fn get(key: &str) -> Option<Vec<u8>> {
+        memory::bytes(|p, n| unsafe {
+            abi::hostcall_kvstore_get(p, n, key.as_ptr(), key.len());
+        })
+    }
+
+    /// Sets the value, whatever was there. (The host's name for it is "insert".)
+    pub fn set(key: &str, value: impl AsRef<[u8]>) -> bool {
+        let v = value.as_ref();
+        unsafe { abi::hostcall_kvstore_insert(key.as_ptr(), key.len(), v.as_ptr(), v.len()) != 0 }
+    }
+
+    /// Sets the value unless there is one. (The host's name for it is "upsert".)
+    pub fn add(key: &str, value: impl AsRef<[u8]>) -> bool {
+        let v = value.as_ref();
+        unsafe { abi::hostcall_kvstore_upsert(key.as_ptr(), key.len(), v.as_ptr(), v.len()) != 0 }
+    }
+
+    /// Adds to the value's end.
+    pub fn append(key: &str, value: impl AsRef<[u8]>) -> bool {
+        let v = value.as_ref();
+        unsafe { abi::hostcall_kvstore_append(key.as_ptr(), key.len(), v.as_ptr(), v.len()) != 0 }
+    }
+
+    /// Tells whether there was something to remove.
+    pub fn remove(key: &str) -> bool {
+        unsafe { abi::hostcall_kvstore_remove(key.as_ptr(), key.len()) != 0 }
+    }
+}
+
+/// Time since 1970, UTC.
+pub fn now() -> Duration {
+    let mut nanos = 0;
+    let seconds = unsafe { abi::hostcall_time_now(&mut nanos) };
+    Duration::new(seconds as u64, nanos)
+}
+
+/// Random bits of cryptographic quality.
+pub fn random() -> u64 {
+    unsafe { abi::hostcall_rng_next_u64() }
+}
+
+/// A line in the tenant's log.
+pub fn log(line: &str) {
+    unsafe { abi::hostcall_debug(line.as_ptr(), line.len()) }
+}
+
+/// The addresses of a name: IPv6 if so asked, else IPv4.
+pub fn lookup(name: &str, ipv6: bool) -> Vec<IpAddr> {
+    let answers = memory::list(|p, n| unsafe {
+        abi::hostcall_dns_query_ip(p, n, name.as_ptr(), name.len(), ipv6.into());
+    });
+    answers.into_iter().filter_map(address).collect()
+}
+
+fn address(bytes: Vec<u8>) -> Option<IpAddr> {
+    match <[u8; 4]>::try_from(&bytes[..]) {
+        Ok(v4) => Some(v4.into()),
+        Err(_) => <[u8; 16]>::try_from(&bytes[..]).ok().map(IpAddr::from),
+    }
+}
+
+/// Sends a DNS message (RFC 1035) and returns the resolver's.
+pub fn resolve(message: &[u8]) -> Option<Vec<u8>> {
+    memory::bytes(|p, n| unsafe {
+        abi::hostcall_dns_query_raw(p, n, message.as_ptr(), message.len());
+    })
+}
+
+/// The first value of that name in a query string or an urlencoded form.
+pub fn param(form: &str, name: &str) -> Option<String> {
+    let mut pairs = form.split('&').map(|p| p.split_once('=').unwrap_or((p, "")));
+    pairs.find(|(key, _)| unescape(key) == name).map(|(_, value)| unescape(value))
+}
+
+/// Decodes `%41` and `+`, as forms and query strings write them.
+pub fn unescape(s: &str) -> String {
+    let mut out = Vec::with_capacity(s.len());
+    let mut rest = s.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escape = if first == b'%' { tail.get(..2) } else { None };
+        let byte = escape
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .filter(|hex| !hex.starts_with('+'))
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        rest = if byte.is_some() { &tail[2..] } else { tail };
+        out.push(byte.unwrap_or(if first == b'+' { b' ' } else { first }));
+    }
+    text(out)
+}
+
+/// Makes text safe between tags and within quoted attributes of HTML.
+pub fn escape(s: &str) -> String {
+    let mut out = String::with_capacity(s.len());
+    for c in s.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// A JSON string, quotes included.
+pub fn quote(s: &str) -> String {
+    let mut out = String::from("\"");
+    for c in s.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out + "\""
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}
+
+fn headers(
+    names: impl FnOnce(*mut *mut memory::Slice, *mut usize),
+    values: impl Fn(*mut *mut memory::Slice, *mut usize, &str),
+) -> Vec<(String, String)> {
+    let mut all = vec![];
+    for name in memory::list(names).into_iter().map(text) {
+        for value in memory::list(|p, n| values(p, n, &name)) {
+            all.push((name.clone(), text(value)));
+        }
+    }
+    all
+}
+
+/// The host replaces all lines of a name at once, so the values go name by name.
+fn set_headers(all: &[(String, String)], set: impl Fn(&str, *const memory::Slice, usize) -> i32) {
+    for (i, (name, _)) in all.iter().enumerate() {
+        let same = |n: &str| n.eq_ignore_ascii_case(name);
+        if all[..i].iter().any(|(n, _)| same(n)) {
+            continue;
+        }
+        let lines = all.iter().filter(|(n, _)| same(n));
+        let values: Vec<_> = lines.map(|(_, v)| memory::Slice::of(v)).collect();
+        if set(name, values.as_ptr(), values.len()) != 0 {
+            panic!("header {} was refused", name);
+        }
+    }
+}
+
+/// The host writes into memory that it gets from malloc; the guest frees it.
+mod memory {
+    use super::null_mut;
+    use std::alloc::{alloc, dealloc, Layout};
+
+    /// Each block starts with its layout's size, because free is told only the place.
+    const HEAD: usize = 8;
+
+    pub extern "C" fn malloc(len: usize) -> *mut u8 {
+        let size = len.saturating_add(HEAD);
+        let layout = match Layout::from_size_align(size, HEAD) {
+            Ok(layout) => layout,
+            Err(_) => return null_mut(),
+        };
+        unsafe {
+            let block = alloc(layout);
+            if block.is_null() {
+                return block;
+            }
+            *(block as *mut usize) = size;
+            block.add(HEAD)
+        }
+    }
+
+    pub extern "C" fn free(ptr: *mut u8) {
+        if ptr.is_null() {
+            return;
+        }
+        unsafe {
+            let block = ptr.sub(HEAD);
+            dealloc(block, Layout::from_size_align_unchecked(*(block as *mut usize), HEAD));
+        }
+    }
+
+    #[repr(C)]
+    pub struct Slice {
+        ptr: *mut u8,
+        len: usize,
+    }
+
+    impl Slice {
+        pub fn of(s: &str) -> Slice {
+            Slice { ptr: s.as_ptr() as *mut u8, len: s.len() }
+        }
+
+        fn take(&self) -> Option<Vec<u8>> {
+            if self.ptr.is_null() {
+                return None;
+            }
+            let copy = unsafe { std::slice::from_raw_parts(self.ptr, self.len) }.to_vec();
+            free(self.ptr);
+            Some(copy)
+        }
+    }
+
+    /// Takes what `get` leaves at its two out-pointers; None is a null pointer.
+    pub fn bytes(get: impl FnOnce(*mut *mut u8, *mut usize)) -> Option<Vec<u8>> {
+        let mut got = Slice { ptr: null_mut(), len: 0 };
+        get(&mut got.ptr, &mut got.len);
+        got.take()
+    }
+
+    /// Takes a list, and each of its elements.
+    pub fn list(get: impl FnOnce(*mut *mut Slice, *mut usize)) -> Vec<Vec<u8>> {
+        let (mut ptr, mut len) = (null_mut::<Slice>(), 0);
+        get(&mut ptr, &mut len);
+        if ptr.is_null() {
+            return vec![];
+        }
+        let slices = unsafe { std::slice::from_raw_parts(ptr, len) };
+        let items = slices.iter().map(|s| s.take().unwrap_or_default()).collect();
+        free(ptr as *mut u8);
+        items
+    }
+}
+
+/// The functions of terrane as they stand in the ABI; docs/hostcalls.md describes them.
+mod abi {
+    use super::memory::Slice;
+
+    #[link(wasm_import_module = "env")]
+    extern "C" {
+        pub fn hostcall_init_mm(malloc: extern "C" fn(usize) -> *mut u8, free: extern "C" fn(*mut u8));
+        pub fn hostcall_panic_hook(msg: *const u8, len: usize);
+        pub fn hostcall_debug(msg: *const u8, len: usize);
+
+        pub fn hostcall_req_get_method(out: *mut *mut u8, out_len: *mut usize, req: i32);
+        pub fn hostcall_req_get_path(out: *mut *mut u8, out_len: *mut usize, req: i32);
+        pub fn hostcall_req_get_body(out: *mut *mut u8, out_len: *mut usize, req: i32);
+        pub fn hostcall_req_get_headers(out: *mut *mut Slice, out_len: *mut usize, req: i32);
+        pub fn hostcall_req_get_header(out: *mut *mut Slice, out_len: *mut usize, req: i32, name: *const u8, name_len: usize);
+
+        pub fn hostcall_resp_set_header(resp: i32, name: *const u8, name_len: usize, values: *const Slice, len: usize) -> i32;
+        pub fn hostcall_resp_set_body(resp: i32, body: *const u8, len: usize) -> i32;
+        pub fn hostcall_resp_set_response_code(resp: i32, code: u32) -> i32;
+
+        pub fn hostcall_req_create(method: *const u8, method_len: usize, url: *const u8, url_len: usize) -> i32;
+        pub fn hostcall_req_set_header(req: i32, name: *const u8, name_len: usize, values: *const Slice, len: usize) -> i32;
+        pub fn hostcall_req_set_body(req: i32, body: *const u8, len: usize) -> i32;
+        pub fn hostcall_req_send(req: i32) -> i32;
+        pub fn hostcall_req_send_async(req: i32) -> i32;
+        pub fn hostcall_pending_req_wait(pending: i32) -> i32;
+        pub fn hostcall_pending_req_poll(pending: i32) -> i32;
+        pub fn hostcall_pending_req_select(pending: *const i32, len: usize, done: *mut i32) -> i32;
+        pub fn hostcall_resp_get_response_code(resp: i32) -> u32;
+        pub fn hostcall_resp_get_headers(out: *mut *mut Slice, out_len: *mut usize, resp: i32);
+        pub fn hostcall_resp_get_header(out: *mut *mut Slice, out_len: *mut usize, resp: i32, name: *const u8, name_len: usize);
+        pub fn hostcall_resp_get_body(out: *mut *mut u8, out_len: *mut usize, resp: i32);
+
+        pub fn hostcall_kvstore_get(out: *mut *mut u8, out_len: *mut usize, key: *const u8, key_len: usize) -> i32;
+        pub fn hostcall_kvstore_insert(key: *const u8, key_len: usize, value: *const u8, len: usize) -> i32;
+        pub fn hostcall_kvstore_upsert(key: *const u8, key_len: usize, value: *const u8, len: usize) -> i32;
+        pub fn hostcall_kvstore_append(key: *const u8, key_len: usize, value: *const u8, len: usize) -> i32;
+        pub fn hostcall_kvstore_remove(key: *const u8, key_len: usize) -> i32;
+
+        pub fn hostcall_rng_next_u64() -> u64;
+        pub fn hostcall_time_now(nanos: *mut u32) -> i64;
+        pub fn hostcall_dns_query_ip(out: *mut *mut Slice, out_len: *mut usize, name: *const u8, len: usize, ipv6: i32) -> i32;
+        pub fn hostcall_dns_query_raw(out: *mut *mut u8, out_len: *mut usize, query: *const u8, len: usize) -> i32;
+    }
+}
