@@ -1,0 +1,100 @@
+package repotest
+
+import (
+	"go/ast"
+	"go/token"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// units a metric's name can end in. What is counted is a unit too, and so is what is true at 1.
+var units = []string{"total", "seconds", "bytes", "ratio", "info", "count", "requests", "connections", "tenants", "ready", "ok"}
+
+// TestMetricNames wants terrane_<package>_<what>_<unit>, written out in one
+// literal, so that an operator finds it by a search; and a help text.
+func TestMetricNames(t *testing.T) {
+	eachGoFile(t, func(name string, fset *token.FileSet, file *ast.File) {
+		if strings.HasSuffix(name, "_test.go") {
+			return
+		}
+		form := regexp.MustCompile(`^terrane_` + file.Name.Name + `(_[a-z0-9]+)*_(` + strings.Join(units, "|") + `)$`)
+		ast.Inspect(file, func(n ast.Node) bool {
+			metric, ok := metricOf(n)
+			if !ok {
+				return true
+			}
+			switch at := fset.Position(n.Pos()); {
+			case !form.MatchString(metric.name):
+				t.Errorf("%s: metric %q: want one literal terrane_%s_<what>_<unit>, unit one of %v", at, metric.name, file.Name.Name, units)
+			case metric.counter != strings.HasSuffix(metric.name, "_total"):
+				t.Errorf("%s: metric %q: counters end in _total, and nothing else does", at, metric.name)
+			case metric.help == "":
+				t.Errorf("%s: metric %q has no help", at, metric.name)
+			}
+			return true
+		})
+	})
+}
+
+type metric struct {
+	name, help string
+	counter    bool
+}
+
+// metricOf recognizes prometheus.XxxOpts{...} and prometheus.NewDesc(...).
+func metricOf(n ast.Node) (m metric, ok bool) {
+	switch n := n.(type) {
+	case *ast.CompositeLit:
+		kind, ok := prometheusName(n.Type)
+		if !ok || !slices.Contains([]string{"Opts", "CounterOpts", "GaugeOpts", "HistogramOpts", "SummaryOpts"}, kind) {
+			return m, false
+		}
+		for _, elt := range n.Elts {
+			if kv, ok := elt.(*ast.KeyValueExpr); ok {
+				switch key, _ := kv.Key.(*ast.Ident); key.Name {
+				case "Name":
+					m.name = literal(kv.Value)
+				case "Help":
+					m.help = literal(kv.Value)
+				case "Namespace", "Subsystem":
+					return metric{}, true
+				}
+			}
+		}
+		m.counter = kind == "CounterOpts"
+		return m, true
+	case *ast.CallExpr:
+		if kind, ok := prometheusName(n.Fun); ok && kind == "NewDesc" && len(n.Args) > 1 {
+			m.name, m.help = literal(n.Args[0]), literal(n.Args[1])
+			m.counter = strings.HasSuffix(m.name, "_total") // the kind is said elsewhere
+			return m, true
+		}
+	}
+	return m, false
+}
+
+func prometheusName(e ast.Expr) (string, bool) {
+	sel, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return "", false
+	}
+	x, ok := sel.X.(*ast.Ident)
+	return sel.Sel.Name, ok && x.Name == "prometheus"
+}
+
+// literal is the value of a string literal or of a sum of them.
+func literal(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		s, _ := strconv.Unquote(e.Value)
+		return s
+	case *ast.BinaryExpr:
+		if l, r := literal(e.X), literal(e.Y); l != "" && r != "" {
+			return l + r
+		}
+	}
+	return ""
+}

@@ -1,0 +1,85 @@
+package repotest
+
+import (
+	"bytes"
+	"go/ast"
+	"go/token"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const maxLines = 500
+
+func TestFilesAreShort(t *testing.T) {
+	eachFile(t, ".go", func(name string, content []byte) {
+		if n := bytes.Count(content, []byte("\n")); n > maxLines {
+			t.Errorf("%s has %d lines: at most %d, so that a file is read in one go", name, n, maxLines)
+		}
+	})
+}
+
+func TestOnePackageComment(t *testing.T) {
+	comments := make(map[string][]string) // files with a package comment, by folder
+	eachGoFile(t, func(name string, _ *token.FileSet, file *ast.File) {
+		if strings.HasSuffix(name, "_test.go") {
+			return
+		}
+		dir := path.Dir(name)
+		if _, seen := comments[dir]; !seen {
+			comments[dir] = nil
+		}
+		if file.Doc != nil {
+			comments[dir] = append(comments[dir], name)
+		}
+	})
+	for dir, files := range comments {
+		if len(files) != 1 {
+			t.Errorf("package in %s has %d package comments %v, want one, in doc.go", dir, len(files), files)
+		}
+	}
+}
+
+func TestNoSleepInTests(t *testing.T) {
+	eachGoFile(t, func(name string, fset *token.FileSet, file *ast.File) {
+		if !strings.HasSuffix(name, "_test.go") {
+			return
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Sleep" {
+				if x, ok := sel.X.(*ast.Ident); ok && x.Name == "time" {
+					t.Errorf("%s: time.Sleep: use testing/synctest, or wait for the event", fset.Position(sel.Pos()))
+				}
+			}
+			return true
+		})
+	})
+}
+
+// TestDependenciesHaveReasons wants a table row in RATIONALE.md for each module
+// that a package or a test here imports.
+func TestDependenciesHaveReasons(t *testing.T) {
+	var gomod, rationale string
+	eachFile(t, "go.mod", func(name string, content []byte) {
+		if name == "go.mod" {
+			gomod = string(content)
+		}
+	})
+	eachFile(t, "RATIONALE.md", func(_ string, content []byte) { rationale = string(content) })
+	var imports []string
+	for _, p := range listPackages(t) {
+		imports = slices.Concat(imports, p.Imports, p.TestImports, p.XTestImports)
+	}
+	for line := range strings.Lines(gomod) {
+		fields := strings.Fields(strings.TrimPrefix(line, "require "))
+		if len(fields) < 2 || !strings.HasPrefix(fields[1], "v") {
+			continue
+		}
+		mod := fields[0]
+		used := slices.ContainsFunc(imports, func(i string) bool { return within(i, mod) })
+		if used && !strings.Contains(rationale, "\n| "+mod+" | ") {
+			t.Errorf("RATIONALE.md has no row %q: one line that says why", "| "+mod+" | ... |")
+		}
+	}
+}
