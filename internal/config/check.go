@@ -90,7 +90,7 @@ func (c *Config) checkOrigin(key, origin string) {
 	}
 	u, err := url.Parse(origin)
 	if err != nil || !slices.Contains([]string{"https", "http", "ssh", "file"}, u.Scheme) || u.Path == "" {
-		c.Fault(key, "%q: want an https, http, ssh or file URL, or git@host:path", redact(origin))
+		c.Fault(key, "%q: want an https, http, ssh or file URL, git@host:path, or a path", redact(origin))
 	}
 }
 

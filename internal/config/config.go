@@ -37,7 +37,7 @@ type Store struct {
 	Kind   string            `toml:"kind"`   // "folder" or "git"
 	Prefix string            `toml:"prefix"` // of the TXT paths that lead here
 	Path   string            `toml:"path"`   // folder: where it is
-	URL    string            `toml:"url"`    // git: the origin
+	URL    string            `toml:"url"`    // git: the origin, a URL once it was loaded
 	Branch string            `toml:"branch"`
 	Depth  int               `toml:"depth"` // how many folders deep a tenant's folder lies
 	Poll   tomlfile.Duration `toml:"poll"`

@@ -38,6 +38,21 @@ func TestSmallestFileHasSafeDefaults(t *testing.T) {
 	}
 }
 
+func TestOrigins(t *testing.T) {
+	for in, want := range map[string]string{
+		"tenants.git":                "file:///etc/terrane/tenants.git",
+		"/srv/tenants.git":           "file:///srv/tenants.git",
+		"git@git.example.net:a/b":    "git@git.example.net:a/b",
+		"https://git.example.net/ab": "https://git.example.net/ab",
+	} {
+		text := small + "[[store]]\nkind = \"git\"\nprefix = \"/git/\"\nurl = \"" + in + "\"\n"
+		c, err := Parse("/etc/terrane/terrane.toml", []byte(text))
+		if err != nil || c.Stores[1].URL != want {
+			t.Errorf("url %q became %+v, %v; want %q", in, c, err, want)
+		}
+	}
+}
+
 func TestFaults(t *testing.T) {
 	for _, tt := range []struct {
 		name, in string

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/terrane/terrane/internal/tomlfile"
@@ -78,6 +79,7 @@ func (c *Config) complete() {
 	for i := range c.Stores {
 		s := &c.Stores[i]
 		c.relative(&s.Path)
+		c.origin(&s.URL)
 		if s.Depth == 0 {
 			s.Depth = 1
 		}
@@ -114,6 +116,17 @@ func defaultPoll(kind string) time.Duration {
 func (c *Config) relative(path *string) {
 	if *path != "" && !filepath.IsAbs(*path) {
 		*path = filepath.Join(c.dir, *path)
+	}
+}
+
+// origin makes a path to a repository on this machine a URL.
+func (c *Config) origin(origin *string) {
+	if *origin == "" || strings.Contains(*origin, ":") {
+		return
+	}
+	c.relative(origin)
+	if abs, err := filepath.Abs(*origin); err == nil {
+		*origin = "file://" + abs
 	}
 }
 
