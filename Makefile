@@ -1,0 +1,54 @@
+# What CI runs is "make test"; see CONTRIBUTING.md.
+
+SHELL := /bin/sh
+GO    ?= go
+# Daemons that tests start live where users' PATH does not lead.
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+
+# Debian packages that tests use when they are there.
+TEST_PACKAGES := bird2 ca-certificates curl gcc git iproute2 knot libc6-dev
+
+BENCHTIME ?= 300ms
+FUZZTIME  ?= 10s
+LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint run
+
+.PHONY: all build test packages check lint unit e2e bench fuzz examples clean
+all: build
+
+build: ## one static binary, ./terrane
+	CGO_ENABLED=0 $(GO) build -trimpath -o terrane ./cmd/terrane
+
+test: packages check build unit e2e
+
+packages: ## as root on Debian: install what tests need, and say what
+	@tools/packages $(TEST_PACKAGES)
+
+check: lint
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted by gofmt: $$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+
+lint:
+	$(LINT)
+
+# -count=1: the tests look at files and run programs that go test knows nothing of.
+unit: ## all packages but the lab, README and rules of the repository included
+	$(GO) test -race -count=1 -timeout 15m $$($(GO) list ./... | grep -v /internal/lab$$)
+
+e2e: ## the network in namespaces: skipped without root, and says so
+	$(GO) test -race -count=1 -timeout 10m -v ./internal/lab
+
+bench: ## every benchmark, one package after the other
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -p 1 $$($(GO) list ./... | grep -v /internal/lab$$)
+	$(GO) test -run '^$$' -bench . -benchtime 20x ./internal/lab
+
+fuzz: ## each fuzz target for FUZZTIME
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's,/[^/]*:func , ,' | while read -r dir name; do \
+		echo "$$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done
+
+examples: ## rebuild the committed guests from their sources; needs their compilers
+	$(MAKE) -C examples
+	for wat in $$(git ls-files '*/testdata/*.wat'); do \
+		[ ! -e "$${wat%.wat}.wasm" ] || wat2wasm "$$wat" -o "$${wat%.wat}.wasm" || exit 1; done
+
+clean:
+	rm -f terrane
