@@ -1,6 +1,10 @@
 package hostcalls
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
 
 // ValueType is a WebAssembly number type, by its byte in the binary format.
 type ValueType byte
@@ -10,6 +14,14 @@ const (
 	I32 ValueType = 0x7f
 	I64 ValueType = 0x7e
 )
+
+// String is the type's name in the text format.
+func (v ValueType) String() string {
+	if v == I64 {
+		return "i64"
+	}
+	return "i32"
+}
 
 // Func is one function that guests import. It knows no engine: an engine looks
 // it up by Module and Name, checks the guest's declared type against Params and
@@ -41,4 +53,59 @@ type Guest interface {
 	CallTable(ctx context.Context, index, arg uint32, result bool) (uint32, error)
 	// CallExport is CallTable for an exported function.
 	CallExport(ctx context.Context, name string, arg uint32, result bool) (uint32, error)
+}
+
+// ErrNoFunction is a Guest's answer when it has no function of that index, name or type.
+var ErrNoFunction = errors.New("no such function in the guest")
+
+// Exit is the error by which a guest ends itself (WASI proc_exit). With code 0
+// the guest has returned, as if its entry had.
+type Exit struct{ Code uint32 }
+
+// Error tells the code.
+func (e *Exit) Error() string { return fmt.Sprintf("exit status %d", e.Code) }
+
+// Dialect is one way in which guests speak to the host.
+type Dialect struct {
+	Module string // the import module of its functions
+	Entry  string // the export that the host calls, () -> ()
+	Title  string // for people
+}
+
+// Dialects lists the dialects. A module may import functions of several; if it
+// exports several entries, the first in this list is called.
+func Dialects() []Dialect {
+	return []Dialect{
+		{Module: moduleEnv, Entry: "run", Title: "hostcalls (Rust, C, WAT)"},
+	}
+}
+
+// Functions lists every function of every dialect.
+func Functions() []Func { return envFunctions() }
+
+// impl is what a function does. It reads its arguments before it calls anything
+// that may run the guest, and writes its results last.
+type impl func(ctx context.Context, x *Exchange, g Guest, a args) error
+
+// define makes a Func of the type sig: "ii:I" takes two i32 and returns an i64.
+func define(module, name, sig string, do impl) Func {
+	f := Func{Module: module, Name: name}
+	to := &f.Params
+	for _, c := range sig {
+		switch c {
+		case ':':
+			to = &f.Results
+		case 'I':
+			*to = append(*to, I64)
+		default:
+			*to = append(*to, I32)
+		}
+	}
+	f.Call = func(ctx context.Context, x *Exchange, g Guest, stack []uint64) error {
+		if err := do(ctx, x, g, stack); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	}
+	return f
 }

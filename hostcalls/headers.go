@@ -1,0 +1,160 @@
+package hostcalls
+
+import (
+	"net/http"
+	"net/textproto"
+	"slices"
+)
+
+// maxHeaders is how many bytes of headers, over all its setters, one request may
+// set; each value counts headerCost more.
+const (
+	maxHeaders = 256 << 10
+	headerCost = 32
+)
+
+// maxName is the length of the longest header name.
+const maxName = 256
+
+// canonical puts name into the canonical form of net/http, in buf.
+func canonical(buf *[maxName]byte, name []byte) ([]byte, bool) {
+	if len(name) == 0 || len(name) > len(buf) {
+		return nil, false
+	}
+	upper := true
+	for i, c := range name {
+		if !tokenByte(c) {
+			return nil, false
+		}
+		switch {
+		case upper && 'a' <= c && c <= 'z':
+			c -= 'a' - 'A'
+		case !upper && 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		upper = c == '-'
+		buf[i] = c
+	}
+	return buf[:len(name)], true
+}
+
+// tokenByte reports whether c may stand in a token (RFC 9110 5.6.2).
+func tokenByte(c byte) bool {
+	switch c {
+	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
+		return true
+	}
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+func token(b []byte) bool {
+	return len(b) > 0 && !slices.ContainsFunc(b, func(c byte) bool { return !tokenByte(c) })
+}
+
+// validValue reports whether b may be a header's value (RFC 9110 5.5).
+func validValue(b []byte) bool {
+	return !slices.ContainsFunc(b, func(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f })
+}
+
+func lower(b []byte) {
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+}
+
+// hostOwned reports whether the host alone sets the header of that canonical
+// name: it frames the message or speaks of the connection. Guests copy such
+// headers from other messages, so that setting one is no mistake, and does nothing.
+func hostOwned(name []byte) bool {
+	switch string(name) {
+	case "Connection", "Content-Length", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
+}
+
+// intern is string(name) without an allocation for the names that guests mostly use.
+func intern(name []byte) string {
+	switch string(name) {
+	case "Content-Type":
+		return "Content-Type"
+	case "Cache-Control":
+		return "Cache-Control"
+	case "Location":
+		return "Location"
+	case "Set-Cookie":
+		return "Set-Cookie"
+	case "Accept":
+		return "Accept"
+	case "Authorization":
+		return "Authorization"
+	case "User-Agent":
+		return "User-Agent"
+	case "Etag":
+		return "Etag"
+	case "Access-Control-Allow-Origin":
+		return "Access-Control-Allow-Origin"
+	}
+	return textproto.CanonicalMIMEHeaderKey(string(name)) // interned there, if common
+}
+
+// lookup is h[name], whatever the case of name.
+func lookup(h http.Header, name []byte) []string {
+	var buf [maxName]byte
+	key, ok := canonical(&buf, name)
+	if !ok {
+		return nil
+	}
+	return h[string(key)]
+}
+
+// setHeader replaces the values of a name in h by those that the guest lists at
+// the arguments i (name) and i+2 (values). It reports whether they are valid; if
+// they are not, h is as it was.
+func (x *Exchange) setHeader(g Guest, a args, i int, h http.Header) (bool, error) {
+	name, err := a.bytes(g, i, "name")
+	if err != nil {
+		return false, err
+	}
+	var buf [maxName]byte
+	key, valid := canonical(&buf, name)
+	start, spent := len(x.values), len(name)
+	err = a.slices(g, i+2, "values", func(v []byte) bool {
+		spent += len(v) + headerCost
+		if valid = valid && spent+x.spent <= maxHeaders && validValue(v); valid {
+			x.values = append(x.values, string(v))
+		}
+		return valid
+	})
+	if err != nil || !valid {
+		x.values = x.values[:start]
+		return false, err
+	}
+	x.spent += spent
+	if hostOwned(key) {
+		x.values = x.values[:start]
+		return true, nil
+	}
+	if values := x.values[start:len(x.values):len(x.values)]; len(values) > 0 {
+		h[intern(key)] = values
+	} else {
+		delete(h, string(key))
+	}
+	return true, nil
+}
+
+// names lists the names of h in order.
+func (x *Exchange) names(h http.Header) []string {
+	x.list = x.list[:0]
+	for name := range h {
+		x.list = append(x.list, name)
+	}
+	return sorted(x.list)
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return list
+}

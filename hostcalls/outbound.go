@@ -1,0 +1,350 @@
+package hostcalls
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Answers of functions that give a handle.
+const (
+	failed   = -1
+	notReady = -2
+)
+
+const (
+	maxHandles = 1024 // requests, pending requests and responses of one Exchange
+	maxMethod  = 32
+	maxURL     = 32 << 10
+)
+
+// handle is what one handle stands for: one of the three, or none once consumed.
+type handle struct {
+	request  *request
+	pending  *pending
+	response *response
+}
+
+// request is an outbound request that the guest is building.
+type request struct {
+	method string
+	url    *url.URL
+	header http.Header
+	host   string
+	body   []byte
+}
+
+// response is the answer to an outbound request.
+type response struct {
+	code   int
+	header http.Header
+	body   []byte
+}
+
+func (h handle) end() {
+	if h.pending != nil {
+		h.pending.cancel()
+	}
+}
+
+// newHandle gives h a handle, or failed when there are too many.
+func (x *Exchange) newHandle(h handle) int32 {
+	if len(x.handles) == maxHandles {
+		x.fail("more than %d handles", maxHandles)
+		h.end()
+		return failed
+	}
+	x.handles = append(x.handles, h)
+	return int32(len(x.handles))
+}
+
+// at returns what n stands for, the empty handle if nothing.
+func (x *Exchange) at(n int32) *handle {
+	if n < 1 || int(n) > len(x.handles) {
+		return &handle{}
+	}
+	return &x.handles[n-1]
+}
+
+// limits that have a default.
+func (t *Tenant) maxBody() int64 { return or(t.Limits.ResponseBody, defaultResponseBody) }
+func (t *Tenant) maxHeld() int64 { return or(t.Limits.Memory, defaultMemory) }
+func (t *Tenant) maxSent() int   { return or(t.Limits.Subrequests, defaultSubrequests) }
+
+func or[T int | int64](v, otherwise T) T {
+	if v > 0 {
+		return v
+	}
+	return otherwise
+}
+
+// hold reserves n bytes of host memory for bodies. What the host holds for a
+// guest is bounded by what the guest may hold itself.
+func (x *Exchange) hold(n int64) error {
+	if limit := x.t.maxHeld(); x.held.Add(n) > limit {
+		x.held.Add(-n)
+		return fmt.Errorf("the bodies of the request's fetches exceed %d bytes", limit)
+	}
+	return nil
+}
+
+func (x *Exchange) newRequest(method, rawURL []byte) (*request, error) {
+	if !token(method) || len(method) > maxMethod || string(method) == http.MethodConnect {
+		return nil, fmt.Errorf("%.40q is no method to fetch with", method)
+	}
+	if len(rawURL) > maxURL {
+		return nil, fmt.Errorf("a URL of %d bytes, more than %d", len(rawURL), maxURL)
+	}
+	u, err := url.Parse(string(rawURL))
+	if err != nil {
+		return nil, err
+	}
+	u.Scheme = strings.ToLower(u.Scheme)
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "" {
+		return nil, fmt.Errorf("%.200q is no absolute URL of http or https", rawURL)
+	}
+	u.Fragment, u.RawFragment = "", ""
+	if err := x.hold(int64(len(rawURL))); err != nil {
+		return nil, err
+	}
+	return &request{method: string(method), url: u, header: http.Header{}}, nil
+}
+
+func reqCreate(_ context.Context, x *Exchange, g Guest, a args) error {
+	method, err := a.bytes(g, 0, "method")
+	if err != nil {
+		return err
+	}
+	rawURL, err := a.bytes(g, 2, "url")
+	if err != nil {
+		return err
+	}
+	a.returns(x.createRequest(method, rawURL))
+	return nil
+}
+
+func (x *Exchange) createRequest(method, rawURL []byte) int32 {
+	r, err := x.newRequest(method, rawURL)
+	if err != nil {
+		x.fail("request: %v", err)
+		return failed
+	}
+	return x.newHandle(handle{request: r})
+}
+
+func reqSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
+	r := x.at(a.handle(0)).request
+	if r == nil {
+		a.returnsStatus(false)
+		return nil
+	}
+	ok, err := x.setHeader(g, a, 1, r.header)
+	a.returnsStatus(ok && r.takeHost())
+	return err
+}
+
+// takeHost moves a Host header to where net/http wants it.
+func (r *request) takeHost() bool {
+	host := r.header[hostHeader]
+	delete(r.header, hostHeader)
+	if len(host) == 0 {
+		return true
+	}
+	if len(host) > 1 || !validHost(host[0]) {
+		return false
+	}
+	r.host = host[0]
+	return true
+}
+
+// validHost reports whether s is a name, or address, with or without a port, as
+// far as that no byte of it can end the header or mean something in a URL.
+func validHost(s string) bool {
+	return s != "" && len(s) <= 300 && !strings.ContainsFunc(s, func(c rune) bool {
+		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`/\?#@"<>^{|}`+"`", c)
+	})
+}
+
+func reqSetBody(_ context.Context, x *Exchange, g Guest, a args) error {
+	body, err := a.bytes(g, 1, "body")
+	if err != nil {
+		return err
+	}
+	a.returnsStatus(x.setRequestBody(a.handle(0), body))
+	return nil
+}
+
+func (x *Exchange) setRequestBody(n int32, body []byte) bool {
+	r := x.at(n).request
+	if r == nil {
+		return false
+	}
+	if err := x.hold(int64(len(body)) - int64(len(r.body))); err != nil {
+		x.fail("request body: %v", err)
+		return false
+	}
+	r.body = bytes.Clone(body)
+	return true
+}
+
+func reqSend(ctx context.Context, x *Exchange, _ Guest, a args) error {
+	n, err := x.send(ctx, a.handle(0))
+	a.returns(n)
+	return err
+}
+
+// send sends a request, waits for its response, and returns that one's handle.
+func (x *Exchange) send(ctx context.Context, n int32) (int32, error) {
+	r := x.consume(n)
+	if r == nil {
+		return failed, nil
+	}
+	resp, err := x.fetch(ctx, r)
+	return x.arrived(ctx, r, resp, err)
+}
+
+// consume takes the request from its handle to be sent. It returns nil if there
+// is none or the request has sent enough.
+func (x *Exchange) consume(n int32) *request {
+	h := x.at(n)
+	r := h.request
+	if r == nil {
+		x.fail("no request has the handle %d", n)
+		return nil
+	}
+	h.request = nil
+	if x.sent >= x.t.maxSent() {
+		x.fail("fetch %s: more than %d subrequests", r.url.Redacted(), x.t.maxSent())
+		return nil
+	}
+	x.sent++
+	return r
+}
+
+// arrived gives a response its handle.
+func (x *Exchange) arrived(ctx context.Context, r *request, resp *response, err error) (int32, error) {
+	x.held.Add(-int64(len(r.body)))
+	if ctx.Err() != nil {
+		return failed, ctx.Err()
+	}
+	if err != nil {
+		x.fail("fetch %s: %v", r.url.Redacted(), err)
+		return failed, nil
+	}
+	return x.newHandle(handle{response: resp}), nil
+}
+
+var (
+	errNoFetcher = errors.New("fetching is not possible here")
+	errCutShort  = errors.New("the upstream closed before the body's end")
+)
+
+// fetch runs in a goroutine of its own for asynchronous requests.
+func (x *Exchange) fetch(ctx context.Context, r *request) (*response, error) {
+	if x.t.Fetcher == nil {
+		return nil, errNoFetcher
+	}
+	got, err := x.t.Fetcher.Fetch(ctx, &FetchRequest{
+		Method: r.method, URL: r.url, Header: r.header, Host: r.host, Body: r.body, Allow: x.t.Allow,
+	})
+	if err != nil {
+		return nil, err
+	}
+	body, err := x.readBody(got)
+	return &response{code: got.Code, header: got.Header, body: body}, err
+}
+
+// readBody reads and closes a response's body, within the limits.
+func (x *Exchange) readBody(got *FetchResponse) (_ []byte, err error) {
+	defer func() { err = errors.Join(err, got.Body.Close()) }()
+	limit := x.t.maxBody()
+	if got.Length > limit {
+		return nil, fmt.Errorf("a body of %d bytes exceeds the limit of %d", got.Length, limit)
+	}
+	held := max(got.Length, 0) + bytes.MinRead
+	if err := x.hold(held); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, 0, held)
+	for {
+		if grown := int64(cap(buf)) - held; grown > 0 {
+			if err := x.hold(grown); err != nil {
+				return nil, err
+			}
+			held += grown
+		}
+		n, err := got.Body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case int64(len(buf)) > limit:
+			return nil, fmt.Errorf("a body exceeds the limit of %d bytes", limit)
+		case err == io.EOF:
+			return buf, nil
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, errCutShort
+		case err != nil:
+			return nil, err
+		}
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+	}
+}
+
+func respGetHeaders(ctx context.Context, x *Exchange, g Guest, a args) error {
+	o, err := a.out(g)
+	if err != nil {
+		return err
+	}
+	var names []string
+	if r := x.at(a.handle(2)).response; r != nil {
+		names = x.names(r.header)
+	}
+	return x.giveList(ctx, g, o, names, true)
+}
+
+func respGetHeader(ctx context.Context, x *Exchange, g Guest, a args) error {
+	o, err := a.out(g)
+	if err != nil {
+		return err
+	}
+	name, err := a.bytes(g, 3, "name")
+	if err != nil {
+		return err
+	}
+	var values []string
+	if r := x.at(a.handle(2)).response; r != nil {
+		values = lookup(r.header, name)
+	}
+	return x.giveList(ctx, g, o, values, false)
+}
+
+func respGetBody(ctx context.Context, x *Exchange, g Guest, a args) error {
+	o, err := a.out(g)
+	if err != nil {
+		return err
+	}
+	var body []byte
+	if r := x.at(a.handle(2)).response; r != nil {
+		body = r.body
+	}
+	return give(ctx, x, g, o, body)
+}
+
+func respGetResponseCode(_ context.Context, x *Exchange, _ Guest, a args) error {
+	a.returns(x.responseCode(a.handle(0)))
+	return nil
+}
+
+// responseCode is 0 for what is no response: guests take no more than 16 bits.
+func (x *Exchange) responseCode(n int32) int32 {
+	if r := x.at(n).response; r != nil {
+		return int32(r.code)
+	}
+	return 0
+}

@@ -1,0 +1,102 @@
+package hostcalls
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// Fetcher sends guests' outbound requests, within a policy of its own: which
+// hosts and addresses, how many redirects, how long. It is safe for concurrent use.
+type Fetcher interface {
+	// Fetch sends r, and returns once the response's header has arrived. HTTP
+	// errors are responses. The text of an error is shown to the guest, so it must
+	// tell nothing of the host's network. The caller closes Body.
+	Fetch(ctx context.Context, r *FetchRequest) (*FetchResponse, error)
+}
+
+// FetchRequest is one outbound request. Fetchers only read it.
+type FetchRequest struct {
+	Method string
+	URL    *url.URL    // absolute, http or https
+	Header http.Header // valid; without hop-by-hop fields, Content-Length and Host
+	Host   string      // instead of the URL's, if not empty
+	Body   []byte
+	Allow  []string // the tenant's own bound: host patterns; nil: the operator's alone
+}
+
+// FetchResponse is the answer to a FetchRequest.
+type FetchResponse struct {
+	Code   int
+	Header http.Header
+	Body   io.ReadCloser
+	Length int64 // of Body in bytes, -1 if unknown
+}
+
+// Resolver answers guests' DNS questions. It is safe for concurrent use.
+type Resolver interface {
+	// Query forwards a DNS message (RFC 1035) to a recursive resolver and returns
+	// the answer, which bears the query's transaction id. A message that is not a
+	// well-formed query is an error.
+	Query(ctx context.Context, message []byte) ([]byte, error)
+	// LookupIP returns the IPv4 addresses of a name, or the IPv6 ones.
+	LookupIP(ctx context.Context, name string, ipv6 bool) ([]netip.Addr, error)
+}
+
+// Logger takes what guests log: single lines of at most LogLineMax bytes, as many
+// per request as LogMax bytes hold. It is safe for concurrent use and must not wait.
+type Logger interface {
+	Log(req *Request, level slog.Level, text string)
+}
+
+// The bounds of what one request may log, in bytes.
+const (
+	LogLineMax = 16 << 10
+	LogMax     = 256 << 10
+)
+
+// KV is one tenant's key-value store, shared by all its requests. A key is any
+// string of at most KVKeyMax bytes, a value of KVValueMax. It is safe for
+// concurrent use, and each key is linearizable; package kvtest checks that.
+//
+// The functions of the ABI are loops of Get and Put around versions, so that a
+// provider need only have these four.
+type KV interface {
+	// Get returns the key's entry, or ErrNotFound. The value must not be modified.
+	Get(ctx context.Context, key string) (KVEntry, error)
+	// Put stores a value if the key's version is still at, 0 meaning that the key
+	// is absent; otherwise it fails with ErrConflict. It returns the new version.
+	// ttl > 0 removes the key after that time, to be rounded up to whole seconds at most.
+	Put(ctx context.Context, key string, value []byte, at uint64, ttl time.Duration) (version uint64, err error)
+	// Delete removes the key if its version is still at; otherwise it fails with
+	// ErrConflict, or ErrNotFound if the key is absent.
+	Delete(ctx context.Context, key string, at uint64) error
+	// List returns the first limit keys, in byte order, that begin with prefix and
+	// sort behind after.
+	List(ctx context.Context, prefix, after string, limit int) ([]string, error)
+}
+
+// KVEntry is what a key holds.
+type KVEntry struct {
+	Value   []byte
+	Version uint64    // never 0, and never that of an earlier entry of the key
+	Expires time.Time // zero: never
+}
+
+// What providers of KV must be able to hold, in bytes. The ABI refuses more.
+const (
+	KVKeyMax   = 1 << 10
+	KVValueMax = 1 << 20
+)
+
+// The errors of KV that callers branch on.
+var (
+	ErrNotFound = errors.New("no such key")
+	ErrConflict = errors.New("the key has changed")
+	ErrFull     = errors.New("the store is full")
+)
