@@ -185,7 +185,7 @@ func (c Check) run(ctx context.Context, report func(error)) {
 	for {
 		report(fmt.Errorf("no answer within %v", c.Timeout))
 		select {
-		case <-done:
+		case <-done: //nolint:errcheck // an answer that late was reported as a failure already
 			return
 		case <-overdue.C:
 		}

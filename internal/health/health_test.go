@@ -221,6 +221,8 @@ func TestNoChecksIsReady(t *testing.T) {
 			t.Error("not ready with nothing to check")
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }

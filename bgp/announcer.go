@@ -1,0 +1,218 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Announcer announces the prefixes of its Options while they are healthy and
+// not draining. Its methods are safe for concurrent use.
+type Announcer struct {
+	opts Options
+	log  *slog.Logger
+	wake chan struct{} // something below mu changed, or a session did
+
+	mu      sync.Mutex
+	running bool
+	healthy bool
+	reason  string        // why not healthy
+	drain   bool          // asked for by Drain
+	drained chan struct{} // closed when withdrawn after the drain; nil: no drain
+	status  Status
+}
+
+const (
+	retryStart = 5 * time.Second
+	retryCall  = time.Second
+	refresh    = time.Second // of what only time changes in Status
+)
+
+// New validates the options; what is wrong with them it returns as Faults. The
+// announcer begins unhealthy, and starts nothing before Run.
+func New(opts Options) (*Announcer, error) {
+	opts = opts.withDefaults()
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	a := &Announcer{
+		opts: opts, log: opts.Logger, wake: make(chan struct{}, 1), reason: "no word about its health yet",
+		status: Status{State: Stopped, Since: time.Now(), Neighbors: idleNeighbors(&opts)},
+	}
+	if opts.Metrics != nil {
+		if err := opts.Metrics.Register(newCollector(a.Status)); err != nil {
+			return nil, fmt.Errorf("bgp: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// SetHealth says whether the edge can serve; reason says why not. It does not
+// wait: a loss withdraws at once, and Status tells when that is done.
+func (a *Announcer) SetHealth(ok bool, reason string) {
+	a.mu.Lock()
+	if ok {
+		reason = ""
+	}
+	a.healthy, a.reason = ok, reason
+	a.mu.Unlock()
+	a.poke()
+}
+
+// Drain withdraws the prefixes in order and returns when routers had time to
+// follow, or with the context's error: the drain goes on then. It holds until Undrain.
+func (a *Announcer) Drain(ctx context.Context) error {
+	a.mu.Lock()
+	if !a.drain {
+		a.drain, a.drained = true, make(chan struct{})
+	}
+	drained := a.drained
+	if !a.running {
+		drained = nil
+	}
+	a.mu.Unlock()
+	if drained == nil {
+		return nil // nothing is announced
+	}
+	a.poke()
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.drain {
+		return errUndrained
+	}
+	return nil
+}
+
+var errUndrained = errors.New("bgp: the drain was taken back")
+
+// Undrain ends a drain, even before it is complete. It does not wait.
+func (a *Announcer) Undrain() {
+	a.mu.Lock()
+	a.drain = false
+	a.releaseDrain()
+	a.mu.Unlock()
+	a.poke()
+}
+
+// Status is the current state.
+func (a *Announcer) Status() Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.status.clone()
+}
+
+func (a *Announcer) poke() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+var errRunning = errors.New("bgp: Run was called twice at a time")
+
+// Run speaks BGP until the context ends. It then withdraws in order, closes the
+// sessions, and returns nil; that takes ShutdownWait and WithdrawWait.
+func (a *Announcer) Run(ctx context.Context) error {
+	a.mu.Lock()
+	if a.running {
+		a.mu.Unlock()
+		return errRunning
+	}
+	a.running = true
+	a.mu.Unlock()
+	defer a.stopped()
+
+	speaker := a.start(ctx)
+	if speaker == nil {
+		return nil // the context ended first
+	}
+	// The last words of a session are spoken after ctx ended.
+	last := context.WithoutCancel(ctx)
+	defer speaker.stop(last)
+	r := run{a: a, speaker: speaker, tick: time.NewTimer(0)}
+	defer r.tick.Stop()
+	done := ctx.Done()
+	for {
+		select {
+		case <-done:
+			done = nil
+			r.stopping = true
+		case <-a.wake:
+		case <-r.tick.C:
+		}
+		if r.step(last, time.Now()) {
+			return nil
+		}
+	}
+}
+
+// start tries until there is a speaker, or nil when the context ended.
+func (a *Announcer) start(ctx context.Context) *speaker {
+	for {
+		s, err := startSpeaker(ctx, &a.opts, a.poke)
+		if err == nil {
+			return s
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		a.publish(Status{State: Starting, Reason: err.Error(), Neighbors: idleNeighbors(&a.opts)})
+		retry := time.NewTimer(retryStart)
+		select {
+		case <-ctx.Done():
+			retry.Stop()
+			return nil
+		case <-retry.C:
+		}
+	}
+}
+
+func (a *Announcer) stopped() {
+	a.publish(Status{State: Stopped, Neighbors: idleNeighbors(&a.opts)})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running = false
+	a.releaseDrain()
+}
+
+// releaseDrain lets Drain return. It needs mu.
+func (a *Announcer) releaseDrain() {
+	if a.drained != nil {
+		close(a.drained)
+		a.drained = nil
+	}
+}
+
+// publish makes s the status, and tells of it if it says anything new.
+func (a *Announcer) publish(s Status) {
+	a.mu.Lock()
+	old := a.status
+	s.Since = old.Since
+	if s.State != old.State {
+		s.Since = time.Now()
+	}
+	a.status = s
+	a.mu.Unlock()
+	if !s.differs(old) {
+		return
+	}
+	if s.State != old.State || s.Reason != old.Reason {
+		a.log.Info("announcement changed", "state", s.State, "reason", s.Reason, "prefixes", a.opts.Prefixes)
+	}
+	for i, n := range s.Neighbors {
+		if o := old.Neighbors[i]; n.Established != o.Established || n.Reason != o.Reason {
+			a.log.Info("bgp neighbor changed", "neighbor", n.Address, "established", n.Established, "reason", n.Reason)
+		}
+	}
+	if a.opts.OnChange != nil {
+		a.opts.OnChange(s.clone())
+	}
+}

@@ -1,0 +1,32 @@
+// Package bgp announces this edge's anycast prefixes to its routers while the
+// edge is healthy and not draining, and withdraws them otherwise. It is the only
+// importer of GoBGP.
+//
+// # Safety
+//
+// The speaker exports its own prefixes and nothing else, and imports nothing,
+// whatever a neighbor sends or whoever injects a route: both directions have a
+// policy that rejects by default. GoBGP's own default would be transit. Prefixes
+// that could hurt others (default routes, loopback, private or host-sized ones
+// to a public network) are faults of the Options.
+//
+// # Order
+//
+// Loss of health withdraws at once: what is broken must not attract another
+// request. A drain, and the end of Run, go in steps while the edge still
+// serves: announce with the GRACEFUL_SHUTDOWN community (RFC 8326), wait for
+// routers to prefer another edge, withdraw, wait again. Damping is not done
+// here, but by whoever calls SetHealth: it must be called only for changes that
+// are worth moving traffic.
+//
+// # Goroutines
+//
+// Run owns the state; SetHealth, Drain, Undrain and Status talk to it through a
+// mutex and never wait for GoBGP. GoBGP ignores contexts, so each call into it
+// has a deadline; one that never returns costs a goroutine and is reported in
+// Status. Known weakness: a panic within GoBGP ends the process, and the goroutine
+// of its main loop outlives a stopped speaker (there is no way to end it).
+//
+// Whatever goes wrong with a neighbor or a port, Run keeps trying and tells why
+// in Status: serving goes on.
+package bgp

@@ -1,0 +1,53 @@
+package bgp
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// collector turns a Status into metrics when they are asked for.
+type collector struct {
+	status func() Status
+
+	state, up, announced, lost, ignored *prometheus.Desc
+}
+
+func newCollector(status func() Status) *collector {
+	neighbor := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("terrane_bgp_neighbor_"+name, help, []string{"neighbor"}, nil)
+	}
+	return &collector{
+		status:    status,
+		state:     prometheus.NewDesc("terrane_bgp_state_info", "1 for the state the announcer is in.", []string{"state"}, nil),
+		up:        neighbor("up", "1 while the session is established."),
+		announced: neighbor("announced_prefixes", "Prefixes that the neighbor holds of this edge."),
+		lost:      neighbor("lost_sessions_total", "Established sessions that ended."),
+		ignored:   neighbor("ignored_updates_total", "Updates received; this edge imports nothing."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.state, c.up, c.announced, c.lost, c.ignored} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.status()
+	for _, state := range []State{Stopped, Starting, Announcing, Unhealthy, Draining, Drained} {
+		ch <- prometheus.MustNewConstMetric(c.state, prometheus.GaugeValue, number(s.State == state), string(state))
+	}
+	for _, n := range s.Neighbors {
+		addr := n.Address.String()
+		ch <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, number(n.Established), addr)
+		ch <- prometheus.MustNewConstMetric(c.announced, prometheus.GaugeValue, float64(len(n.Announced)), addr)
+		ch <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(n.Lost), addr)
+		ch <- prometheus.MustNewConstMetric(c.ignored, prometheus.CounterValue, float64(n.Ignored), addr)
+	}
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,113 @@
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	apipb "github.com/osrg/gobgp/v3/api"
+)
+
+const (
+	importPolicy     = "import"
+	exportPolicy     = "export"
+	gracefulShutdown = "65535:0" // RFC 8326
+	shutdownSet      = "graceful-shutdown"
+)
+
+// installPolicies makes the speaker reject whatever it is not told to accept: on
+// import all but its own routes, on export all but its own prefixes, each to
+// the neighbors that take its family.
+func (s *speaker) installPolicies(ctx context.Context, o *Options) error {
+	sets := []*apipb.DefinedSet{{DefinedType: apipb.DefinedType_COMMUNITY, Name: shutdownSet, List: []string{"^" + gracefulShutdown + "$"}}}
+	byFamily := make(map[family]*apipb.DefinedSet)
+	for _, p := range o.Prefixes {
+		fam := familyOf(p.Addr())
+		if byFamily[fam] == nil {
+			byFamily[fam] = &apipb.DefinedSet{DefinedType: apipb.DefinedType_PREFIX, Name: fam.String()}
+			sets = append(sets, byFamily[fam])
+		}
+		byFamily[fam].Prefixes = append(byFamily[fam].Prefixes, &apipb.Prefix{
+			IpPrefix: p.String(), MaskLengthMin: uint32(p.Bits()), MaskLengthMax: uint32(p.Bits()),
+		})
+	}
+	var statements []*apipb.Statement
+	for _, n := range o.Neighbors {
+		host := netip.PrefixFrom(n.Address, n.Address.BitLen()).String()
+		sets = append(sets, &apipb.DefinedSet{DefinedType: apipb.DefinedType_NEIGHBOR, Name: n.Address.String(), List: []string{host}})
+		for fam := range byFamily {
+			if n.takes(fam) {
+				statements = append(statements, exportStatements(o, n, fam)...)
+			}
+		}
+	}
+	for _, set := range sets {
+		if err := s.call(ctx, func() error {
+			return s.srv.AddDefinedSet(ctx, &apipb.AddDefinedSetRequest{DefinedSet: set})
+		}); err != nil {
+			return fmt.Errorf("define %s: %w", set.Name, err)
+		}
+	}
+	own := []*apipb.Statement{{
+		Name:       "own",
+		Conditions: &apipb.Conditions{RouteType: apipb.Conditions_ROUTE_TYPE_LOCAL},
+		Actions:    &apipb.Actions{RouteAction: apipb.RouteAction_ACCEPT},
+	}}
+	if err := s.assign(ctx, importPolicy, apipb.PolicyDirection_IMPORT, own); err != nil {
+		return err
+	}
+	return s.assign(ctx, exportPolicy, apipb.PolicyDirection_EXPORT, statements)
+}
+
+func (s *speaker) assign(ctx context.Context, name string, dir apipb.PolicyDirection, statements []*apipb.Statement) error {
+	policy := &apipb.Policy{Name: name, Statements: statements}
+	return s.call(ctx, func() error {
+		if err := s.srv.AddPolicy(ctx, &apipb.AddPolicyRequest{Policy: policy}); err != nil {
+			return fmt.Errorf("policy %s: %w", name, err)
+		}
+		return s.srv.SetPolicyAssignment(ctx, &apipb.SetPolicyAssignmentRequest{Assignment: &apipb.PolicyAssignment{
+			Name: "global", Direction: dir, Policies: []*apipb.Policy{policy}, DefaultAction: apipb.RouteAction_REJECT,
+		}})
+	})
+}
+
+// exportStatements are how prefixes of the family go to the neighbor. A drained
+// route keeps the lowest local preference, whatever the neighbor's is.
+func exportStatements(o *Options, n Neighbor, fam family) []*apipb.Statement {
+	actions := func() *apipb.Actions {
+		a := &apipb.Actions{RouteAction: apipb.RouteAction_ACCEPT}
+		c, _ := parseCommunities(n.Communities) // validated by New
+		if len(c.standard) > 0 {
+			a.Community = &apipb.CommunityAction{Type: apipb.CommunityAction_ADD, Communities: c.standard}
+		}
+		if len(c.large) > 0 {
+			a.LargeCommunity = &apipb.CommunityAction{Type: apipb.CommunityAction_ADD, Communities: c.large}
+		}
+		if n.MED != nil {
+			a.Med = &apipb.MedAction{Type: apipb.MedAction_REPLACE, Value: int64(*n.MED)}
+		}
+		if n.Prepend > 0 {
+			a.AsPrepend = &apipb.AsPrependAction{Asn: o.ASN, Repeat: uint32(n.Prepend)}
+		}
+		if h := n.nextHop(fam); h.IsValid() {
+			a.Nexthop = &apipb.NexthopAction{Address: h.String()}
+		}
+		return a
+	}
+	conditions := func() *apipb.Conditions {
+		return &apipb.Conditions{
+			PrefixSet:   &apipb.MatchSet{Type: apipb.MatchSet_ANY, Name: fam.String()},
+			NeighborSet: &apipb.MatchSet{Type: apipb.MatchSet_ANY, Name: n.Address.String()},
+			RouteType:   apipb.Conditions_ROUTE_TYPE_LOCAL,
+		}
+	}
+	name := fmt.Sprintf("%v-%v", n.Address, fam)
+	normal := &apipb.Statement{Name: name, Conditions: conditions(), Actions: actions()}
+	if n.LocalPref == nil {
+		return []*apipb.Statement{normal}
+	}
+	normal.Actions.LocalPref = &apipb.LocalPrefAction{Value: *n.LocalPref}
+	drained := &apipb.Statement{Name: name + "-drained", Conditions: conditions(), Actions: actions()}
+	drained.Conditions.CommunitySet = &apipb.MatchSet{Type: apipb.MatchSet_ANY, Name: shutdownSet}
+	return []*apipb.Statement{drained, normal}
+}
