@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -115,6 +116,31 @@ func TestBlocks(t *testing.T) {
 	try(t, dns.Set(ctx))
 	if answer, err := client.Fetch(ctx, refs); err == nil || !strings.Contains(err.Error(), "no such host") {
 		t.Errorf("answer %+v, %v after the name was removed", answer, err)
+	}
+}
+
+// TestHost uses the host as a node, which takes no root: a push that is large
+// enough for git to send it in chunks.
+func TestHost(t *testing.T) {
+	ctx := within(t, time.Minute)
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git is not installed")
+	}
+	l := newLab(ctx, t)
+	git := must(l.Host().StartGit(ctx, netip.MustParseAddrPort("127.0.0.1:0")))(t)
+	url := must(git.Create(ctx, "tenants.git"))(t)
+	tree := must(l.Host().Clone(ctx, url))(t)
+	large := make([]byte, 3<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(large) // nothing that git could compress
+	try(t, tree.Write("alice/large", large))
+	revision := must(tree.Commit(ctx, "large"))(t)
+	try(t, tree.Push(ctx))
+	answer := must(l.Host().Fetch(ctx, lab.Request{URL: url + "/info/refs?service=git-upload-pack"}))(t)
+	if !strings.Contains(answer.Body, revision+" refs/heads/main") {
+		t.Errorf("answer %+v, want main at %s", answer, revision)
+	}
+	if answer := must(l.Host().Fetch(ctx, lab.Request{URL: url + "/info/refs?service=git-archive"}))(t); answer.Status != 403 {
+		t.Errorf("another service is answered by %+v", answer)
 	}
 }
 

@@ -108,9 +108,15 @@ func (n *Node) AddRoute(ctx context.Context, to netip.Prefix, via netip.Addr) er
 	return err
 }
 
+// DeleteRoute removes all routes for exactly the prefix.
+func (n *Node) DeleteRoute(ctx context.Context, to netip.Prefix) error {
+	_, err := n.ip(ctx, "route", "del", to.String())
+	return err
+}
+
 // Forward makes the node a router.
 func (n *Node) Forward(ctx context.Context) error {
-	_, err := n.Run(ctx, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+	_, err := n.Run(ctx, "sh", "-ec", "for f in ipv4/ip_forward ipv6/conf/all/forwarding; do echo 1 >/proc/sys/net/$f; done")
 	return err
 }
 
