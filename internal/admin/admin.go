@@ -1,0 +1,185 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Options are what New takes.
+type Options struct {
+	Listen string // "host:port"; port 0 takes a free one
+	// Token must be given when Listen is not on loopback. If it is given, each
+	// request but /healthz must bear it: "Authorization: Bearer TOKEN".
+	Token    string
+	Gatherer prometheus.Gatherer // nil: no /metrics
+	// Ready tells whether the edge is fit to serve, and if not, why.
+	Ready func() (bool, []string)
+	// Status has the sections of /status: each value is made per request and
+	// encoded as JSON. It must not block.
+	Status map[string]func() any
+	Logger *slog.Logger // nil discards
+}
+
+// Server is the admin listener. Run may be called once.
+type Server struct {
+	opts  Options
+	log   *slog.Logger
+	token [sha256.Size]byte
+	ready chan struct{}
+	addr  net.Addr // set before ready is closed
+}
+
+// New checks the options. It binds nothing.
+func New(o Options) (*Server, error) {
+	if o.Ready == nil {
+		return nil, errors.New("admin: no readiness to show")
+	}
+	host, _, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("admin: listen %q: want an address and a port, such as \"127.0.0.1:9180\"", o.Listen)
+	}
+	if ip, err := netip.ParseAddr(host); o.Token == "" && (err != nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("admin: listen %q is not on loopback: it wants a token", o.Listen)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Server{opts: o, log: o.Logger, token: sha256.Sum256([]byte(o.Token)), ready: make(chan struct{})}, nil
+}
+
+// Bound is closed when the listener is up.
+func (s *Server) Bound() <-chan struct{} { return s.ready }
+
+// Addr is the address bound, known once Bound is closed.
+func (s *Server) Addr() net.Addr { return s.addr }
+
+// Run binds and serves until ctx ends, then lets requests in flight end for up to
+// 5 s. It returns nil if ctx ended it.
+func (s *Server) Run(ctx context.Context) error {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", s.opts.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("admin: listen on %s: another program has this port: stop it or choose another port: %w", s.opts.Listen, err)
+	}
+	if err != nil {
+		return fmt.Errorf("admin: listen on %s: %w", s.opts.Listen, err)
+	}
+	srv := &http.Server{
+		Handler:           s.handler(),
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	s.addr = ln.Addr()
+	close(s.ready)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("admin: serve %s: %w", s.addr, err)
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(limit); err != nil {
+		s.log.Warn("requests cut off", "err", errors.Join(err, srv.Close()))
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin: serve %s: %w", s.addr, err)
+	}
+	return nil
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
+	mux.Handle("GET /readyz", s.guarded(http.HandlerFunc(s.readyz)))
+	mux.Handle("GET /status", s.guarded(http.HandlerFunc(s.status)))
+	if s.opts.Gatherer != nil {
+		mux.Handle("GET /metrics", s.guarded(promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{
+			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError), MaxRequestsInFlight: 4,
+		})))
+	}
+	return mux
+}
+
+// guarded asks for the token. Hashes of equal length are compared, so that the
+// time taken tells nothing of it.
+func (s *Server) guarded(next http.Handler) http.Handler {
+	if s.opts.Token == "" {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+		if subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 || !strings.EqualFold(scheme, "bearer") {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="terrane"`)
+			text(w, http.StatusUnauthorized, "this listener wants the header \"Authorization: Bearer TOKEN\"")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	ok, unmet := s.opts.Ready()
+	code := http.StatusOK
+	if !ok {
+		code = http.StatusServiceUnavailable
+	}
+	switch {
+	case strings.Contains(r.Header.Get("Accept"), "application/json"):
+		s.json(w, code, map[string]any{"ready": ok, "unmet": append([]string{}, unmet...)})
+	case ok:
+		text(w, code, "ready")
+	default:
+		text(w, code, "not ready\n"+strings.Join(unmet, "\n"))
+	}
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	ok, unmet := s.opts.Ready()
+	all := map[string]any{"ready": ok}
+	if len(unmet) > 0 {
+		all["unmet"] = unmet
+	}
+	for name, section := range s.opts.Status {
+		all[name] = section()
+	}
+	s.json(w, http.StatusOK, all)
+}
+
+func (s *Server) json(w http.ResponseWriter, code int, value any) {
+	body, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		s.log.Error("encode status", "err", err)
+		text(w, http.StatusInternalServerError, "the status cannot be encoded")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(body, '\n')) // a client who has left is no error
+}
+
+func text(w http.ResponseWriter, code int, line string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(line + "\n")) // a client who has left is no error
+}

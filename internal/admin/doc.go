@@ -1,0 +1,13 @@
+// Package admin is the operator's listener: metrics, health and status. It shows
+// what others hand it and changes nothing.
+//
+//	/metrics   Prometheus metrics
+//	/healthz   200 while the process runs
+//	/readyz    200 when the edge is fit to serve, else 503 with what is missing
+//	/status    JSON, one section for each part of the edge
+//
+// On loopback it needs no token; anywhere else it takes requests with the bearer
+// token only. It speaks plain HTTP: put it on loopback or on a private network.
+//
+// Goroutines: those of net/http, which Run waits for.
+package admin

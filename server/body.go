@@ -1,0 +1,117 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// keepBuffer is the largest buffer that a visit keeps for the next one. Larger
+// ones count against Options.BufferBytes.
+const keepBuffer = 64 << 10
+
+// budget bounds bytes held at a time.
+type budget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+func (b *budget) take(n int64) bool {
+	if b.used.Add(n) > b.limit {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int64) {
+	if n != 0 {
+		b.used.Add(-n)
+	}
+}
+
+// hold takes n bytes for the time of the visit, or refuses the request.
+func (v *visit) hold(n int64) bool {
+	if !v.srv.buffers.take(n) {
+		v.retryLater(http.StatusServiceUnavailable, "buffers", "this edge holds as many bodies as it may")
+		return false
+	}
+	v.held += n
+	return true
+}
+
+// readBody reads the request's body, of at most limit bytes, into v.body. When it
+// cannot, it has answered.
+func (v *visit) readBody(limit int64) bool {
+	v.body = v.body[:0]
+	if v.r.Body == http.NoBody || v.r.ContentLength == 0 {
+		return true
+	}
+	if limit <= 0 {
+		limit = defaultRequestBody
+	}
+	if v.r.ContentLength > limit {
+		v.tooLarge(limit)
+		return false
+	}
+	for {
+		if len(v.body) == cap(v.body) && !v.growBody(limit) {
+			return false
+		}
+		n, err := v.r.Body.Read(v.body[len(v.body):cap(v.body)])
+		v.body = v.body[:len(v.body)+n]
+		if int64(len(v.body)) > limit {
+			v.tooLarge(limit)
+			return false
+		}
+		if errors.Is(err, io.EOF) {
+			v.bodyDeadline(time.Time{})
+			return true
+		}
+		if err != nil {
+			v.badBody(err)
+			return false
+		}
+	}
+}
+
+const defaultRequestBody = 10 << 20
+
+// growBody doubles the buffer, to at most one byte more than the limit.
+func (v *visit) growBody(limit int64) bool {
+	size := max(4<<10, 2*int64(cap(v.body)))
+	if n := v.r.ContentLength; n > 0 && n < size {
+		size = max(n+1, int64(cap(v.body))+1) // + 1: room for the read that finds the end
+	}
+	size = min(size, max(limit, keepBuffer)+1)
+	if size > keepBuffer && !v.hold(size-v.held) {
+		return false
+	}
+	grown := make([]byte, len(v.body), size)
+	copy(grown, v.body)
+	v.body = grown
+	return true
+}
+
+func (v *visit) tooLarge(limit int64) {
+	v.Header()["Connection"] = []string{"close"}
+	v.page(http.StatusRequestEntityTooLarge, "the body is too large: this site takes at most "+strconv.FormatInt(limit, 10)+" bytes")
+}
+
+func (v *visit) badBody(err error) {
+	v.Header()["Connection"] = []string{"close"}
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+		v.page(http.StatusRequestTimeout, "the body came too slowly")
+		return
+	}
+	if v.r.Context().Err() != nil {
+		v.code, v.note = statusLeft, "the visitor has left"
+		return
+	}
+	v.note = err.Error()
+	v.page(http.StatusBadRequest, "the body cannot be read")
+}

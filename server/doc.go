@@ -1,0 +1,19 @@
+// Package server answers visitors: it owns the listeners, finds the tenant of a
+// host, serves files, runs modules under their limits, and drains.
+//
+// Sites holds what tenants have deployed. Publish compiles all modules of a
+// snapshot first and then swaps the site whole, so that a request sees one release
+// and never waits for a compiler; modules of an old release are closed when its
+// last request has ended. Server answers HTTP and HTTPS from Sites.
+//
+// The package knows neither stores nor DNS: it meets them through Blobs and
+// Verifier, which it declares, and certificates reach it as a *tls.Config. What a
+// host may show is asked of the Verifier for each request, so that a revocation
+// holds for connections that are open already.
+//
+// Goroutines: those of net/http, one per connection (per request in HTTP/2), and
+// those of Run, which waits for all of them. None is started per request.
+//
+// A visitor never sees why a guest failed, only the request id under which the
+// tenant's log tells it.
+package server

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/terrane/terrane/tenant"
+)
+
+// SelfHost is the name under which an edge asks itself whether it answers. It is
+// never in DNS (RFC 2606); its certificate comes from the edge's own CA.
+const SelfHost tenant.Host = "edge.terrane.invalid"
+
+// place is where a host leads. release is nil when there is nothing to show;
+// problem then says why, in words for the domain's owner. Whoever gets a place
+// with a release ends it with release.done.
+type place struct {
+	site    *site
+	release *release
+	verdict tenant.Verdict
+	problem string
+}
+
+func (s *Sites) find(ctx context.Context, h tenant.Host) place {
+	p := place{verdict: s.opts.Verifier.Verify(ctx, h)}
+	if p.verdict.Standing != tenant.Verified {
+		p.problem = p.verdict.Reason
+		return p
+	}
+	id := p.verdict.Tenant
+	at, ok := s.byTenant.Load(id)
+	if !ok {
+		p.problem = fmt.Sprintf("the TXT record of %s names %q: no store of this edge has a release of that folder", h, id)
+		return p
+	}
+	p.site = at.(*site)
+	r := p.site.acquire()
+	switch {
+	case r == nil:
+		p.problem = fmt.Sprintf("the folder %q has just been removed", id)
+	case !r.manifest.Consents(h, s.opts.RequireConsent):
+		r.done(ctx)
+		p.problem = fmt.Sprintf("the folder %q does not list %s: add it to domains in its %s", id, h, tenant.ManifestName)
+	default:
+		p.release = r
+	}
+	return p
+}
+
+// Permit is nil when a host may have a certificate: its DNS is verified, its folder
+// is live here and consents. It serves as the gate of package certs.
+func (s *Sites) Permit(ctx context.Context, host string) error {
+	h, err := tenant.ParseHost(host)
+	if err != nil {
+		return err
+	}
+	if h == SelfHost {
+		return nil
+	}
+	p := s.find(ctx, h)
+	if p.release == nil {
+		return fmt.Errorf("%s: %s", h, p.problem)
+	}
+	p.release.done(ctx)
+	return nil
+}
+
+// Revision is the tenant's live revision; false when it has none here.
+func (s *Sites) Revision(id tenant.ID) (tenant.Revision, bool) {
+	at, ok := s.byTenant.Load(id)
+	if !ok {
+		return "", false
+	}
+	r := at.(*site).live.Load()
+	if r == nil {
+		return "", false
+	}
+	return r.revision, true
+}

@@ -1,0 +1,167 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/tenant"
+)
+
+// statusLeft is the access log's status for a visitor who left before the answer.
+const statusLeft = 499
+
+// module runs the module at t and answers what it answers.
+func (v *visit) module(t tenant.Target) {
+	at, r := v.place.site, v.place.release
+	m := r.modules[t.File]
+	if m == nil {
+		v.note = "no module " + t.File
+		v.page(http.StatusInternalServerError, "this edge failed to answer")
+		return
+	}
+	if !v.readBody(r.limits.RequestBody) {
+		return
+	}
+	v.guest = hostcalls.Request{
+		ID: v.id, Method: v.r.Method, Path: v.requestURI(), Header: v.r.Header, Host: v.r.Host, Body: v.body,
+		Client: v.client(), Scheme: v.scheme(), Module: t.File, Info: t.Info,
+	}
+	x := hostcalls.NewExchange(r.guest, &v.guest)
+	defer x.Close()
+	if !at.enter(r.limits.Concurrency) {
+		v.retryLater(http.StatusServiceUnavailable, "concurrency", "this site has as many requests in flight as it may")
+		return
+	}
+	if err := v.run(m, x, r); err != nil {
+		v.failed(r, x, err)
+		return
+	}
+	v.respond(x.Response())
+}
+
+func (v *visit) run(m *module, x *hostcalls.Exchange, r *release) error {
+	defer v.place.site.leave()
+	wall := r.limits.Wall
+	if wall <= 0 {
+		wall = defaultWall
+	}
+	ctx, cancel := context.WithTimeout(v.r.Context(), wall)
+	defer cancel()
+	return m.Run(ctx, x)
+}
+
+func (v *visit) scheme() string {
+	if v.r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// respond sends the guest's answer.
+func (v *visit) respond(resp *hostcalls.Response) {
+	size := int64(len(resp.Body))
+	if size > keepBuffer && !v.hold(size) {
+		return
+	}
+	h := v.Header()
+	h["Content-Type"] = nil // not guessed by net/http, unless the guest has set one
+	v.copyHeader(h, resp.Header, strconv.FormatInt(size, 10))
+	h["Terrane-Edge"] = v.srv.edge
+	h["Terrane-Revision"] = v.place.release.revisionHeader
+	if !bodyAllowed(resp.Code) {
+		delete(h, "Content-Length")
+		v.WriteHeader(resp.Code)
+		return
+	}
+	v.writeDeadline(size)
+	v.WriteHeader(resp.Code)
+	if v.r.Method != http.MethodHead {
+		_, _ = v.Write(resp.Body) // a visitor who has left is no error
+	}
+}
+
+// copyHeader copies the guest's header into h, and adds our own. The values are
+// copied too: net/http may write them after the exchange is closed and reused.
+func (v *visit) copyHeader(h, guest http.Header, length string) {
+	n := 2
+	for _, values := range guest {
+		n += len(values)
+	}
+	all := make([]string, 0, n)
+	for name, values := range guest {
+		if hopByHop(name) {
+			continue
+		}
+		from := len(all)
+		all = append(all, values...)
+		h[name] = all[from:len(all):len(all)]
+	}
+	from := len(all)
+	all = append(all, v.id, length)
+	h["Terrane-Request-Id"] = all[from : from+1 : from+1]
+	h["Content-Length"] = all[from+1:]
+}
+
+// hopByHop reports whether only this host may set the header (RFC 9110 7.6.1).
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Content-Length", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
+}
+
+func bodyAllowed(code int) bool {
+	return code >= 200 && code != http.StatusNoContent && code != http.StatusNotModified
+}
+
+// failed answers for a guest that did not, and tells the tenant why.
+func (v *visit) failed(r *release, x *hostcalls.Exchange, err error) {
+	trap, ok := errors.AsType[*engine.Trap](err)
+	if !ok {
+		v.note = err.Error()
+		v.srv.log.Error("run module", "tenant", r.id, "host", v.host, "revision", r.revision, "request", v.id, "module", v.guest.Module, "err", err)
+		v.page(http.StatusInternalServerError, "this edge failed to answer")
+		return
+	}
+	if v.r.Context().Err() != nil {
+		v.code, v.note = statusLeft, "the visitor has left"
+		return
+	}
+	v.srv.metrics.trapped(trap.Kind)
+	v.note = "guest trapped"
+	v.tellTenant(r, x, trap)
+	switch trap.Kind {
+	case engine.TrapDeadline:
+		v.page(http.StatusGatewayTimeout, "this site took too long to answer")
+	case engine.TrapMemory:
+		v.page(http.StatusServiceUnavailable, "this site ran out of memory")
+	default:
+		v.page(http.StatusInternalServerError, "this site failed to answer")
+	}
+}
+
+// tellTenant writes the trap to the tenant's log and, shortened, to the edge's.
+func (v *visit) tellTenant(r *release, x *hostcalls.Exchange, trap *engine.Trap) {
+	v.srv.log.Info("guest trapped", "tenant", r.id, "host", v.host, "revision", r.revision.Short(), "request", v.id,
+		"module", v.guest.Module, "reason", trap.Reason)
+	if r.guest.Logger == nil {
+		return
+	}
+	var text strings.Builder
+	text.WriteString(v.guest.Module + " at revision " + r.revision.Short() + " trapped: " + trap.Reason)
+	if p := x.Panic(); p != "" {
+		text.WriteString(": panic: " + strconv.Quote(p))
+	}
+	for _, frame := range trap.Backtrace {
+		text.WriteString("; at " + frame)
+	}
+	line := text.String()
+	r.guest.Logger.Log(&v.guest, slog.LevelError, strings.ToValidUTF8(line[:min(len(line), hostcalls.LogLineMax)], "\uFFFD"))
+}

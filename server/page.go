@@ -1,0 +1,47 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/terrane/terrane/tenant"
+)
+
+// page answers with the status and a text for people. reason never tells of a
+// guest's inside.
+func (v *visit) page(code int, reason string) {
+	if v.note == "" {
+		v.note = reason
+	}
+	h := v.Header()
+	body := strconv.Itoa(code) + " " + http.StatusText(code) + "\n\n" + reason + "\n\nrequest " + v.id + "\n"
+	h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	h["X-Content-Type-Options"] = []string{"nosniff"} // reason may hold a visitor's own words
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	v.WriteHeader(code)
+	_, _ = v.Write([]byte(body)) // a visitor who has left is no error
+}
+
+// retryLater refuses a request that may succeed in a moment.
+func (v *visit) retryLater(code int, why, reason string) {
+	v.srv.metrics.rejected(why)
+	v.Header()["Retry-After"] = []string{"1"}
+	v.page(code, reason)
+}
+
+// nothingHere tells the owner of a domain that leads to no site why.
+func (v *visit) nothingHere() {
+	if v.place.verdict.Standing == tenant.Unknown {
+		v.Header()["Retry-After"] = []string{"5"}
+		v.page(http.StatusServiceUnavailable, "the DNS of "+string(v.host)+" cannot be checked now: "+v.place.problem)
+		return
+	}
+	v.page(http.StatusNotFound, "no site is shown for "+string(v.host)+": "+v.place.problem)
+}
+
+// redirect sends the visitor elsewhere, with the same method (RFC 9110 15.4.9).
+func (v *visit) redirect(to string) {
+	v.Header()["Location"] = []string{to}
+	v.Header()["Content-Length"] = []string{"0"}
+	v.WriteHeader(http.StatusPermanentRedirect)
+}

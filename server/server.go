@@ -1,0 +1,220 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Server answers HTTP and HTTPS. Run may be called once.
+type Server struct {
+	opts     Options
+	log      *slog.Logger
+	access   *accessLog // nil: none
+	metrics  *metrics
+	ids      *requestIDs
+	buffers  budget
+	visits   sync.Pool // *visit
+	edge     []string  // shared by all responses; nobody writes to it
+	inFlight atomic.Int64
+	closing  atomic.Bool
+	idle     chan struct{} // one token when closing and nothing is in flight
+
+	ready       chan struct{}
+	http, https []net.Addr // set before ready is closed
+	httpsPort   string     // with ":", empty for 443
+}
+
+// New checks the options. It binds nothing.
+func New(o Options) (*Server, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	o.setDefaults()
+	s := &Server{
+		opts: o, log: o.Logger, ids: newRequestIDs(), buffers: budget{limit: o.BufferBytes}, edge: []string{o.Edge},
+		idle: make(chan struct{}, 1), ready: make(chan struct{}),
+	}
+	s.visits.New = func() any { return &visit{srv: s} }
+	if o.AccessLog != nil {
+		s.access = newAccessLog(o.AccessLog)
+	}
+	var err error
+	s.metrics, err = newMetrics(o.Metrics, s)
+	return s, err
+}
+
+// Ready is closed when all listeners are up.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Addrs are the addresses bound, in the order of the options. They are known once
+// Ready is closed.
+func (s *Server) Addrs() (http, https []net.Addr) { return s.http, s.https }
+
+// Run binds, serves until ctx ends or a listener fails, and then drains: nothing
+// new is accepted, idle connections are closed, busy ones are told to (Connection:
+// close, GOAWAY), and requests in flight have Options.Drain to end before they are
+// cut off. It returns when the last handler has; nil if ctx ended it.
+func (s *Server) Run(ctx context.Context) error {
+	plain, secure, err := s.bind(ctx)
+	if err != nil {
+		return err
+	}
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	servers := []*http.Server{
+		s.newHTTPServer(base, s.servePlain),
+		s.newHTTPServer(base, s.serveSecure),
+	}
+	g, failed := errgroup.WithContext(base)
+	for i, listeners := range [][]net.Listener{plain, secure} {
+		for _, ln := range listeners {
+			g.Go(func() error {
+				if err := servers[i].Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+					return fmt.Errorf("serve %s: %w", ln.Addr(), err)
+				}
+				return nil
+			})
+		}
+	}
+	flushed := make(chan struct{})
+	flushing, stopFlushing := context.WithCancel(base)
+	go func() {
+		defer close(flushed)
+		s.access.run(flushing, s.log)
+	}()
+	close(s.ready)
+
+	select {
+	case <-ctx.Done():
+	case <-failed.Done():
+	}
+	s.drain(base, servers, cancel)
+	stopFlushing()
+	<-flushed
+	return g.Wait()
+}
+
+func (s *Server) bind(ctx context.Context) (plain, secure []net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			for _, ln := range append(plain, secure...) {
+				err = errors.Join(err, ln.Close())
+			}
+		}
+	}()
+	for _, addr := range s.opts.HTTP {
+		ln, err := listen(ctx, addr)
+		if err != nil {
+			return plain, secure, err
+		}
+		plain = append(plain, ln)
+		s.http = append(s.http, ln.Addr())
+	}
+	for _, addr := range s.opts.HTTPS {
+		ln, err := listen(ctx, addr)
+		if err != nil {
+			return plain, secure, err
+		}
+		// Not ServeTLS: it clones the configuration, and so loses later session-ticket keys.
+		secure = append(secure, tls.NewListener(ln, s.opts.TLS))
+		s.https = append(s.https, ln.Addr())
+	}
+	port := s.opts.HTTPSPort
+	if port == 0 && len(s.https) > 0 {
+		port = s.https[0].(*net.TCPAddr).Port
+	}
+	if port != 443 {
+		s.httpsPort = ":" + strconv.Itoa(port)
+	}
+	return plain, secure, nil
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen on %s: another program has this port: stop it (ss -ltnp shows it) or choose another port: %w", addr, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listen on %s: ports below 1024 need CAP_NET_BIND_SERVICE: grant it, or choose a higher port: %w", addr, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("listen on %s: no interface of this machine has the address: add it, or listen on another: %w", addr, err)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return ln, nil
+}
+
+func (s *Server) newHTTPServer(base context.Context, h http.HandlerFunc) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ReadHeaderTimeout: s.opts.HeaderTimeout,
+		// Bodies have a deadline of their own (visit.begin): ReadTimeout would also end
+		// the wait for a guest.
+		WriteTimeout:   s.opts.HeaderTimeout + transferTime(s.opts.BodyTimeout, s.opts.Sites.opts.Limits.RequestBody) + s.opts.Sites.wall() + s.opts.WriteTimeout,
+		IdleTimeout:    s.opts.IdleTimeout,
+		MaxHeaderBytes: s.opts.HeaderBytes,
+		// What a broken client does is no news for the operator.
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// drain ends what servers serve; cut ends the contexts of requests.
+func (s *Server) drain(ctx context.Context, servers []*http.Server, cut context.CancelFunc) {
+	limit, cancel := context.WithTimeout(ctx, s.opts.Drain)
+	defer cancel()
+	var g errgroup.Group
+	for _, srv := range servers {
+		g.Go(func() error { return srv.Shutdown(limit) })
+	}
+	if err := g.Wait(); err != nil {
+		s.log.Warn("requests cut off", "in_flight", s.inFlight.Load(), "drain", s.opts.Drain, "err", err)
+	}
+	cut()
+	for _, srv := range servers {
+		if err := srv.Close(); err != nil {
+			s.log.Warn("close listeners", "err", err)
+		}
+	}
+	s.closing.Store(true)
+	if s.inFlight.Load() > 0 {
+		<-s.idle
+	}
+}
+
+// enter counts a request in flight; false once Run waits for the last one.
+func (s *Server) enter() bool {
+	s.inFlight.Add(1)
+	return !s.closing.Load()
+}
+
+func (s *Server) leave() {
+	if s.inFlight.Add(-1) == 0 && s.closing.Load() {
+		select {
+		case s.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// defaultWall bounds a request where neither operator nor tenant does.
+const defaultWall = 10 * time.Second
+
+func (s *Sites) wall() time.Duration {
+	if w := s.opts.Limits.Wall; w > 0 {
+		return w
+	}
+	return defaultWall
+}

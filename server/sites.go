@@ -1,0 +1,204 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/tenant"
+)
+
+// Blobs is where the content of files stands, under its hash.
+type Blobs interface {
+	Open(h tenant.Hash) (io.ReadSeekCloser, error)
+}
+
+// Verifier says what DNS has to say of a host. It is asked for each request: it
+// must answer a host that it knows from memory.
+type Verifier interface {
+	Verify(ctx context.Context, h tenant.Host) tenant.Verdict
+}
+
+// SitesOptions are what NewSites takes.
+type SitesOptions struct {
+	Engine   engine.Engine
+	Blobs    Blobs
+	Verifier Verifier
+	// Guest makes what all requests of a release share. limits are the manifest's
+	// under the operator's ceilings.
+	Guest func(s *tenant.Snapshot, limits tenant.Limits) *hostcalls.Tenant
+	// Limits are the operator's ceilings.
+	Limits tenant.Limits
+	// RequireConsent refuses a host that no manifest's domains list.
+	RequireConsent bool
+	Logger         *slog.Logger          // nil discards
+	Metrics        prometheus.Registerer // nil registers nothing
+}
+
+// Sites holds the live release of each tenant. It is safe for concurrent use, and
+// reading it takes no lock.
+type Sites struct {
+	opts    SitesOptions
+	log     *slog.Logger
+	modules modules
+
+	byTenant sync.Map   // tenant.ID -> *site
+	mu       sync.Mutex // orders Publish's swap and Remove
+}
+
+// NewSites checks the options.
+func NewSites(o SitesOptions) (*Sites, error) {
+	if o.Engine == nil || o.Blobs == nil || o.Verifier == nil || o.Guest == nil {
+		return nil, errors.New("server: sites want an engine, blobs, a verifier and a guest")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Sites{opts: o, log: o.Logger, modules: modules{engine: o.Engine, blobs: o.Blobs, byKey: make(map[moduleKey]*module)}}
+	if err := s.register(o.Metrics); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Sites) register(reg prometheus.Registerer) error {
+	if reg == nil {
+		return nil
+	}
+	return errors.Join(
+		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "terrane_server_modules_count", Help: "Compiled modules held.",
+		}, func() float64 { return float64(s.modules.count()) })),
+		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "terrane_server_sites_count", Help: "Tenants with a live release.",
+		}, func() float64 { return float64(s.count()) })),
+	)
+}
+
+func (s *Sites) count() (n int) {
+	s.byTenant.Range(func(_, _ any) bool { n++; return true })
+	return n
+}
+
+// Publish makes the snapshot live: requests that begin after it returns see this
+// release, and those before it keep theirs. On an error nothing has changed; an
+// error that wraps engine.ErrRefused is for the tenant and names the file.
+// Modules that the live release has already are not compiled again.
+func (s *Sites) Publish(ctx context.Context, snap *tenant.Snapshot) error {
+	limits := s.opts.Limits.Lower(snap.Manifest.Limits)
+	if err := checkRoutes(snap); err != nil {
+		return err
+	}
+	compiled, err := s.compile(ctx, snap, limits)
+	if err != nil {
+		return err
+	}
+	r := &release{
+		id:             snap.ID,
+		revision:       snap.Revision,
+		manifest:       &snap.Manifest,
+		files:          snap.Files,
+		paths:          tenant.NewSite(snap),
+		modules:        compiled,
+		limits:         limits,
+		guest:          s.opts.Guest(snap, limits),
+		revisionHeader: []string{string(snap.Revision)},
+		end:            func(ctx context.Context) { s.closeModules(ctx, compiled) },
+	}
+	r.holders.Store(1)
+	s.swap(ctx, r)
+	return nil
+}
+
+// Remove ends the tenant's site; requests in flight end as they began.
+func (s *Sites) Remove(ctx context.Context, id tenant.ID) error {
+	s.mu.Lock()
+	v, found := s.byTenant.LoadAndDelete(id)
+	s.mu.Unlock()
+	if found {
+		v.(*site).live.Swap(nil).done(ctx)
+	}
+	return nil
+}
+
+// Close removes all tenants, and so closes all modules once their requests have
+// ended. Publish must not be called after it.
+func (s *Sites) Close(ctx context.Context) error {
+	var errs []error
+	s.byTenant.Range(func(id, _ any) bool {
+		errs = append(errs, s.Remove(ctx, id.(tenant.ID)))
+		return true
+	})
+	return errors.Join(errs...)
+}
+
+func (s *Sites) swap(ctx context.Context, r *release) {
+	s.mu.Lock()
+	v, _ := s.byTenant.LoadOrStore(r.id, new(site))
+	at := v.(*site)
+	before := at.live.Load()
+	r.rate = newRate(r.limits.RequestsPerSecond, before)
+	at.live.Store(r)
+	s.mu.Unlock()
+	if before != nil {
+		before.done(ctx)
+	}
+}
+
+// checkRoutes refuses routes that lead to modules the folder does not have.
+func checkRoutes(snap *tenant.Snapshot) error {
+	names := snap.Modules()
+	var errs []error
+	for _, r := range snap.Manifest.Routes {
+		if !slices.Contains(names, r.Module) {
+			errs = append(errs, fmt.Errorf("%s: route %q: the folder has no module %q: %w",
+				tenant.ManifestName, r.Path, r.Module, engine.ErrRefused))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// compile acquires every module of the snapshot, or none.
+func (s *Sites) compile(ctx context.Context, snap *tenant.Snapshot, limits tenant.Limits) (map[string]*module, error) {
+	names := snap.Modules()
+	slices.Sort(names)
+	compiled := make(map[string]*module, len(names))
+	var errs []error
+	for _, name := range names {
+		m, err := s.compileFile(ctx, snap.Files[name], limits)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		compiled[name] = m
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.closeModules(ctx, compiled)
+		return nil, err
+	}
+	return compiled, nil
+}
+
+func (s *Sites) compileFile(ctx context.Context, f tenant.File, limits tenant.Limits) (*module, error) {
+	if limits.ModuleSize > 0 && f.Size > limits.ModuleSize {
+		return nil, fmt.Errorf("%d bytes: a module may have %d here: %w", f.Size, limits.ModuleSize, engine.ErrRefused)
+	}
+	key := moduleKey{f.Hash, engine.Limits{Memory: limits.Memory, CPU: limits.CPU}}
+	return s.modules.acquire(ctx, key, f.Size)
+}
+
+func (s *Sites) closeModules(ctx context.Context, ms map[string]*module) {
+	for name, m := range ms {
+		if err := s.modules.release(ctx, m); err != nil {
+			s.log.Error("close module", "module", name, "err", err)
+		}
+	}
+}

@@ -1,0 +1,5 @@
+;; Asks for 4 GiB, and fails when it does not get them.
+(module
+  (memory (export "memory") 1)
+  (func (export "run")
+    (if (i32.eq (memory.grow (i32.const 65535)) (i32.const -1)) (then unreachable))))

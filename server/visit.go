@@ -1,0 +1,221 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/tenant"
+)
+
+// visit is the state of one request. Visits are pooled: nothing keeps one, nor
+// what it points to, beyond the handler's return.
+type visit struct {
+	http.ResponseWriter // written to through WriteHeader and Write below, which count
+
+	srv   *Server
+	r     *http.Request
+	id    string
+	start time.Time
+	host  tenant.Host // empty if the Host header is no domain name
+	place place
+
+	code    int // 0 until the header is written
+	written int64
+	note    string // why it failed, for the access log
+
+	guest hostcalls.Request
+	body  []byte
+	held  int64 // bytes taken from Server.buffers
+}
+
+func (s *Server) servePlain(w http.ResponseWriter, r *http.Request) { s.serve(w, r, false) }
+
+func (s *Server) serveSecure(w http.ResponseWriter, r *http.Request) { s.serve(w, r, true) }
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, secure bool) {
+	v := s.visits.Get().(*visit)
+	v.begin(w, r)
+	defer v.end(r.Context())
+	if s.enter() {
+		v.route(secure)
+	} else {
+		v.page(http.StatusServiceUnavailable, "this edge is shutting down")
+	}
+}
+
+func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
+	v.ResponseWriter, v.r, v.start, v.id = w, r, time.Now(), v.srv.ids.next()
+	h := w.Header()
+	h["Terrane-Edge"] = v.srv.edge
+	h["Terrane-Request-Id"] = []string{v.id}
+	if r.Body != http.NoBody && r.ContentLength != 0 {
+		v.bodyDeadline(v.start.Add(transferTime(v.srv.opts.BodyTimeout, r.ContentLength)))
+	}
+}
+
+// end accounts for the visit and frees what it held. It runs deferred, so that a
+// panic in the host costs one request.
+func (v *visit) end(ctx context.Context) {
+	if p := recover(); p != nil {
+		v.panicked(p)
+	}
+	s := v.srv
+	if v.place.release != nil {
+		v.place.release.done(context.WithoutCancel(ctx))
+	}
+	s.buffers.give(v.held)
+	s.leave()
+	took := time.Since(v.start)
+	s.metrics.finished(v.code, took)
+	s.access.log(ctx, v, took)
+	body := v.body[:0]
+	if cap(body) > keepBuffer {
+		body = nil
+	}
+	*v = visit{srv: s, body: body}
+	s.visits.Put(v)
+}
+
+func (v *visit) panicked(p any) {
+	v.srv.log.Error("panic in a request", "host", v.host, "request", v.id, "err", p, "stack", string(debug.Stack()))
+	v.note = "panic"
+	if v.code == 0 {
+		v.page(http.StatusInternalServerError, "this edge failed to answer")
+	}
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (v *visit) WriteHeader(code int) {
+	if v.code == 0 {
+		v.code = code
+	}
+	v.ResponseWriter.WriteHeader(code)
+}
+
+// Write implements http.ResponseWriter.
+func (v *visit) Write(b []byte) (int, error) {
+	if v.code == 0 {
+		v.code = http.StatusOK
+	}
+	n, err := v.ResponseWriter.Write(b)
+	v.written += int64(n)
+	return n, err
+}
+
+// Unwrap serves http.ResponseController.
+func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
+
+// bodyDeadline bounds the reading of the body, whoever does it. The zero time
+// takes the bound away.
+func (v *visit) bodyDeadline(t time.Time) {
+	if err := http.NewResponseController(v.ResponseWriter).SetReadDeadline(t); err != nil {
+		v.srv.log.Debug("set read deadline", "request", v.id, "err", err)
+	}
+}
+
+// writeDeadline gives the response of n bytes time enough for a slow visitor.
+// Small ones have the listener's own deadline.
+func (v *visit) writeDeadline(n int64) {
+	if n <= keepBuffer {
+		return
+	}
+	t := time.Now().Add(transferTime(v.srv.opts.WriteTimeout, n))
+	if err := http.NewResponseController(v.ResponseWriter).SetWriteDeadline(t); err != nil {
+		v.srv.log.Debug("set write deadline", "request", v.id, "err", err)
+	}
+}
+
+// route finds who answers.
+func (v *visit) route(secure bool) {
+	host, err := tenant.ParseHost(v.r.Host)
+	if err != nil {
+		v.page(http.StatusNotFound, "no site bears this name: "+err.Error())
+		return
+	}
+	v.host = host
+	if secure && !sameName(v.r.TLS.ServerName, v.r.Host, host) {
+		v.page(http.StatusMisdirectedRequest, "the name of the TLS handshake and the Host header differ")
+		return
+	}
+	path := v.r.URL.Path
+	if !safePath(path) {
+		v.page(http.StatusBadRequest, `the path has "..", a backslash, a NUL, or no leading slash`)
+		return
+	}
+	if host == SelfHost {
+		v.self()
+		return
+	}
+	v.place = v.srv.opts.Sites.find(v.r.Context(), host)
+	switch {
+	case path == wellKnown:
+		v.report()
+	case v.place.release == nil:
+		v.nothingHere()
+	case !secure && !v.srv.opts.ServePlain:
+		v.redirect("https://" + string(host) + v.srv.httpsPort + v.requestURI())
+	case !v.place.release.allowed(v.start):
+		v.retryLater(http.StatusTooManyRequests, "rate", "this site gets more requests than its owner allows")
+	default:
+		v.answer()
+	}
+}
+
+// answer serves what the release has at the path.
+func (v *visit) answer() {
+	r := v.place.release
+	v.Header()["Terrane-Revision"] = r.revisionHeader
+	switch t := r.paths.Resolve(v.r.URL.Path); t.Kind {
+	case tenant.Static:
+		v.static(t.File)
+	case tenant.Module:
+		v.module(t)
+	case tenant.Redirect:
+		to := v.r.URL.EscapedPath() + "/"
+		if q := v.r.URL.RawQuery; q != "" {
+			to += "?" + q
+		}
+		v.redirect(to)
+	case tenant.NotFound:
+		v.notFound(t.File)
+	}
+}
+
+// sameName reports whether the handshake was for the host of the request.
+func sameName(sni, header string, host tenant.Host) bool {
+	if sni == header {
+		return true
+	}
+	h, err := tenant.ParseHost(sni)
+	return err == nil && h == host
+}
+
+// safePath reports whether p is absolute and free of what leads astray in file
+// systems, programs and logs.
+func safePath(p string) bool {
+	if p == "" || p[0] != '/' || strings.ContainsAny(p, "\\\x00") {
+		return false
+	}
+	return !strings.Contains(p, "/..") || !strings.Contains(p+"/", "/../")
+}
+
+// requestURI is the request's path and query as the visitor wrote them.
+func (v *visit) requestURI() string {
+	if uri := v.r.RequestURI; uri != "" && uri[0] == '/' {
+		return uri
+	}
+	return v.r.URL.RequestURI()
+}
+
+func (v *visit) client() netip.Addr {
+	ap, err := netip.ParseAddrPort(v.r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
