@@ -30,7 +30,8 @@ func (x *Exchange) incomingNames() []string {
 	x.list = x.list[:0]
 	known := x.req.Client.IsValid()
 	for name := range x.req.Header {
-		if name != hostHeader && !(known && (name == clientHeader || name == forgedHeader)) {
+		synthesised := name == hostHeader || known && (name == clientHeader || name == forgedHeader)
+		if !synthesised {
 			x.list = append(x.list, name)
 		}
 	}

@@ -124,7 +124,7 @@ func kvstoreGet(ctx context.Context, x *Exchange, g Guest, a args) error {
 }
 
 // kvWriter is a function that stores a value by the change that it makes.
-func kvWriter(make func(value []byte) change) impl {
+func kvWriter(kind func(value []byte) change) impl {
 	return func(ctx context.Context, x *Exchange, g Guest, a args) error {
 		key, err := a.bytes(g, 0, "key")
 		if err != nil {
@@ -135,7 +135,7 @@ func kvWriter(make func(value []byte) change) impl {
 			return err
 		}
 		value := append([]byte{}, view...) // the store keeps it
-		absent, err := x.update(ctx, string(key), make(value))
+		absent, err := x.update(ctx, string(key), kind(value))
 		a.returnsBool(absent)
 		return err
 	}

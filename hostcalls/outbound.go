@@ -239,10 +239,7 @@ func (x *Exchange) arrived(ctx context.Context, r *request, resp *response, err 
 	return x.newHandle(handle{response: resp}), nil
 }
 
-var (
-	errNoFetcher = errors.New("fetching is not possible here")
-	errCutShort  = errors.New("the upstream closed before the body's end")
-)
+var errNoFetcher = errors.New("fetching is not possible here")
 
 // fetch runs in a goroutine of its own for asynchronous requests.
 func (x *Exchange) fetch(ctx context.Context, r *request) (*response, error) {
@@ -285,8 +282,6 @@ func (x *Exchange) readBody(got *FetchResponse) (_ []byte, err error) {
 			return nil, fmt.Errorf("a body exceeds the limit of %d bytes", limit)
 		case err == io.EOF:
 			return buf, nil
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			return nil, errCutShort
 		case err != nil:
 			return nil, err
 		}

@@ -1,0 +1,127 @@
+package hostcalls_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/kvtest"
+)
+
+func TestMemoryKV(t *testing.T) {
+	kvtest.Run(t, func(*testing.T) hostcalls.KV { return hostcalls.NewMemoryKV(0) })
+}
+
+func TestMemoryKVIsBounded(t *testing.T) {
+	kv := hostcalls.NewMemoryKV(10_000)
+	value := []byte(strings.Repeat("v", 1000))
+	var err error
+	n := 0
+	for ; err == nil; n++ {
+		_, err = kv.Put(t.Context(), strings.Repeat("k", n), value, 0, 0)
+	}
+	if !errors.Is(err, hostcalls.ErrFull) || n < 8 || n > 10 {
+		t.Fatalf("after %d entries: %v, want ErrFull", n, err)
+	}
+	e, _ := kv.Get(t.Context(), "k")
+	if err := kv.Delete(t.Context(), "k", e.Version); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(t.Context(), "k", value, 0, 0); err != nil {
+		t.Errorf("after a delete: %v", err)
+	}
+}
+
+func (b *bench) kv(fn, key, value string) int32 {
+	b.t.Helper()
+	b.at = scratch
+	kp, kn := b.put(key)
+	vp, vn := b.put(value)
+	return b.status("kvstore_"+fn, kp, kn, vp, vn)
+}
+
+func (b *bench) kvGet(key string) (string, bool) {
+	b.t.Helper()
+	b.at = scratch
+	b.dirty()
+	kp, kn := b.put(key)
+	found := b.status("kvstore_get", outPtr, outLen, kp, kn)
+	got, ok := b.bytes()
+	if found != 0 != ok {
+		b.t.Errorf("kvstore_get: result %d with a pointer of %v", found, ok)
+	}
+	return got, ok
+}
+
+func TestKVFunctions(t *testing.T) {
+	b := newBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(0)}, request())
+	want := func(value string, found bool) {
+		t.Helper()
+		if got, ok := b.kvGet("key"); got != value || ok != found {
+			t.Errorf("got %q %v, want %q %v", got, ok, value, found)
+		}
+	}
+	result := func(got, want int32) {
+		t.Helper()
+		if got != want {
+			t.Errorf("result %d, want %d", got, want)
+		}
+	}
+	want("", false)
+	result(b.kv("insert", "key", "one"), 1)
+	result(b.kv("insert", "key", "two"), 0) // overwrites
+	want("two", true)
+	result(b.kv("upsert", "key", "three"), 0) // does not
+	want("two", true)
+	result(b.kv("append", "key", "+"), 0)
+	want("two+", true)
+	kp, kn := b.put("key")
+	result(b.status("kvstore_remove", kp, kn), 1)
+	result(b.status("kvstore_remove", kp, kn), 0)
+	want("", false)
+	result(b.kv("append", "key", "a"), 1)
+	want("a", true)
+	kp, kn = b.put("key")
+	result(b.status("kvstore_remove", kp, kn), 1)
+	result(b.kv("upsert", "key", ""), 1)
+	want("", true) // an empty value is there
+	result(b.kv("insert", "", "empty key"), 1)
+}
+
+func TestKVRefusals(t *testing.T) {
+	b := newBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(1000)}, request())
+	if _, err := b.try("kvstore_insert", scratch, 1, 0, 2000); !errors.Is(err, hostcalls.ErrFull) {
+		t.Errorf("full store: got %v", err)
+	}
+	if _, err := b.try("kvstore_remove", scratch, hostcalls.KVKeyMax+1); err == nil {
+		t.Error("a key that is too long went through")
+	}
+	b.Grow(40)
+	if _, err := b.try("kvstore_insert", scratch, 1, 0, hostcalls.KVValueMax+1); err == nil {
+		t.Error("a value that is too long went through")
+	}
+	none := newBench(t, &hostcalls.Tenant{}, request())
+	if _, err := none.try("kvstore_get", outPtr, outLen, scratch, 1); err == nil {
+		t.Error("no store: no trap")
+	}
+}
+
+func TestKVAppendsAreNotLost(t *testing.T) {
+	tn := &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(0), Logger: &recorder{}}
+	var wg sync.WaitGroup
+	for range 8 {
+		b := newBench(t, tn, request())
+		wg.Go(func() {
+			for range 50 {
+				b.kv("append", "key", "x")
+			}
+		})
+	}
+	wg.Wait()
+	e, err := tn.KV.Get(t.Context(), "key")
+	if err != nil || len(e.Value) != 8*50 {
+		t.Errorf("%d bytes, %v; want 400", len(e.Value), err)
+	}
+}

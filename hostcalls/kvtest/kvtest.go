@@ -1,0 +1,228 @@
+package kvtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/hostcalls"
+)
+
+// Run checks a provider. open returns an empty store for one tenant each time.
+func Run(t *testing.T, open func(t *testing.T) hostcalls.KV) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, store)
+	}{
+		{"versions", versions},
+		{"delete", remove},
+		{"keys and values of any kind", anyBytes},
+		{"largest", largest},
+		{"list", list},
+		{"ttl", ttl},
+		{"counters", counters},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, store{open(t)}) })
+	}
+	t.Run("apart", func(t *testing.T) {
+		a, b := store{open(t)}, store{open(t)}
+		a.put(t, "key", "a", 0)
+		b.absent(t, "key")
+	})
+}
+
+// store adds the checks that all tests make.
+type store struct{ hostcalls.KV }
+
+func (s store) put(t *testing.T, key, value string, at uint64) uint64 {
+	t.Helper()
+	version, err := s.Put(t.Context(), key, []byte(value), at, 0)
+	if err != nil {
+		t.Fatalf("put %.40q at %d: %v", key, at, err)
+	}
+	if version == 0 || version == at {
+		t.Fatalf("put %.40q at %d: the version is %d", key, at, version)
+	}
+	return version
+}
+
+func (s store) has(t *testing.T, key, value string, version uint64) {
+	t.Helper()
+	e, err := s.Get(t.Context(), key)
+	if err != nil || string(e.Value) != value || e.Version != version {
+		t.Errorf("get %.40q: got %.40q at %d, %v; want %.40q at %d", key, e.Value, e.Version, err, value, version)
+	}
+}
+
+func (s store) absent(t *testing.T, key string) {
+	t.Helper()
+	if e, err := s.Get(t.Context(), key); !errors.Is(err, hostcalls.ErrNotFound) {
+		t.Errorf("get %.40q: got %.40q at %d, %v; want ErrNotFound", key, e.Value, e.Version, err)
+	}
+}
+
+func (s store) conflicts(t *testing.T, key string, at uint64) {
+	t.Helper()
+	if _, err := s.Put(t.Context(), key, []byte("no"), at, 0); !errors.Is(err, hostcalls.ErrConflict) {
+		t.Errorf("put %q at %d: got %v, want ErrConflict", key, at, err)
+	}
+}
+
+func versions(t *testing.T, s store) {
+	s.absent(t, "key")
+	s.conflicts(t, "key", 7)
+	first := s.put(t, "key", "one", 0)
+	s.has(t, "key", "one", first)
+	s.conflicts(t, "key", 0)
+	second := s.put(t, "key", "two", first)
+	s.conflicts(t, "key", first)
+	s.has(t, "key", "two", second)
+	if err := s.Delete(t.Context(), "key", second); err != nil {
+		t.Fatal(err)
+	}
+	third := s.put(t, "key", "two", 0)
+	if third == first || third == second {
+		t.Errorf("the version %d came again after a delete", third)
+	}
+}
+
+func remove(t *testing.T, s store) {
+	if err := s.Delete(t.Context(), "key", 1); !errors.Is(err, hostcalls.ErrNotFound) {
+		t.Errorf("delete of nothing: got %v, want ErrNotFound", err)
+	}
+	version := s.put(t, "key", "value", 0)
+	if err := s.Delete(t.Context(), "key", version+1); !errors.Is(err, hostcalls.ErrConflict) {
+		t.Errorf("delete at another version: got %v, want ErrConflict", err)
+	}
+	if err := s.Delete(t.Context(), "key", version); err != nil {
+		t.Error(err)
+	}
+	s.absent(t, "key")
+}
+
+func anyBytes(t *testing.T, s store) {
+	keys := []string{"", " ", "a b", "a/b", "a.b", "a..b.", ".", "*", ">", "$KV", "\x00", "\xff\xfe", "ü", "A", "a", "-_=", "~", "a\nb"}
+	versions := map[string]uint64{}
+	for _, key := range keys {
+		versions[key] = s.put(t, key, "value of "+key, 0)
+	}
+	for _, key := range keys {
+		s.has(t, key, "value of "+key, versions[key])
+	}
+	at := s.put(t, "empty", "", 0)
+	s.has(t, "empty", "", at)
+	at = s.put(t, "empty", "\x00\xff", at)
+	s.has(t, "empty", "\x00\xff", at)
+}
+
+func largest(t *testing.T, s store) {
+	key := strings.Repeat("k", hostcalls.KVKeyMax)
+	value := string(bytes.Repeat([]byte("v"), hostcalls.KVValueMax))
+	at := s.put(t, key, value, 0)
+	s.has(t, key, value, at)
+	s.absent(t, key[1:])
+}
+
+func list(t *testing.T, s store) {
+	for _, key := range []string{"b/2", "a", "b/1", "b", "c", "b/10", "b\xff"} {
+		s.put(t, key, "", 0)
+	}
+	for _, c := range []struct {
+		prefix, after string
+		limit         int
+		want          []string
+	}{
+		{"", "", 100, []string{"a", "b", "b/1", "b/10", "b/2", "b\xff", "c"}},
+		{"b/", "", 100, []string{"b/1", "b/10", "b/2"}},
+		{"b/", "b/1", 1, []string{"b/10"}},
+		{"", "b/2", 100, []string{"b\xff", "c"}},
+		{"", "", 2, []string{"a", "b"}},
+		{"x", "", 100, nil},
+		{"", "", 0, nil},
+	} {
+		got, err := s.List(t.Context(), c.prefix, c.after, c.limit)
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("list %q after %q, at most %d: got %q, %v; want %q", c.prefix, c.after, c.limit, got, err, c.want)
+		}
+	}
+}
+
+// ttl allows a provider whole seconds.
+func ttl(t *testing.T, s store) {
+	start := time.Now()
+	version, err := s.Put(t.Context(), "key", []byte("value"), 0, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.has(t, "key", "value", version)
+	e, err := s.Get(t.Context(), "key")
+	if left := e.Expires.Sub(start); err != nil || left < time.Second || left > 3*time.Second {
+		t.Errorf("expires after %v, %v; want about one second", left, err)
+	}
+	for _, err = s.Get(t.Context(), "key"); err == nil; _, err = s.Get(t.Context(), "key") {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("a key of one second is there after ten")
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	if lived := time.Since(start); !errors.Is(err, hostcalls.ErrNotFound) || lived < time.Second {
+		t.Errorf("after %v: %v", lived, err)
+	}
+	if keys, err := s.List(t.Context(), "", "", 10); err != nil || len(keys) > 0 {
+		t.Errorf("list shows %q, %v", keys, err)
+	}
+	kept := s.put(t, "key", "again", 0)
+	<-time.After(1100 * time.Millisecond)
+	s.has(t, "key", "again", kept)
+}
+
+// counters proves that no write is lost.
+func counters(t *testing.T, s store) {
+	const workers, each = 8, 25
+	var wg sync.WaitGroup
+	errs := make(chan error, workers)
+	for range workers {
+		wg.Go(func() {
+			for range each {
+				if err := s.add(t); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		t.Error(err)
+	}
+	e, err := s.Get(t.Context(), "counter")
+	if err != nil || string(e.Value) != strconv.Itoa(workers*each) {
+		t.Errorf("got %s, %v; want %d", e.Value, err, workers*each)
+	}
+}
+
+func (s store) add(t *testing.T) error {
+	for {
+		e, err := s.Get(t.Context(), "counter")
+		if err != nil && !errors.Is(err, hostcalls.ErrNotFound) {
+			return err
+		}
+		n := 0
+		if err == nil {
+			if n, err = strconv.Atoi(string(e.Value)); err != nil {
+				return fmt.Errorf("a torn value: %w", err)
+			}
+		}
+		_, err = s.Put(t.Context(), "counter", strconv.AppendInt(nil, int64(n+1), 10), e.Version, 0)
+		if !errors.Is(err, hostcalls.ErrConflict) {
+			return err
+		}
+	}
+}
