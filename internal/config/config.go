@@ -110,22 +110,32 @@ type BGP struct {
 	Prefixes   []netip.Prefix `toml:"prefixes"`
 	ListenPort uint16         `toml:"listen_port"` // 0: connects only
 	Neighbors  []Neighbor     `toml:"neighbor"`
+
+	AllowHostRoutes bool              `toml:"allow_host_routes"`
+	AllowPrivate    bool              `toml:"allow_private"`
+	ShutdownWait    tomlfile.Duration `toml:"shutdown_wait"`
+	WithdrawWait    tomlfile.Duration `toml:"withdraw_wait"`
 }
 
 // Neighbor is one BGP session.
 type Neighbor struct {
-	Address      netip.Addr        `toml:"address"`
-	Port         uint16            `toml:"port"`
-	ASN          uint32            `toml:"asn"`
-	Password     Secret            `toml:"password"`
-	Multihop     uint8             `toml:"multihop"`
-	LocalAddress netip.Addr        `toml:"local_address"`
-	Passive      bool              `toml:"passive"`
-	HoldTime     tomlfile.Duration `toml:"hold_time"`
-	NextHops     []netip.Addr      `toml:"next_hops"`
-	Communities  []string          `toml:"communities"`
-	MED          *uint32           `toml:"med"`
-	Prepend      uint8             `toml:"prepend"`
+	Address         netip.Addr        `toml:"address"`
+	Port            uint16            `toml:"port"`
+	ASN             uint32            `toml:"asn"`
+	Password        Secret            `toml:"password"`
+	Multihop        uint8             `toml:"multihop"`
+	TTLSecurity     bool              `toml:"ttl_security"`
+	LocalAddress    netip.Addr        `toml:"local_address"`
+	Passive         bool              `toml:"passive"`
+	HoldTime        tomlfile.Duration `toml:"hold_time"`
+	Keepalive       tomlfile.Duration `toml:"keepalive"`
+	ConnectRetry    tomlfile.Duration `toml:"connect_retry"`
+	GracefulRestart tomlfile.Duration `toml:"graceful_restart"`
+	NextHops        []netip.Addr      `toml:"next_hops"`
+	Communities     []string          `toml:"communities"`
+	MED             *uint32           `toml:"med"`
+	Prepend         uint8             `toml:"prepend"`
+	LocalPref       *uint32           `toml:"local_pref"`
 }
 
 // Admin is the operator's listener.

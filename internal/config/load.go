@@ -29,7 +29,7 @@ func Load(file string) (*Config, error) {
 // Parse is Load for a configuration already read; file stands in the faults, and
 // relative paths start at its folder.
 func Parse(file string, data []byte) (*Config, error) {
-	c := defaults()
+	c := Default()
 	c.dir = filepath.Dir(file)
 	var err error
 	c.doc, err = tomlfile.Decode(file, data, c)
@@ -44,8 +44,11 @@ func Parse(file string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-func defaults() *Config {
+// Default is the configuration that an empty file stands for. It lacks what has no
+// default, such as the edge's name and its stores.
+func Default() *Config {
 	return &Config{
+		doc: &tomlfile.Doc{},
 		Edge: Edge{Data: "/var/lib/terrane"},
 		DNS: DNS{
 			Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")},

@@ -27,7 +27,8 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("%s:%d: %s: %s", f.File, f.Line, f.Key, f.Problem)
 }
 
-// Doc is a file that was read: it knows where each key stands.
+// Doc is a file that was read: it knows where each key stands. The zero value is
+// an empty file without a name.
 type Doc struct {
 	file   string
 	lines  map[string]int

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/terrane/terrane/bgp"
+	"github.com/terrane/terrane/internal/config"
+	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/tenant"
+)
+
+// The functions here translate parts of the configuration into packages' options.
+
+func limits(l *config.Limits) tenant.Limits {
+	return tenant.Limits{
+		Memory:            int64(l.Memory),
+		CPU:               time.Duration(l.CPU),
+		Wall:              time.Duration(l.Wall),
+		RequestBody:       int64(l.RequestBody),
+		ResponseBody:      int64(l.ResponseBody),
+		Concurrency:       l.Concurrency,
+		RequestsPerSecond: l.RequestsPerSecond,
+		ModuleSize:        int64(l.ModuleSize),
+		SiteSize:          int64(l.SiteSize),
+		Subrequests:       l.Subrequests,
+	}
+}
+
+func stores(list []config.Store) []tenantsync.Store {
+	out := make([]tenantsync.Store, len(list))
+	for i, s := range list {
+		out[i] = tenantsync.Store{Prefix: s.Prefix, Depth: s.Depth, Poll: time.Duration(s.Poll)}
+		if s.Kind == "git" {
+			out[i].Git = &tenantsync.Git{URL: s.URL, Branch: s.Branch}
+		} else {
+			out[i].Folder = &tenantsync.Folder{Path: s.Path}
+		}
+	}
+	return out
+}
+
+func announcerOptions(c *config.BGP) bgp.Options {
+	o := bgp.Options{
+		ASN:             c.ASN,
+		RouterID:        c.RouterID,
+		Prefixes:        c.Prefixes,
+		ListenPort:      c.ListenPort,
+		AllowHostRoutes: c.AllowHostRoutes,
+		AllowPrivate:    c.AllowPrivate,
+		ShutdownWait:    time.Duration(c.ShutdownWait),
+		WithdrawWait:    time.Duration(c.WithdrawWait),
+	}
+	for i := range c.Neighbors {
+		n := &c.Neighbors[i]
+		o.Neighbors = append(o.Neighbors, bgp.Neighbor{
+			Address:         n.Address,
+			Port:            n.Port,
+			ASN:             n.ASN,
+			Password:        string(n.Password),
+			Multihop:        n.Multihop,
+			TTLSecurity:     n.TTLSecurity,
+			LocalAddress:    n.LocalAddress,
+			Passive:         n.Passive,
+			HoldTime:        time.Duration(n.HoldTime),
+			Keepalive:       time.Duration(n.Keepalive),
+			ConnectRetry:    time.Duration(n.ConnectRetry),
+			GracefulRestart: time.Duration(n.GracefulRestart),
+			NextHops:        n.NextHops,
+			Communities:     n.Communities,
+			MED:             n.MED,
+			Prepend:         n.Prepend,
+			LocalPref:       n.LocalPref,
+		})
+	}
+	return o
+}
+
+func addrStrings(list []netip.AddrPort) []string {
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = a.String()
+	}
+	return out
+}

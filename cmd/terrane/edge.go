@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/terrane/terrane/bgp"
+	"github.com/terrane/terrane/dnsverify"
+	"github.com/terrane/terrane/internal/admin"
+	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/fetch"
+	"github.com/terrane/terrane/internal/health"
+	"github.com/terrane/terrane/server"
+	tenantsync "github.com/terrane/terrane/sync"
+)
+
+// edge is a whole edge server. newEdge builds it from a configuration without
+// starting anything; run runs it.
+type edge struct {
+	cfg *config.Config
+	opt edgeOptions
+	log *slog.Logger
+
+	metrics   *prometheus.Registry
+	engine    engine.Engine
+	resolver  *fetch.Resolver
+	fetcher   *fetch.Client
+	verifier  *dnsverify.Verifier
+	sites     *server.Sites
+	syncer    *tenantsync.Syncer
+	authority *certs.Internal // tls.mode = "internal"
+	files     *certs.Files    // tls.mode = "files"
+	server    *server.Server
+	health    *health.Monitor
+	announcer *bgp.Announcer // nil without [bgp]
+	admin     *admin.Server  // nil without admin.listen
+}
+
+// edgeOptions are what is not for the configuration to say.
+type edgeOptions struct {
+	log        *slog.Logger
+	accessLog  io.Writer // nil: none
+	servePlain bool      // sites over HTTP too
+	caDir      string    // of the internal CA; empty: in the data folder
+	// publisher stands between the stores and the sites.
+	publisher func(tenantsync.Publisher) tenantsync.Publisher
+}
+
+// newEdge reports all that a configuration is refused for.
+func newEdge(ctx context.Context, cfg *config.Config, opt edgeOptions) (*edge, error) {
+	e := &edge{cfg: cfg, opt: opt, log: opt.log, metrics: prometheus.NewRegistry()}
+	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, build := range []func(context.Context) error{
+		e.buildGuests, e.buildSites, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
+	} {
+		if err := build(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return e, cfg.Err()
+}
+
+func (e *edge) buildSites(context.Context) error {
+	c := e.cfg
+	var err error
+	e.verifier, err = dnsverify.New(dnsverify.Options{
+		Addresses: c.DNS.Addresses,
+		Resolvers: c.DNS.Resolvers,
+		Labels:    c.DNS.Labels,
+		Keys:      c.DNS.Keys,
+		StatePath: filepath.Join(c.Edge.Data, "verdicts.json"),
+		MinTTL:    time.Duration(c.DNS.MinTTL),
+		Logger:    e.logger("dnsverify"),
+		Metrics:   e.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	blobs := &mirror{}
+	e.sites, err = server.NewSites(server.SitesOptions{
+		Engine:         e.engine,
+		Blobs:          blobs,
+		Verifier:       e.verifier,
+		Guest:          e.guest(),
+		Limits:         limits(&c.Limits),
+		RequireConsent: c.DNS.RequireConsent,
+		Logger:         e.logger("server"),
+		Metrics:        e.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	var publish tenantsync.Publisher = publisher{e.sites, e.logger("server")}
+	if e.opt.publisher != nil {
+		publish = e.opt.publisher(publish)
+	}
+	e.syncer, err = tenantsync.New(tenantsync.Options{
+		Data:      c.Edge.Data,
+		Stores:    stores(c.Stores),
+		Publisher: publish,
+		IsRefusal: func(err error) bool { return errors.Is(err, engine.ErrRefused) },
+		Limits:    limits(&c.Limits),
+		Logger:    e.logger("sync"),
+		Metrics:   e.metrics,
+	})
+	blobs.Syncer = e.syncer
+	return err
+}
+
+func (e *edge) buildServer(context.Context) error {
+	tlsConfig, err := e.tlsConfig()
+	if err != nil {
+		return err
+	}
+	e.server, err = server.New(server.Options{
+		Sites:      e.sites,
+		Edge:       e.cfg.Edge.Name,
+		HTTP:       e.cfg.HTTP.Listen,
+		HTTPS:      e.cfg.HTTPS.Listen,
+		TLS:        tlsConfig,
+		ServePlain: e.opt.servePlain,
+		Refused:    e.refused,
+		Drain:      time.Duration(e.cfg.HTTPS.Drain),
+		Logger:     e.logger("server"),
+		AccessLog:  e.opt.accessLog,
+		Metrics:    e.metrics,
+	})
+	return err
+}
+
+func (e *edge) buildBGP(context.Context) error {
+	if e.cfg.BGP == nil {
+		return nil
+	}
+	o := announcerOptions(e.cfg.BGP)
+	o.Logger, o.Metrics = e.logger("bgp"), e.metrics
+	var err error
+	e.announcer, err = bgp.New(o)
+	if faults, ok := errors.AsType[bgp.Faults](err); ok {
+		for _, f := range faults {
+			e.cfg.Fault(f.Key, "%v", f.Err)
+		}
+		return nil // newEdge returns them with their lines
+	}
+	return err
+}
+
+func (e *edge) buildAdmin(context.Context) error {
+	if e.cfg.Admin.Listen == "" {
+		return nil
+	}
+	status := map[string]func() any{
+		"edge": func() any {
+			return map[string]string{"name": e.cfg.Edge.Name, "region": e.cfg.Edge.Region, "version": version()}
+		},
+		"sync":   func() any { return e.syncer.Status() },
+		"health": func() any { return e.health.Status() },
+	}
+	if e.announcer != nil {
+		status["bgp"] = func() any { return e.announcer.Status() }
+	}
+	var err error
+	e.admin, err = admin.New(admin.Options{
+		Listen:   e.cfg.Admin.Listen,
+		Token:    string(e.cfg.Admin.Token),
+		Gatherer: e.metrics,
+		Ready:    e.health.Ready,
+		Status:   status,
+		Logger:   e.logger("admin"),
+	})
+	return err
+}
+
+// run runs the edge until ctx ends, and then takes it down in order: it leaves the
+// routes, finishes what is in flight, and only then stops what requests need.
+func (e *edge) run(ctx context.Context) error {
+	var parts []part
+	add := func(name string, run func(context.Context) error) { parts = append(parts, part{name, run}) }
+	if e.admin != nil {
+		add("admin", e.admin.Run)
+	}
+	if e.files != nil {
+		add("certificates", e.files.Run)
+	}
+	add("dnsverify", e.verifier.Run)
+	add("sync", e.syncer.Run)
+	add("server", e.server.Run)
+	add("health", e.health.Run)
+	if e.announcer != nil {
+		add("bgp", e.announcer.Run)
+	}
+	err := runParts(ctx, parts)
+	e.fetcher.Close()
+	return errors.Join(err, e.sites.Close(context.WithoutCancel(ctx)), e.engine.Close(context.WithoutCancel(ctx)))
+}
+
+func (e *edge) logger(part string) *slog.Logger { return e.log.With("part", part) }
+
+func (e *edge) setHealth(s health.Status) {
+	reasons := strings.Join(s.Reasons, "; ")
+	if s.Ready {
+		e.log.Info("edge is ready")
+	} else {
+		e.log.Warn("edge is not ready", "reasons", reasons)
+	}
+	if e.announcer != nil {
+		e.announcer.SetHealth(s.Ready, reasons)
+	}
+}
+
+func (e *edge) tlsConfig() (*tls.Config, error) {
+	if e.cfg.TLS.Mode == "files" {
+		pairs := make([]certs.Pair, len(e.cfg.TLS.Files))
+		for i, f := range e.cfg.TLS.Files {
+			pairs[i] = certs.Pair{Cert: f.Cert, Key: f.Key}
+		}
+		var err error
+		if e.files, err = certs.NewFiles(certs.FilesOptions{Pairs: pairs, Logger: e.logger("certs")}); err != nil {
+			return nil, fmt.Errorf("tls.files: %w", err)
+		}
+		return e.files.TLSConfig(), nil
+	}
+	dir := e.opt.caDir
+	if dir == "" {
+		dir = filepath.Join(e.cfg.Edge.Data, "ca")
+	}
+	var err error
+	e.authority, err = certs.NewInternal(certs.InternalOptions{Dir: dir, Permit: e.sites.Permit, Metrics: e.metrics})
+	if err != nil {
+		return nil, err
+	}
+	return e.authority.TLSConfig(), nil
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/engine/wazeroengine"
+	"github.com/terrane/terrane/internal/fetch"
+	"github.com/terrane/terrane/server"
+	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/tenant"
+)
+
+// buildGuests builds what runs modules and what modules reach.
+func (e *edge) buildGuests(context.Context) error {
+	c := e.cfg
+	var err error
+	e.engine, err = wazeroengine.New(wazeroengine.Options{
+		Funcs:    hostcalls.Functions(),
+		CacheDir: filepath.Join(c.Edge.Data, "compiled"),
+		Logger:   e.logger("engine"),
+		Metrics:  e.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	e.resolver, err = fetch.NewResolver(addrStrings(c.Fetch.Resolvers))
+	if err != nil {
+		return err
+	}
+	o := fetch.Options{
+		Allow:        c.Fetch.Allow,
+		AllowPrivate: c.Fetch.AllowPrivate,
+		Own:          c.DNS.Addresses,
+		Resolver:     e.resolver,
+		Metrics:      e.metrics,
+	}
+	if o.Roots, err = readRoots(c); err != nil {
+		return err
+	}
+	e.fetcher, err = fetch.New(o)
+	return err
+}
+
+func readRoots(c *config.Config) ([]byte, error) {
+	if c.Fetch.Roots == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(c.Fetch.Roots)
+	if err != nil {
+		c.Fault("fetch.roots", "%v", err)
+		return nil, c.Err()
+	}
+	return pem, nil
+}
+
+// guest returns what makes the surroundings of a release's guests. State of a
+// tenant outlives its releases.
+func (e *edge) guest() func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant {
+	var states sync.Map // tenant.ID -> hostcalls.KV
+	log := guestLogger{e.logger("guest")}
+	return func(s *tenant.Snapshot, l tenant.Limits) *hostcalls.Tenant {
+		kv, _ := states.LoadOrStore(s.ID, hostcalls.NewMemoryKV(0))
+		return &hostcalls.Tenant{
+			ID:       s.ID,
+			Env:      s.Manifest.Env,
+			Limits:   l,
+			Allow:    s.Manifest.Fetch.Allow,
+			KV:       kv.(hostcalls.KV),
+			Fetcher:  e.fetcher,
+			Resolver: e.resolver,
+			Logger:   log.of(s.ID),
+			Edge:     e.cfg.Edge.Name,
+			Region:   e.cfg.Edge.Region,
+		}
+	}
+}
+
+// guestLogger writes what guests log to the edge's log.
+type guestLogger struct{ log *slog.Logger }
+
+func (g guestLogger) of(id tenant.ID) guestLogger { return guestLogger{g.log.With("tenant", id)} }
+
+// Log implements hostcalls.Logger.
+func (g guestLogger) Log(req *hostcalls.Request, level slog.Level, text string) {
+	g.log.Log(context.Background(), level, "guest", "text", text, "module", req.Module, "request", req.ID)
+}
+
+// publisher is the sites as the syncer sees them.
+type publisher struct {
+	*server.Sites
+	log *slog.Logger
+}
+
+// Remove implements tenantsync.Publisher.
+func (p publisher) Remove(ctx context.Context, id tenant.ID) {
+	if err := p.Sites.Remove(ctx, id); err != nil {
+		p.log.Error("cannot free a removed tenant's modules", "tenant", id, "err", err)
+	}
+}
+
+// mirror is the syncer's mirror as the server reads it.
+type mirror struct{ *tenantsync.Syncer }
+
+// Open implements server.Blobs.
+func (m *mirror) Open(h tenant.Hash) (io.ReadSeekCloser, error) {
+	f, err := m.Syncer.Open(h)
+	if err != nil {
+		return nil, err // not a non-nil interface around a nil file
+	}
+	return f, nil
+}
+
+func (e *edge) refused(id tenant.ID) (revision tenant.Revision, reason string, refused bool) {
+	t, ok := e.syncer.Tenant(id)
+	if !ok || t.Refused == nil {
+		return "", "", false
+	}
+	if t.Waiting != "" {
+		return t.Refused.Revision, fmt.Sprintf("%s (%s)", t.Refused.Reason, t.Waiting), true
+	}
+	return t.Refused.Revision, t.Refused.Reason, true
+}

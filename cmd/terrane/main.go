@@ -1,0 +1,79 @@
+// Command terrane is a serverless host with no control plane: it serves
+// WebAssembly modules that tenants deploy by git push or cp, on domains they bring
+// by DNS alone.
+//
+// There is one file per subcommand. edge.go wires the packages together, and is
+// the only place that does.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses, as Go's own tools use them.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// After the first signal a second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+
+	err := newCommand().ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "terrane: %v\n", err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func newCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "terrane",
+		Short:         "A serverless host with no control plane",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          usage(cobra.NoArgs),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
+	root.AddCommand(
+		checkCommand(), devCommand(), inspectCommand(), runCommand(), serveCommand(), versionCommand(),
+	)
+	return root
+}
+
+// usageError is wrong use of the command line: exit status 2.
+type usageError struct {
+	command string
+	err     error
+}
+
+func (e usageError) Error() string { return fmt.Sprintf("%v (see '%s --help')", e.err, e.command) }
+
+func (e usageError) Unwrap() error { return e.err }
+
+// usage makes what check refuses a usageError.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{cmd.CommandPath(), err}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/terrane/terrane/internal/health"
+	"github.com/terrane/terrane/server"
+)
+
+// How long an edge may fail a check before it leaves the routes.
+const readyGrace = 500 * time.Millisecond
+
+// buildHealth builds the checks that an edge passes while it is worth announcing.
+func (e *edge) buildHealth(context.Context) error {
+	client := e.selfClient()
+	var err error
+	e.health, err = health.New(health.Options{
+		Checks: []health.Check{
+			{Name: "store", Func: e.checkStore, Interval: 200 * time.Millisecond},
+			{Name: "self-request", Func: func(ctx context.Context) error { return e.checkSelf(ctx, client) }, Interval: time.Second, Timeout: 2 * time.Second},
+		},
+		Grace:    readyGrace,
+		OnChange: e.setHealth,
+		Logger:   e.logger("health"),
+		Metrics:  e.metrics,
+	})
+	return err
+}
+
+func (e *edge) checkStore(context.Context) error {
+	select {
+	case <-e.syncer.Mirrored():
+		return nil
+	default:
+		return errors.New("the stores have not been mirrored yet")
+	}
+}
+
+// checkSelf asks the edge's own HTTPS listener.
+func (e *edge) checkSelf(ctx context.Context, client *http.Client) error {
+	select {
+	case <-e.server.Ready():
+	default:
+		return errors.New("the listeners are not up yet")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+string(server.SelfHost)+"/", http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 4<<10))
+	err = errors.Join(err, resp.Body.Close())
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("our own HTTPS listener answered %s", resp.Status)
+	}
+	return err
+}
+
+// selfClient makes a new connection for each request, so that each one proves that
+// the listener accepts.
+func (e *edge) selfClient() *http.Client {
+	conf := &tls.Config{ServerName: string(server.SelfHost)}
+	if e.authority != nil {
+		conf.RootCAs = x509.NewCertPool()
+		conf.RootCAs.AppendCertsFromPEM(e.authority.RootPEM())
+	} else {
+		conf.InsecureSkipVerify = true //nolint:gosec // the operator's certificates have no name for it, and the peer is this process
+	}
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   conf,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			_, https := e.server.Addrs()
+			return new(net.Dialer).DialContext(ctx, network, loopback(https[0]))
+		},
+	}}
+}
+
+// loopback is a listener's address as this host reaches it.
+func loopback(a net.Addr) string {
+	host, port, _ := net.SplitHostPort(a.String())
+	switch host {
+	case "", "0.0.0.0":
+		host = "127.0.0.1"
+	case "::":
+		host = "::1"
+	}
+	return net.JoinHostPort(host, port)
+}

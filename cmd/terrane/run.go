@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/wazeroengine"
+	"github.com/terrane/terrane/internal/fetch"
+)
+
+type runFlags struct {
+	config, method, path, body string
+	headers, env               []string
+}
+
+func runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run FILE.wasm",
+		Short: "Send one request to one module, without a server",
+		Long: `Send one request to one module, under the limits of --config, else the default
+ones. Status line, headers and what the module logs go to standard error, the body
+of the response to standard output. The module may reach private addresses.`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := optionalConfig(f.config)
+			if err != nil {
+				return err
+			}
+			req, err := f.request(args[0], cfg)
+			if err != nil {
+				return usageError{cmd.CommandPath(), err}
+			}
+			return runModule(cmd.Context(), args[0], cfg, req, f.env, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration of the edge whose limits hold")
+	cmd.Flags().StringVarP(&f.method, "method", "X", "", "method (default GET, or POST with --body)")
+	cmd.Flags().StringVar(&f.path, "path", "/", "path, with ?query")
+	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "header \"Name: value\"; repeatable")
+	cmd.Flags().StringVar(&f.body, "body", "", "file with the request's body; - for standard input")
+	cmd.Flags().StringArrayVar(&f.env, "env", nil, "NAME=VALUE, as in the manifest's [env]; repeatable")
+	return cmd
+}
+
+func (f *runFlags) request(module string, cfg *config.Config) (*hostcalls.Request, error) {
+	req := &hostcalls.Request{
+		ID:     "run",
+		Method: f.method,
+		Path:   f.path,
+		Header: http.Header{},
+		Host:   "run.localhost",
+		Client: netip.AddrFrom4([4]byte{127, 0, 0, 1}),
+		Scheme: "https",
+		Module: filepath.Base(module),
+	}
+	if !strings.HasPrefix(f.path, "/") {
+		return nil, fmt.Errorf("--path %q: want it to start with \"/\"", f.path)
+	}
+	for _, h := range f.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--header %q: want \"Name: value\"", h)
+		}
+		if strings.EqualFold(name, "host") {
+			req.Host = strings.TrimSpace(value)
+			continue
+		}
+		req.Header.Add(name, strings.TrimSpace(value))
+	}
+	if f.body != "" {
+		var err error
+		if req.Body, err = readBounded(f.body, int64(cfg.Limits.RequestBody)); err != nil {
+			return nil, fmt.Errorf("--body: %w", err)
+		}
+	}
+	if req.Method == "" {
+		req.Method = http.MethodGet
+		if f.body != "" {
+			req.Method = http.MethodPost
+		}
+	}
+	return req, nil
+}
+
+func runModule(ctx context.Context, file string, cfg *config.Config, req *hostcalls.Request, env []string, stdout, stderr io.Writer) (err error) {
+	t, err := runTenant(cfg, env, stderr)
+	if err != nil {
+		return err
+	}
+	wasm, err := readBounded(file, maxModule)
+	if err != nil {
+		return err
+	}
+	eng, err := wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, eng.Close(context.WithoutCancel(ctx))) }()
+	mod, err := eng.Compile(ctx, wasm, engineLimits(cfg))
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	defer func() { err = errors.Join(mod.Close(context.WithoutCancel(ctx)), err) }()
+
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(cfg.Limits.Wall))
+	defer cancel()
+	x := hostcalls.NewExchange(t, req)
+	defer x.Close()
+	if err := mod.Run(ctx, x); err != nil {
+		return explain(file, x, err)
+	}
+	return printResponse(x.Response(), stdout, stderr)
+}
+
+// runTenant is what the module finds around it.
+func runTenant(cfg *config.Config, env []string, stderr io.Writer) (*hostcalls.Tenant, error) {
+	fetcher, err := fetch.New(fetch.Options{AllowPrivate: true})
+	if err != nil {
+		return nil, err
+	}
+	resolver, err := fetch.NewResolver(nil)
+	if err != nil {
+		return nil, err
+	}
+	t := &hostcalls.Tenant{
+		ID:       "/run",
+		Env:      map[string]string{},
+		Limits:   limits(&cfg.Limits),
+		KV:       hostcalls.NewMemoryKV(0),
+		Fetcher:  fetcher,
+		Resolver: resolver,
+		Logger:   lineLogger{stderr},
+		Edge:     "run",
+	}
+	for _, e := range env {
+		name, value, ok := strings.Cut(e, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--env %q: want NAME=VALUE", e)
+		}
+		t.Env[name] = value
+	}
+	return t, nil
+}
+
+// explain says why a module did not answer: its trap, and where it stood.
+func explain(file string, x *hostcalls.Exchange, err error) error {
+	trap, ok := errors.AsType[*engine.Trap](err)
+	if !ok {
+		return err
+	}
+	lines := []string{fmt.Sprintf("%s: %s", file, trap.Reason)}
+	if p := x.Panic(); p != "" {
+		lines = append(lines, "the module's own words: "+p)
+	}
+	for _, frame := range trap.Backtrace {
+		lines = append(lines, "  at "+frame)
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}
+
+func printResponse(r *hostcalls.Response, stdout, stderr io.Writer) error {
+	_, _ = fmt.Fprintf(stderr, "%d %s\n", r.Code, http.StatusText(r.Code)) // a full stderr changes nothing
+	names := make([]string, 0, len(r.Header))
+	for name := range r.Header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, value := range r.Header[name] {
+			_, _ = fmt.Fprintf(stderr, "%s: %s\n", name, value)
+		}
+	}
+	_, err := stdout.Write(r.Body)
+	return err
+}
+
+// lineLogger writes what a guest logs as lines.
+type lineLogger struct{ w io.Writer }
+
+// Log implements hostcalls.Logger.
+func (l lineLogger) Log(_ *hostcalls.Request, level slog.Level, text string) {
+	_, _ = fmt.Fprintf(l.w, "log %s: %s\n", strings.ToLower(level.String()), text)
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/terrane/terrane/internal/config"
+)
+
+// logFlags say how a command logs.
+type logFlags struct {
+	level  slog.Level
+	format string
+}
+
+func (f *logFlags) register(cmd *cobra.Command, format string) {
+	cmd.Flags().TextVar(&f.level, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn, error")
+	cmd.Flags().StringVar(&f.format, "log-format", format, "text or json")
+}
+
+func (f *logFlags) logger(w io.Writer) (*slog.Logger, error) {
+	opts := &slog.HandlerOptions{Level: f.level}
+	switch f.format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q: want text or json", f.format)
+}
+
+func serveCommand() *cobra.Command {
+	var file, access string
+	var logs logFlags
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run an edge",
+		Long: `Run an edge: mirror the stores, verify domains, serve them over HTTPS, and
+announce the configured prefixes while all of that works.
+
+SIGINT or SIGTERM takes it down in order: routes are withdrawn, requests in
+flight are finished, and only then it stops. A second signal ends it at once.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logs.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return usageError{cmd.CommandPath(), err}
+			}
+			out, closeOut, err := accessLog(access, cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			return errors.Join(serve(cmd.Context(), file, edgeOptions{log: log, accessLog: out}), closeOut())
+		},
+	}
+	configFlag(cmd, &file)
+	logs.register(cmd, "text")
+	cmd.Flags().StringVar(&access, "access-log", "-", "file that takes a JSON line per request; - for standard output, empty for none")
+	return cmd
+}
+
+func serve(ctx context.Context, file string, opt edgeOptions) error {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	e, err := newEdge(ctx, cfg, opt)
+	if err != nil {
+		return err
+	}
+	opt.log.Info("edge starts", "edge", cfg.Edge.Name, "region", cfg.Edge.Region, "version", version())
+	return e.run(ctx)
+}
+
+// accessLog opens what --access-log names.
+func accessLog(name string, stdout io.Writer) (io.Writer, func() error, error) {
+	nothing := func() error { return nil }
+	switch name {
+	case "":
+		return nil, nothing, nil
+	case "-":
+		return stdout, nothing, nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640) //nolint:gosec // the operator names it, a group may read it
+	if err != nil {
+		return nil, nil, fmt.Errorf("--access-log: %w", err)
+	}
+	return f, f.Close, nil
+}
+
+func configFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVarP(file, "config", "c", "/etc/terrane/terrane.toml", "the edge's configuration")
+	_ = cmd.MarkFlagFilename("config", "toml") // fails only for an unknown flag
+}
