@@ -21,7 +21,7 @@ func TestAllocators(t *testing.T) {
 			b.exports = map[string]func(uint32) (uint32, error){"default_malloc_impl": b.malloc}
 			b.table = nil
 		},
-		"grown pages": func(b *bench) { b.table = nil },
+		"grown pages":                  func(b *bench) { b.table = nil },
 		"malloc that grows the memory": func(b *bench) { b.top = page - 10 },
 	} {
 		t.Run(name, func(t *testing.T) {

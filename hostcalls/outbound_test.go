@@ -44,7 +44,7 @@ func TestSend(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header()["X-Many"] = []string{"one", "two"}
 		w.WriteHeader(http.StatusTeapot)
-		fmt.Fprintf(w, "%s %s host=%s agent=%s a=%q length=%d body=%s",
+		_, _ = fmt.Fprintf(w, "%s %s host=%s agent=%s a=%q length=%d body=%s",
 			r.Method, r.RequestURI, r.Host, r.UserAgent(), r.Header["X-A"], r.ContentLength, body)
 	})
 	b := newBench(t, tn, request())
@@ -151,7 +151,7 @@ func TestSendFailures(t *testing.T) {
 			}
 		case "/announced":
 			w.Header().Set("Content-Length", "5368709120")
-			w.WriteHeader(200)
+			w.WriteHeader(http.StatusOK)
 		case "/half":
 			w.Header().Set("Content-Length", "100")
 			_, _ = w.Write([]byte("half"))
@@ -210,7 +210,7 @@ func TestAsyncOverlaps(t *testing.T) {
 	tn, url := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		arrived.Done()
 		arrived.Wait() // nobody is answered before all are here
-		fmt.Fprint(w, r.URL.Path)
+		_, _ = fmt.Fprint(w, r.URL.Path)
 	})
 	b := newBench(t, tn, request())
 	var pending []uint32
@@ -250,7 +250,7 @@ func TestPollAndSelect(t *testing.T) {
 		if r.URL.Path == "/c" {
 			panic(http.ErrAbortHandler)
 		}
-		fmt.Fprint(w, r.URL.Path)
+		_, _ = fmt.Fprint(w, r.URL.Path)
 	})
 	b := newBench(t, tn, request())
 	send := func(path string) uint32 {

@@ -54,6 +54,14 @@ type Client struct {
 
 // New checks the options. The Client is closed by Close.
 func New(o Options) (*Client, error) {
+	if o.AllowPrivate {
+		return build(o, func(netip.Addr) error { return nil })
+	}
+	return build(o, newAddresses(o.Own).check)
+}
+
+// build makes a Client that dials what judge accepts.
+func build(o Options, judge func(netip.Addr) error) (*Client, error) {
 	var errs []error
 	for _, p := range o.Allow {
 		errs = append(errs, checkPattern(p))
@@ -62,16 +70,16 @@ func New(o Options) (*Client, error) {
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: connectTimeout, Resolver: o.Resolver.net()}
-	if !o.AllowPrivate {
-		judge := newAddresses(o.Own)
-		dialer.Control = func(_, address string, _ syscall.RawConn) error {
+	dialer := &net.Dialer{
+		Timeout:  connectTimeout,
+		Resolver: o.Resolver.net(),
+		Control: func(_, address string, _ syscall.RawConn) error {
 			to, err := netip.ParseAddrPort(address)
 			if err != nil {
 				return refuse("no address")
 			}
-			return judge.check(to.Addr())
-		}
+			return judge(to.Addr())
+		},
 	}
 	c := &Client{allow: o.Allow, timeout: o.Timeout, metrics: newMetrics(o.Metrics)}
 	if c.allow == nil {
@@ -215,7 +223,6 @@ func explain(err error) error {
 		refused *Refusal
 		dns     *net.DNSError
 		cert    *tls.CertificateVerificationError
-		record  tls.RecordHeaderError
 	)
 	text := "the upstream could not be reached"
 	switch {
@@ -231,7 +238,7 @@ func explain(err error) error {
 		text = "the request was cancelled"
 	case errors.As(err, &cert):
 		text = fmt.Sprintf("the upstream's certificate is not good: %v", cert.Err)
-	case errors.As(err, &record):
+	case errors.Is(err, http.ErrSchemeMismatch):
 		text = "the upstream does not speak TLS"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		text = "the upstream refused the connection"

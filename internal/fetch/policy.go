@@ -20,9 +20,9 @@ func refuse(format string, a ...any) error { return &Refusal{fmt.Sprintf(format,
 // checkPattern returns an error unless p is "*", a host, "*." before a host, or
 // one of the last two with a port.
 func checkPattern(p string) error {
-	host, _ := splitPort(p)
+	host, port := splitPort(p)
 	name := strings.TrimPrefix(host, "*.")
-	if p != "*" && (name == "" || strings.ContainsAny(name, "*/?@[] ")) {
+	if p != "*" && (name == "" || strings.ContainsAny(name, "*/?@[] ") || strings.Trim(port, "0123456789") != "") {
 		return fmt.Errorf("pattern %q: want *, example.com, *.example.com or one with a port", p)
 	}
 	return nil
@@ -86,7 +86,7 @@ func newAddresses(own []netip.Addr) addresses {
 }
 
 // check returns a Refusal unless ip is a public address that is not ours.
-func (a *addresses) check(ip netip.Addr) error {
+func (a addresses) check(ip netip.Addr) error {
 	ip = ip.Unmap().WithZone("")
 	if slices.Contains(a.own, ip) {
 		return refuse("the host is at an address of this edge, which guests may not fetch from")

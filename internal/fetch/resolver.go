@@ -62,10 +62,10 @@ func systemServers(file string) []string {
 	return servers
 }
 
-// net is the resolver for a net.Dialer; nil asks the system.
+// net is the resolver for a net.Dialer; without a Resolver, the system's.
 func (r *Resolver) net() *net.Resolver {
 	if r == nil {
-		return nil
+		return &net.Resolver{PreferGo: true}
 	}
 	return r.system
 }
