@@ -1,0 +1,36 @@
+// Package sync brings what tenants deploy onto the edge: from stores (folders, git
+// repositories) through a verified, content-addressed mirror on disk to a
+// Publisher, one immutable tenant.Snapshot per release.
+//
+// # Stores and tenants
+//
+// A store has a prefix and an origin. Each folder that lies Depth levels below the
+// origin's root is a tenant, whose ID is the prefix and the folder's path:
+// "alice" in a store with the prefix "/git/" is "/git/alice". Two prefixes never
+// overlap. Names that start with a dot are nobody's and are not read.
+//
+// # What a release is
+//
+// One state of a tenant's whole folder: a commit, or a folder that has kept still.
+// It is copied into the mirror, checked (sizes, counts, names, manifest), made
+// durable, and handed to the Publisher, which compiles every module and swaps it
+// live. Any refusal leaves the last release live, stands in Status in words for
+// the tenant, and is not tried again until the folder changes. A failure that is
+// not the tenant's (a full disk) is tried again, ever more slowly.
+//
+// # What an origin can do
+//
+// Nothing to what is live, except by a deploy: an origin that is unreachable,
+// empty, or lies about its content is an entry in Status. A tenant is removed
+// only when its store was read, held other tenants, and had no such folder. At
+// start the mirror is published before any origin is asked.
+//
+// # Goroutines
+//
+// Run holds one goroutine per store, which alone talks to the origin, and one per
+// release that is being published, of which only some run at a time; releases of
+// one tenant follow each other. Run returns after all of them. Status, Tenant,
+// Open, Read and Nudge may be called at any time from any goroutine.
+//
+// The package never serves, never resolves names, and knows no Wasm.
+package sync

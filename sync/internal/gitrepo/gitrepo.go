@@ -1,0 +1,283 @@
+// Package gitrepo is the origin that is one branch of a git repository with a
+// folder per tenant, over https, http, ssh or a local path.
+//
+// It keeps a full, bare, single-branch mirror by go-git; never a work tree, and
+// never a depth, with which go-git loses objects. The mirror is a cache:
+// whatever is wrong with it, it is dropped and cloned anew, and serving never
+// waits for it. Fetches go into a side reference, forced, and the head moves
+// only once the commit's tree can be read.
+//
+// Origins that are local paths are served by the git command, which must be
+// installed for them.
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"github.com/terrane/terrane/sync/internal/origin"
+)
+
+// Options configure a Repo.
+type Options struct {
+	Dir     string // of the mirror; made, and owned, by the Repo
+	URL     string
+	Branch  string
+	Depth   int           // how deep tenants' folders lie; below 1: 1
+	Timeout time.Duration // of a fetch or clone
+	Auth    Auth
+}
+
+const (
+	objectCache    = 16 << 20 // bytes of unpacked objects
+	largeObject    = 1 << 20  // bytes from which a blob is streamed
+	maxPacks       = 500      // fetches after which a new clone is cheaper than searching them
+	maxTenants     = 200_000
+	sideRef        = plumbing.ReferenceName("refs/terrane/fetched")
+	maxLinkLength  = 4096
+	maxLinkHops    = 8
+	maxPointerSize = 1024
+)
+
+// Repo implements origin.Origin. Only Open makes one.
+type Repo struct {
+	o    Options
+	git  *git.Repository // nil: not opened, or dropped
+	look *origin.Look    // of head
+	head *object.Commit
+	auth transport.AuthMethod
+	ca   []byte
+}
+
+// Open returns the Repo; the first Look opens its mirror.
+func Open(o Options) *Repo {
+	o.Depth = max(o.Depth, 1)
+	return &Repo{o: o}
+}
+
+// Hints implements origin.Origin: a git server sends none.
+func (r *Repo) Hints() <-chan struct{} { return nil }
+
+// Close implements origin.Origin.
+func (r *Repo) Close() error { return nil }
+
+// Look implements origin.Origin.
+func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
+	defer cancel()
+	defer r.guard(&err)
+	if err := r.credentials(); err != nil {
+		return nil, err
+	}
+	want, err := r.ask(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask origin: %w", err)
+	}
+	if r.head != nil && r.head.Hash == want {
+		return r.look, nil
+	}
+	err = r.advance(ctx, want)
+	if errors.Is(err, errBroken) && ctx.Err() == nil { // once more, from nothing
+		err = r.advance(ctx, want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.look, nil
+}
+
+// guard turns a panic of go-git over hostile data into an error.
+func (r *Repo) guard(err *error) {
+	if p := recover(); p != nil {
+		*err = errors.Join(fmt.Errorf("go-git panicked: %v", p), r.drop())
+	}
+}
+
+// errBroken marks a mirror that was dropped.
+var errBroken = errors.New("mirror of the repository was dropped")
+
+// ask returns the commit that the branch is at.
+func (r *Repo) ask(ctx context.Context) (plumbing.Hash, error) {
+	remote := git.NewRemote(nil, &config.RemoteConfig{Name: "origin", URLs: []string{r.o.URL}})
+	refs, err := remote.ListContext(ctx, &git.ListOptions{Auth: r.auth, CABundle: r.ca})
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	name := plumbing.NewBranchReferenceName(r.o.Branch)
+	for _, ref := range refs {
+		if ref.Name() == name && ref.Type() == plumbing.HashReference {
+			return ref.Hash(), nil
+		}
+	}
+	return plumbing.ZeroHash, fmt.Errorf("the repository has no branch %q", r.o.Branch)
+}
+
+// advance fetches and moves to what was fetched. A mirror in which anything is
+// wrong is dropped.
+func (r *Repo) advance(ctx context.Context, want plumbing.Hash) error {
+	err := r.open()
+	if err == nil {
+		err = r.fetch(ctx)
+	}
+	switch {
+	case err != nil && transient(ctx, err):
+		return fmt.Errorf("fetch: %w", err) // the line was cut; what is there is whole
+	case err == nil:
+		err = r.move(want)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w: %w", errBroken, err), r.drop())
+	}
+	return nil
+}
+
+// open opens the mirror, or makes an empty one.
+func (r *Repo) open() error {
+	if r.git != nil {
+		return nil
+	}
+	if err := tidy(r.o.Dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(r.o.Dir, 0o700); err != nil {
+		return err
+	}
+	store := filesystem.NewStorageWithOptions(osfs.New(r.o.Dir, osfs.WithBoundOS()),
+		cache.NewObjectLRU(objectCache), filesystem.Options{LargeObjectThreshold: largeObject})
+	repo, err := git.Open(store, nil)
+	if errors.Is(err, git.ErrRepositoryNotExists) {
+		repo, err = git.Init(store, nil)
+	}
+	r.git = repo
+	return err
+}
+
+func (r *Repo) drop() error {
+	r.git, r.head, r.look = nil, nil, nil
+	return os.RemoveAll(r.o.Dir)
+}
+
+func (r *Repo) fetch(ctx context.Context) error {
+	remote := git.NewRemote(r.git.Storer, &config.RemoteConfig{Name: "origin", URLs: []string{r.o.URL}})
+	spec := fmt.Sprintf("+%s:%s", plumbing.NewBranchReferenceName(r.o.Branch), sideRef)
+	err := remote.FetchContext(ctx, &git.FetchOptions{
+		RefSpecs: []config.RefSpec{config.RefSpec(spec)},
+		Tags:     git.NoTags, Force: true, Auth: r.auth, CABundle: r.ca,
+	})
+	if errors.Is(err, git.NoErrAlreadyUpToDate) {
+		return nil
+	}
+	return err
+}
+
+// move reads the tree of what was fetched; the branch may have moved on since
+// it was asked for want.
+func (r *Repo) move(want plumbing.Hash) error {
+	ref, err := r.git.Reference(sideRef, false)
+	if err != nil {
+		return fmt.Errorf("fetch of %s left no reference: %w", want, err)
+	}
+	head, err := r.git.CommitObject(ref.Hash())
+	if err != nil {
+		return err
+	}
+	tree, err := head.Tree()
+	if err != nil {
+		return err
+	}
+	look := &origin.Look{Head: head.Hash.String(), Folders: map[string]string{}, Odd: map[string]string{}}
+	if err := r.names(tree, ".", r.o.Depth, look); err != nil {
+		return err
+	}
+	r.head, r.look = head, look
+	return nil
+}
+
+// names fills look with the folders that lie depth levels below dir.
+func (r *Repo) names(tree *object.Tree, dir string, depth int, look *origin.Look) error {
+	if len(tree.Entries)+len(look.Folders) > maxTenants {
+		return fmt.Errorf("the repository holds more than %d folders: spread the tenants over several", maxTenants)
+	}
+	empty := true
+	for _, e := range tree.Entries {
+		name := path.Join(dir, e.Name)
+		switch {
+		case e.Name == "" || e.Name[0] == '.':
+		case e.Mode == filemode.Symlink:
+			look.Odd[name] = "is a symlink: a tenant's folder must be a folder itself"
+		case e.Mode == filemode.Submodule:
+			look.Odd[name] = "is a submodule: commit the folder itself"
+		case e.Mode != filemode.Dir:
+		case depth > 1:
+			empty = false
+			sub, err := r.git.TreeObject(e.Hash)
+			if err != nil {
+				return err
+			}
+			if err := r.names(sub, name, depth-1, look); err != nil {
+				return err
+			}
+		default:
+			empty = false
+			look.Folders[name] = e.Hash.String()
+		}
+	}
+	if empty && dir == "." { // git keeps no empty folders: one below the root is a deletion
+		look.Blind = append(look.Blind, dir)
+	}
+	return nil
+}
+
+// tidy removes what a killed process left in the mirror: go-git writes references
+// and packs in place. Too many packs, and the mirror goes.
+func tidy(dir string) error {
+	for _, glob := range []string{"refs/*/*", "objects/pack/tmp_*", "objects/pack/*.pack", "objects/pack/*.idx", "*.lock", "refs/*/*.lock"} {
+		paths, err := filepath.Glob(filepath.Join(dir, glob))
+		if err != nil {
+			return err
+		}
+		for _, p := range paths {
+			if err := tidyFile(p); err != nil {
+				return err
+			}
+		}
+	}
+	packs, err := filepath.Glob(filepath.Join(dir, "objects/pack/*.pack"))
+	if err == nil && len(packs) > maxPacks {
+		err = os.RemoveAll(dir)
+	}
+	return err
+}
+
+func tidyFile(p string) error {
+	info, err := os.Stat(p)
+	if err != nil || info.IsDir() {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	base := filepath.Base(p)
+	ref := filepath.Base(filepath.Dir(filepath.Dir(p))) == "refs"
+	switch {
+	case info.Size() == 0, ref && info.Size() < 40, len(base) > 4 && base[:4] == "tmp_", filepath.Ext(base) == ".lock":
+		return os.Remove(p)
+	}
+	return nil
+}

@@ -1,0 +1,297 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/terrane/terrane/sync/internal/mirror"
+	"github.com/terrane/terrane/sync/internal/origin"
+	"github.com/terrane/terrane/tenant"
+)
+
+// site is what a store knows of one tenant. The store's mu guards all fields; while
+// busy is set, the job that set it alone changes live, key and status.
+type site struct {
+	status TenantStatus
+	live   *mirror.Record // nil before the first release
+	// key is the state of the folder that was dealt with last: it went live or was
+	// refused. Empty: the folder is to be taken again.
+	key      string
+	busy     bool
+	missed   bool // a look found something to do while busy
+	restore  bool // the mirror's releases are yet to be published
+	failures int  // in a row
+	retryAt  time.Time
+}
+
+func (t TenantStatus) clone() TenantStatus {
+	if t.Live != nil {
+		live := *t.Live
+		t.Live = &live
+	}
+	if t.Refused != nil {
+		refused := *t.Refused
+		t.Refused = &refused
+	}
+	return t
+}
+
+// deploy takes the folder's new state and publishes it in a job of its own. It
+// returns false if the folder moved while it was read.
+func (st *store) deploy(ctx context.Context, name string, look *origin.Look) bool {
+	key := look.Folders[name]
+	st.mu.Lock()
+	s := st.sites[name]
+	prev := s.live
+	st.mu.Unlock()
+	c, err := st.take(ctx, name, key, prev)
+	if err != nil {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		st.settle(s, key, revisionOf(look, key), err)
+		return !errors.Is(err, origin.ErrUnsettled)
+	}
+	if look.Head == "" && prev != nil && prev.Revision == c.rec.Revision { // touched, not changed
+		err := c.stage.Close()
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		if err != nil {
+			st.log.Warn("cannot remove what was not needed", "tenant", s.status.ID, "err", err)
+		}
+		s.key, s.status.Refused, s.status.Waiting = key, nil, ""
+		return true
+	}
+	st.start(ctx, s, func() { st.publish(ctx, s, c) })
+	return true
+}
+
+// revisionOf names a state that was refused before it had a revision.
+func revisionOf(look *origin.Look, key string) tenant.Revision {
+	if look.Head != "" {
+		return tenant.Revision(look.Head)
+	}
+	return tenant.Revision(key)
+}
+
+// start runs a job for s when a slot is free. Only run may call it.
+func (st *store) start(ctx context.Context, s *site, job func()) {
+	st.mu.Lock()
+	first := !st.looked
+	s.busy = true
+	if first {
+		st.first++
+	}
+	st.mu.Unlock()
+	st.jobs.Go(func() {
+		select {
+		case st.s.slots <- struct{}{}:
+			job()
+			<-st.s.slots
+		case <-ctx.Done():
+		}
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		s.busy = false
+		if first {
+			st.first--
+		}
+		st.checkReady()
+		if s.missed || s.failures > 0 {
+			s.missed = false
+			st.wake()
+		}
+	})
+}
+
+// publish takes a candidate live, or notes why not.
+func (st *store) publish(ctx context.Context, s *site, c *candidate) {
+	begun := time.Now()
+	err := c.commit()
+	if err == nil {
+		err = st.call(ctx, c)
+	}
+	if err == nil {
+		err = st.mirror.Promote(c.rec)
+		if err != nil { // it is live; after a restart it will be published once more
+			st.log.Warn("release is live but not recorded as such", "tenant", c.rec.ID, "err", err)
+			err = nil
+		}
+	} else if ctx.Err() == nil {
+		err = errors.Join(err, st.mirror.Drop(c.rec))
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err != nil {
+		if ctx.Err() == nil {
+			st.settle(s, c.rec.Key, c.rec.Revision, err)
+		}
+		return
+	}
+	st.wentLive(s, c.rec)
+	s.restore, s.status.Refused = false, nil
+	st.log.Info("release is live", "tenant", c.rec.ID, "revision", c.rec.Revision, "took", time.Since(begun))
+}
+
+func (c *candidate) commit() error {
+	if c.stage == nil {
+		return nil
+	}
+	return errors.Join(c.stage.Commit(c.rec), c.stage.Close())
+}
+
+// call hands the release to the Publisher. Modules are hostile: a panic over one
+// is an error here, and not the end of the edge.
+func (st *store) call(ctx context.Context, c *candidate) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			st.log.Error("publisher panicked", "tenant", c.rec.ID, "panic", p, "stack", string(debug.Stack()))
+			err = errors.New("the edge failed on this release; its log says more")
+		}
+	}()
+	return st.s.o.Publisher.Publish(ctx, c.rec.Snapshot(c.manifest))
+}
+
+// wentLive notes success; mu is held.
+func (st *store) wentLive(s *site, rec *mirror.Record) {
+	if s.live == nil {
+		st.s.metrics.tenants.WithLabelValues(st.c.Prefix).Inc()
+	}
+	st.s.metrics.deploys.WithLabelValues(st.c.Prefix).Inc()
+	s.live, s.key, s.failures, s.retryAt = rec, rec.Key, 0, time.Time{}
+	s.status.Live = &Release{Revision: rec.Revision, Time: rec.Time, Since: time.Now()}
+	s.status.Waiting = ""
+}
+
+// settle notes why a state of the folder is not live; mu is held.
+func (st *store) settle(s *site, key string, rev tenant.Revision, err error) {
+	id := s.status.ID
+	if errors.Is(err, origin.ErrUnsettled) {
+		s.status.Waiting = err.Error()
+		return
+	}
+	refused := errors.Is(err, ErrRefused) || (st.s.o.IsRefusal != nil && st.s.o.IsRefusal(err))
+	s.status.Refused = &Refusal{Revision: rev, Time: time.Now(), Reason: err.Error(), Retry: !refused}
+	s.status.Waiting = ""
+	if refused {
+		s.key, s.failures, s.retryAt = key, 0, time.Time{}
+		st.s.metrics.refusals.WithLabelValues(st.c.Prefix).Inc()
+		st.log.Warn("release refused", "tenant", id, "revision", rev, "err", err)
+		return
+	}
+	s.key = ""
+	s.failures++
+	s.retryAt = time.Now().Add(st.jitter(backoff(time.Second, s.failures)))
+	st.s.metrics.failures.WithLabelValues(st.c.Prefix).Inc()
+	st.log.Error("release failed, trying again", "tenant", id, "revision", rev, "retry_at", s.retryAt, "err", err)
+}
+
+// remove takes down a tenant that left the store.
+func (st *store) remove(ctx context.Context, name string) {
+	st.mu.Lock()
+	s := st.sites[name]
+	live := s.live != nil
+	delete(st.sites, name)
+	st.mu.Unlock()
+	if live {
+		st.s.metrics.tenants.WithLabelValues(st.c.Prefix).Dec()
+	}
+	st.s.o.Publisher.Remove(ctx, s.status.ID)
+	if err := st.mirror.Remove(s.status.ID); err != nil {
+		st.log.Error("cannot remove a tenant from the mirror", "tenant", s.status.ID, "err", err)
+	}
+	st.log.Info("tenant has left the store", "tenant", s.status.ID)
+}
+
+// restore publishes what the mirror holds of each tenant that is not restored yet.
+func (st *store) restore(ctx context.Context) {
+	now := time.Now()
+	st.mu.Lock()
+	var due []*site
+	for _, s := range st.sites {
+		// What failed and can be had from the origin is the look's to try again.
+		if s.restore && !s.busy && !now.Before(s.retryAt) && (s.failures == 0 || !st.status.Reachable) {
+			due = append(due, s)
+		}
+	}
+	st.mu.Unlock()
+	for _, s := range due {
+		st.start(ctx, s, func() { st.restoreOne(ctx, s) })
+	}
+}
+
+// restoreOne publishes the newest release that is whole and that the Publisher
+// takes; then the one that an earlier run committed and did not get to promote,
+// in that order, lest it was what ended that run.
+func (st *store) restoreOne(ctx context.Context, s *site) {
+	live, fresh := st.mirror.History(s.status.ID)
+	for _, rec := range slices.Backward(live) {
+		c, err := st.candidate(rec)
+		if err != nil && !errors.Is(err, ErrRefused) { // the next look takes it from the origin
+			st.damaged(rec, err)
+			continue
+		}
+		if err == nil {
+			err = st.call(ctx, c)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		st.mu.Lock()
+		if err == nil {
+			st.wentLive(s, rec)
+		} else {
+			st.settle(s, "", rec.Revision, err)
+		}
+		failed := s.failures > 0
+		st.mu.Unlock()
+		if failed {
+			return // to be tried again
+		}
+		if err == nil {
+			break
+		}
+	}
+	st.mu.Lock()
+	s.restore = false
+	st.mu.Unlock()
+	if fresh == nil {
+		return
+	}
+	c, err := st.candidate(fresh)
+	if err != nil {
+		st.damaged(fresh, err)
+		return
+	}
+	st.publish(ctx, s, c)
+}
+
+// damaged gives up a release that cannot be read from the mirror any more.
+func (st *store) damaged(rec *mirror.Record, err error) {
+	if errors.Is(err, mirror.ErrDamaged) || errors.Is(err, ErrRefused) {
+		err = errors.Join(err, st.mirror.Drop(rec))
+	}
+	st.log.Error("release in the mirror cannot be used", "tenant", rec.ID, "revision", rec.Revision, "err", err)
+}
+
+// candidate checks a record of the mirror and reads its manifest.
+func (st *store) candidate(rec *mirror.Record) (*candidate, error) {
+	if err := st.mirror.Check(rec); err != nil {
+		return nil, err
+	}
+	c := &candidate{rec: rec}
+	f, ok := rec.Files[tenant.ManifestName]
+	if !ok {
+		return c, nil
+	}
+	data, err := st.mirror.Read(f.Hash)
+	if err != nil {
+		return nil, err
+	}
+	c.manifest, err = decodeManifest(data, rec.Files)
+	return c, err
+}

@@ -1,0 +1,75 @@
+package sync
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/terrane/terrane/tenant"
+)
+
+// Status is how far the edge is in step with its stores.
+type Status struct {
+	Stores  []StoreStatus  `json:"stores"`
+	Tenants []TenantStatus `json:"tenants"` // by ID
+}
+
+// StoreStatus is the state of one store.
+type StoreStatus struct {
+	Prefix      string            `json:"prefix"`
+	Kind        string            `json:"kind"`   // "folder" or "git"
+	Origin      string            `json:"origin"` // without credentials
+	Reachable   bool              `json:"reachable"`
+	Head        string            `json:"head,omitempty"`  // what the origin was last seen at
+	Error       string            `json:"error,omitempty"` // of the last look
+	LastLook    time.Time         `json:"last_look,omitzero"`
+	LastSuccess time.Time         `json:"last_success,omitzero"`
+	Mirrored    bool              `json:"mirrored"`
+	Odd         map[string]string `json:"odd,omitempty"` // what lies in the place of tenants' folders and is none, and why
+}
+
+// TenantStatus is the state of one tenant. Live is nil before its first release.
+type TenantStatus struct {
+	ID      tenant.ID `json:"id"`
+	Live    *Release  `json:"live,omitempty"`
+	Refused *Refusal  `json:"refused,omitempty"` // nil when the newest state of the folder is live
+	Waiting string    `json:"waiting,omitempty"` // what keeps a changed folder from being taken yet
+}
+
+// Release is a revision that is live.
+type Release struct {
+	Revision tenant.Revision `json:"revision"`
+	Time     time.Time       `json:"time"`  // of the commit, or when the folder was found settled
+	Since    time.Time       `json:"since"` // when it went live here
+}
+
+// Refusal is a revision that is not live.
+type Refusal struct {
+	Revision tenant.Revision `json:"revision"`
+	Time     time.Time       `json:"time"`
+	Reason   string          `json:"reason"` // for the tenant: what is wrong and how to mend it
+	Retry    bool            `json:"retry"`  // the fault is the edge's own: it tries again
+}
+
+// Status returns the state of all stores and tenants. What it returns is the
+// caller's own.
+func (s *Syncer) Status() Status {
+	var out Status
+	for _, st := range s.stores {
+		one, tenants := st.snapshot()
+		out.Stores = append(out.Stores, one)
+		out.Tenants = append(out.Tenants, tenants...)
+	}
+	slices.SortFunc(out.Tenants, func(a, b TenantStatus) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// Tenant returns the state of one tenant, and whether any store has it.
+func (s *Syncer) Tenant(id tenant.ID) (TenantStatus, bool) {
+	for _, st := range s.stores {
+		if st.owns(id) {
+			return st.tenant(id)
+		}
+	}
+	return TenantStatus{}, false
+}

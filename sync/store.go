@@ -1,0 +1,345 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/terrane/terrane/sync/internal/folder"
+	"github.com/terrane/terrane/sync/internal/gitrepo"
+	"github.com/terrane/terrane/sync/internal/mirror"
+	"github.com/terrane/terrane/sync/internal/origin"
+	"github.com/terrane/terrane/tenant"
+)
+
+const (
+	minGap     = 5 * time.Millisecond // between two looks, whatever the hints
+	maxBackoff = time.Minute
+	again      = 20 * time.Millisecond // to the next look, after a folder moved while it was read
+	maxOdd     = 100                   // entries of StoreStatus.Odd
+)
+
+// store follows one origin. Its run is the only user of origin, and the only one
+// that begins jobs.
+type store struct {
+	s      *Syncer
+	c      Store
+	log    *slog.Logger
+	mirror *mirror.Mirror
+	origin origin.Origin
+	nudged chan struct{}
+	ready  chan struct{}
+	jobs   sync.WaitGroup
+
+	mu      sync.Mutex
+	status  StoreStatus
+	sites   map[string]*site // by the folder's path below the root
+	first   int              // jobs begun before looked
+	looked  bool             // the origin was read once, and what it held was begun
+	isReady bool
+	errors  int // failed looks in a row
+}
+
+func newStore(s *Syncer, c Store) *store {
+	st := &store{
+		s: s, c: c, sites: map[string]*site{},
+		nudged: make(chan struct{}, 1), ready: make(chan struct{}),
+	}
+	st.log = s.log.With("store", c.Prefix)
+	st.status.Prefix = c.Prefix
+	poll := defaultGitPoll
+	switch {
+	case c.Folder != nil:
+		st.status.Kind, st.status.Origin, poll = "folder", c.Folder.Path, defaultFolderPoll
+	case c.Git != nil:
+		st.status.Kind, st.status.Origin = "git", redact(c.Git.URL)
+	}
+	if st.c.Poll == 0 {
+		st.c.Poll = poll
+	}
+	return st
+}
+
+// redact cuts the user and password out of a URL.
+func redact(origin string) string {
+	u, err := url.Parse(origin)
+	if err != nil || u.User == nil {
+		return origin
+	}
+	u.User = nil
+	return u.String()
+}
+
+func (st *store) openOrigin() origin.Origin {
+	if f := st.c.Folder; f != nil {
+		return folder.Open(folder.Options{Path: f.Path, Depth: st.c.Depth, Settle: f.Settle})
+	}
+	g := st.c.Git
+	o := gitrepo.Options{
+		Dir: filepath.Join(st.s.o.Data, "git", strings.ReplaceAll(url.PathEscape(st.c.Prefix), ".", "%2E")),
+		URL: g.URL, Branch: g.Branch, Depth: st.c.Depth, Timeout: g.Timeout,
+		Auth: gitrepo.Auth{
+			Username: g.Username, TokenFile: g.TokenFile, SSHKey: g.SSHKey, KnownHosts: g.KnownHosts, CA: g.CA,
+		},
+	}
+	if o.Branch == "" {
+		o.Branch = "main"
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultGitTimeout
+	}
+	return gitrepo.Open(o)
+}
+
+func (st *store) id(name string) tenant.ID { return tenant.ID(st.c.Prefix + name) }
+
+func (st *store) owns(id tenant.ID) bool {
+	_, ok := id.Under(st.c.Prefix)
+	return ok
+}
+
+func (st *store) wake() {
+	select {
+	case st.nudged <- struct{}{}:
+	default:
+	}
+}
+
+// load takes up the tenants that an earlier run left in the mirror.
+func (st *store) load(m *mirror.Mirror) {
+	st.mirror = m
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, id := range m.Tenants() {
+		if name, ok := id.Under(st.c.Prefix); ok {
+			st.sites[name] = &site{status: TenantStatus{ID: id}, restore: true}
+		}
+	}
+}
+
+// run looks at the origin until ctx ends, then waits for its jobs.
+func (st *store) run(ctx context.Context) error {
+	st.origin = st.openOrigin()
+	defer st.origin.Close() //nolint:errcheck // nothing was written to it
+	defer st.jobs.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var earliest time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-st.origin.Hints():
+			timer.Reset(time.Until(earliest))
+		case <-st.nudged:
+			timer.Reset(time.Until(earliest))
+		case <-timer.C:
+			st.restore(ctx)
+			begun := time.Now()
+			wait := st.look(ctx)
+			took := time.Since(begun)
+			earliest = time.Now().Add(max(minGap, took))
+			timer.Reset(max(wait, minGap, took))
+		}
+	}
+}
+
+// look asks the origin once, deals with all that has changed, and returns when to
+// ask again.
+func (st *store) look(ctx context.Context) time.Duration {
+	begun := time.Now()
+	look, err := st.origin.Look(ctx)
+	st.s.metrics.looks.WithLabelValues(st.c.Prefix).Observe(time.Since(begun).Seconds())
+	if ctx.Err() != nil {
+		return 0
+	}
+	if err != nil {
+		return st.unreachable(err)
+	}
+	st.reached(look)
+	wait := st.jitter(st.c.Poll)
+	if look.Again > 0 {
+		wait = min(wait, look.Again)
+	}
+	for _, name := range st.changed(look) {
+		if !st.deploy(ctx, name, look) {
+			wait = min(wait, again)
+		}
+		if ctx.Err() != nil {
+			return 0
+		}
+	}
+	for _, name := range st.gone(look) {
+		st.remove(ctx, name)
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.looked = true
+	st.checkReady()
+	return min(wait, st.nextRetry(time.Now()))
+}
+
+// jitter keeps the edges from asking all at once.
+func (st *store) jitter(d time.Duration) time.Duration {
+	return d - time.Duration(rand.Int64N(int64(d)/8+1)) //nolint:gosec // spreads load, hides nothing
+}
+
+func (st *store) unreachable(err error) time.Duration {
+	st.s.metrics.failures.WithLabelValues(st.c.Prefix).Inc()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.status.Error != err.Error() {
+		st.log.Warn("store cannot be read, what is live stays", "err", err)
+	}
+	st.status.Reachable, st.status.Error, st.status.LastLook = false, err.Error(), time.Now()
+	st.errors++
+	return min(st.jitter(backoff(st.c.Poll, st.errors)), st.nextRetry(time.Now()))
+}
+
+// backoff doubles first with each failure after the first.
+func backoff(first time.Duration, failures int) time.Duration {
+	return max(first, min(maxBackoff, first<<min(failures-1, 16)))
+}
+
+func (st *store) reached(look *origin.Look) {
+	now := time.Now()
+	st.s.metrics.success.WithLabelValues(st.c.Prefix).Set(float64(now.Unix()))
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.errors > 0 {
+		st.log.Info("store can be read again")
+	}
+	st.errors = 0
+	st.status.Reachable, st.status.Error, st.status.Head = true, "", look.Head
+	st.status.LastLook, st.status.LastSuccess = now, now
+	if slices.Contains(look.Blind, ".") {
+		st.status.Error = "the store is empty: what is live stays"
+	}
+	st.status.Odd = maps.Clone(look.Odd)
+	for name := range st.status.Odd {
+		if len(st.status.Odd) > maxOdd {
+			delete(st.status.Odd, name)
+		}
+	}
+}
+
+// changed lists the folders whose state is new and that may be taken now.
+func (st *store) changed(look *origin.Look) []string {
+	now := time.Now()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var names []string
+	for name, key := range look.Folders {
+		s, ok := st.sites[name]
+		if !ok {
+			id, err := tenant.ParseID(string(st.id(name)))
+			if err == nil && id != st.id(name) {
+				err = errors.New("its name ends in a slash")
+			}
+			if err != nil {
+				st.odd(name, err.Error())
+				continue
+			}
+			s = &site{status: TenantStatus{ID: id}}
+			st.sites[name] = s
+		}
+		switch {
+		case key == "" || key == s.key || now.Before(s.retryAt) || (s.restore && s.failures == 0):
+		case s.busy:
+			s.missed = true
+		default:
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// odd notes why something is no tenant; mu is held.
+func (st *store) odd(name, why string) {
+	if len(st.status.Odd) >= maxOdd {
+		return
+	}
+	if st.status.Odd == nil {
+		st.status.Odd = map[string]string{}
+	}
+	st.status.Odd[name] = why
+}
+
+// gone lists the tenants that the store no longer has.
+func (st *store) gone(look *origin.Look) []string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var names []string
+	for name, s := range st.sites {
+		if _, ok := look.Folders[name]; ok || look.Keeps(name) {
+			continue
+		}
+		if s.busy {
+			s.missed = true
+			continue
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// nextRetry is how soon a release that failed is due again; mu is held.
+func (st *store) nextRetry(now time.Time) time.Duration {
+	next := maxBackoff
+	for _, s := range st.sites {
+		if !s.retryAt.IsZero() {
+			next = min(next, max(0, s.retryAt.Sub(now)))
+		}
+	}
+	return next
+}
+
+// checkReady closes ready once the first releases of the mirror or of the origin
+// are dealt with; mu is held.
+func (st *store) checkReady() {
+	restored := false
+	for _, s := range st.sites {
+		if s.restore && s.failures == 0 {
+			return
+		}
+		restored = restored || s.live != nil
+	}
+	if st.isReady || st.first > 0 || (!st.looked && !restored) {
+		return
+	}
+	st.isReady, st.status.Mirrored = true, true
+	close(st.ready)
+}
+
+// snapshot copies the state of the store.
+func (st *store) snapshot() (StoreStatus, []TenantStatus) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	out := st.status
+	out.Odd = maps.Clone(out.Odd)
+	tenants := make([]TenantStatus, 0, len(st.sites))
+	for _, s := range st.sites {
+		tenants = append(tenants, s.status.clone())
+	}
+	return out, tenants
+}
+
+func (st *store) tenant(id tenant.ID) (TenantStatus, bool) {
+	name, _ := id.Under(st.c.Prefix)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s, ok := st.sites[name]
+	if !ok {
+		return TenantStatus{}, false
+	}
+	return s.status.clone(), true
+}

@@ -1,0 +1,237 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/terrane/terrane/sync/internal/mirror"
+	"github.com/terrane/terrane/sync/internal/origin"
+	"github.com/terrane/terrane/tenant"
+)
+
+// Publisher takes releases live. Both methods may be called for different tenants at
+// the same time, never for one.
+type Publisher interface {
+	// Publish compiles and checks all modules of s and swaps them live, or returns
+	// why not and changes nothing. The content of files is read by Syncer.Open and
+	// Syncer.Read. Publishing what is live already is a success.
+	Publish(ctx context.Context, s *tenant.Snapshot) error
+	// Remove takes the tenant down. An unknown one is no fault.
+	Remove(ctx context.Context, id tenant.ID)
+}
+
+// ErrRefused is wrapped by each error that the tenant can mend. A Publisher's
+// errors may wrap it, see Options.IsRefusal.
+var ErrRefused = origin.ErrRefused
+
+// ErrInUse is wrapped by Run's error when another process has the data folder.
+var ErrInUse = mirror.ErrInUse
+
+// Options configure a Syncer.
+type Options struct {
+	Data      string // folder of the mirror; made if need be, for this Syncer alone
+	Stores    []Store
+	Publisher Publisher
+	// IsRefusal tells Publish's refusals, which are the tenant's to mend, from the
+	// host's failures, which are tried again. What wraps ErrRefused is one anyway.
+	IsRefusal func(error) bool
+	// Limits are the operator's ceilings: ModuleSize and SiteSize are enforced
+	// here. Zero fields: no bound.
+	Limits   tenant.Limits
+	MaxFiles int // of one release; 0: 10,000
+	Keep     int // releases of each tenant that stay in the mirror; 0: 5
+
+	Logger  *slog.Logger          // nil discards
+	Metrics prometheus.Registerer // nil registers nothing
+}
+
+// Store is one place tenants deploy to. Exactly one of Folder and Git is set.
+type Store struct {
+	Prefix string        // of the IDs of its tenants: "/git/"
+	Depth  int           // how deep below the root tenants' folders lie; 0: 1
+	Poll   time.Duration // how often to look, at most; 0: 2s for folders, 5s for git
+	Folder *Folder
+	Git    *Git
+}
+
+// Folder is a directory.
+type Folder struct {
+	Path string
+	// Settle is how long a tenant's folder must keep still; 0: 100ms on local file
+	// systems, 2s on others.
+	Settle time.Duration
+}
+
+// Git is one branch of a repository. The files it names are read before each
+// look, so that they can be rotated.
+type Git struct {
+	URL        string        // https, http, ssh, file, git@host:path
+	Branch     string        // empty: "main"
+	Timeout    time.Duration // of one fetch or clone; 0: 5m
+	Username   string        // https: beside the token; empty: "git"
+	TokenFile  string        // https: token or password
+	SSHKey     string        // ssh: file of a private key without passphrase
+	KnownHosts string        // ssh: file; empty: the user's and the system's
+	CA         string        // https: PEM file of further roots
+}
+
+const (
+	defaultMaxFiles   = 10_000
+	defaultKeep       = 5
+	defaultFolderPoll = 2 * time.Second
+	defaultGitPoll    = 5 * time.Second
+	defaultGitTimeout = 5 * time.Minute
+	publishTimeout    = 5 * time.Minute
+)
+
+// Syncer keeps the edge in step with its stores. Only New makes one.
+type Syncer struct {
+	o        Options
+	log      *slog.Logger
+	metrics  *metrics
+	stores   []*store
+	mirrored chan struct{}
+	slots    chan struct{} // one per release that may be published at a time
+}
+
+// New checks the options, all of them at once, and starts nothing.
+func New(o Options) (*Syncer, error) {
+	s := &Syncer{o: o, log: o.Logger, mirrored: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.o.MaxFiles == 0 {
+		s.o.MaxFiles = defaultMaxFiles
+	}
+	if s.o.Keep == 0 {
+		s.o.Keep = defaultKeep
+	}
+	s.slots = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
+	var errs []error
+	if o.Data == "" {
+		errs = append(errs, errors.New("sync: no data folder"))
+	}
+	if o.Publisher == nil {
+		errs = append(errs, errors.New("sync: no publisher"))
+	}
+	if len(o.Stores) == 0 {
+		errs = append(errs, errors.New("sync: no store"))
+	}
+	for i, c := range o.Stores {
+		errs = append(errs, checkStore(c, o.Stores[:i]))
+		s.stores = append(s.stores, newStore(s, c))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.metrics, err = newMetrics(o.Metrics); err != nil {
+		return nil, fmt.Errorf("sync: register metrics: %w", err)
+	}
+	return s, nil
+}
+
+func checkStore(c Store, before []Store) error {
+	var errs []error
+	fault := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("store %q: %s", c.Prefix, fmt.Sprintf(format, args...)))
+	}
+	if _, err := tenant.ParseID(c.Prefix + "x"); err != nil || !strings.HasSuffix(c.Prefix, "/") {
+		fault("the prefix must be the start of TXT paths and end in \"/\", such as \"/git/\"")
+	}
+	for _, b := range before {
+		if strings.HasPrefix(c.Prefix, b.Prefix) || strings.HasPrefix(b.Prefix, c.Prefix) {
+			fault("the prefix overlaps that of store %q: a path must lead to one store", b.Prefix)
+		}
+	}
+	if (c.Folder == nil) == (c.Git == nil) {
+		fault("want exactly one of folder and git")
+	}
+	if c.Folder != nil && c.Folder.Path == "" {
+		fault("want the folder's path")
+	}
+	if c.Git != nil && c.Git.URL == "" {
+		fault("want the repository's URL")
+	}
+	if c.Depth < 0 || c.Poll < 0 {
+		fault("depth and poll cannot be negative")
+	}
+	return errors.Join(errs...)
+}
+
+// Run publishes what the mirror holds, then follows the stores until ctx ends. It
+// returns nil then, else why it cannot begin: a data folder that cannot be
+// written, or is in use (ErrInUse). It can be called once.
+func (s *Syncer) Run(ctx context.Context) error {
+	m, err := mirror.Open(s.mirrorDir(), s.o.Keep)
+	if err != nil {
+		return err
+	}
+	defer m.Close() //nolint:errcheck // only gives the lock back
+	var g errgroup.Group
+	for _, st := range s.stores {
+		st.load(m)
+	}
+	s.forgetStrays(m)
+	for _, st := range s.stores {
+		g.Go(func() error { return st.run(ctx) })
+	}
+	g.Go(func() error {
+		for _, st := range s.stores {
+			select {
+			case <-st.ready:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		close(s.mirrored)
+		return nil
+	})
+	return g.Wait()
+}
+
+func (s *Syncer) mirrorDir() string { return filepath.Join(s.o.Data, "mirror") }
+
+// forgetStrays drops the releases of tenants whose store is no longer configured.
+func (s *Syncer) forgetStrays(m *mirror.Mirror) {
+	for _, id := range m.Tenants() {
+		if !slices.ContainsFunc(s.stores, func(st *store) bool { return st.owns(id) }) {
+			if err := m.Remove(id); err != nil {
+				s.log.Warn("cannot remove a tenant of no store", "tenant", id, "err", err)
+			}
+		}
+	}
+}
+
+// Mirrored is closed once each store has been mirrored: read from its origin and
+// published, or published from the mirror of an earlier run.
+func (s *Syncer) Mirrored() <-chan struct{} { return s.mirrored }
+
+// Open opens a file of a published release for reading; the caller closes it. It
+// stays readable while it is open. An unknown hash is fs.ErrNotExist.
+func (s *Syncer) Open(h tenant.Hash) (*os.File, error) { return os.Open(mirror.Path(s.mirrorDir(), h)) }
+
+// Read returns the content of a file of a release after comparing it with the
+// hash; it is what modules are compiled from.
+func (s *Syncer) Read(h tenant.Hash) ([]byte, error) { return mirror.Read(s.mirrorDir(), h) }
+
+// Nudge makes the stores whose prefix begins with the given one look at their
+// origins now. It never blocks; nudges in a burst become one.
+func (s *Syncer) Nudge(prefix string) {
+	for _, st := range s.stores {
+		if strings.HasPrefix(st.c.Prefix, prefix) {
+			st.wake()
+		}
+	}
+}
