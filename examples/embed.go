@@ -8,5 +8,6 @@ import "embed"
 // Templates has a folder hello-LANGUAGE for each language, and sdk/LANGUAGE, the
 // library that the guest's Makefile looks for in the folder sdk beside it.
 //
-//go:embed hello-* sdk
+//go:embed hello-rust hello-c hello-wat hello-assemblyscript sdk
+//go:embed hello-go/*.go hello-go/Makefile hello-go/README.md
 var Templates embed.FS

@@ -1,5 +1,5 @@
-# Builds MODULE, NAME.wasm, from NAME.c. Needs clang, lld and wasi-libc: Debian's packages of
-# these names and libclang-rt-14-dev-wasm32, or a wasi-sdk (make CLANG=/opt/wasi-sdk/bin/clang).
+# Builds MODULE from the folder's C files. Needs clang, lld and wasi-libc: Debian's packages
+# of these names and libclang-rt-14-dev-wasm32, or a wasi-sdk (make CLANG=/opt/wasi-sdk/bin/clang).
 #
 #   make LIBC=none      without wasi-libc, with nolibc.c
 #   make OUT=FOLDER     to put the module elsewhere
@@ -17,6 +17,6 @@ TARGET  := --target=wasm32-wasi -nostartfiles
 SOURCES := $(TERRANE)terrane.c
 endif
 
-$(OUT)/$(MODULE): $(MODULE:.wasm=.c) $(SOURCES) $(TERRANE)terrane.h
-	$(CLANG) $(TARGET) $(CFLAGS) -I$(TERRANE) -Wl,--no-entry,--strip-all -o $@ $< $(SOURCES)
+$(OUT)/$(MODULE): $(wildcard *.c *.h) $(SOURCES) $(TERRANE)terrane.h
+	$(CLANG) $(TARGET) $(CFLAGS) -I$(TERRANE) -Wl,--no-entry,--strip-all -o $@ $(wildcard *.c) $(SOURCES)
 	@chmod 644 $@

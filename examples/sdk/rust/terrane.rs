@@ -1,4 +1,5 @@
-//! terrane for guests in Rust: one file, no dependency, Rust 2021 (1.58 or later).
+//! terrane for guests in Rust: the crate of this folder's files, without
+//! dependencies, for Rust 1.59 or later.
 //!
 //! A guest is one function from a request to a response:
 //!
@@ -15,9 +16,14 @@
 //! Each request runs in an instance of its own: statics do not outlive it, and
 //! `kv` is what does. A panic answers 500 and its message is in the tenant's log.
 
+pub mod crypto;
+pub mod json;
+
+mod abi;
+mod memory;
+
 use std::fmt;
 use std::net::IpAddr;
-use std::ptr::null_mut;
 use std::time::Duration;
 
 /// Exports `run`, the entry that terrane calls once for each request.
@@ -113,8 +119,8 @@ impl Response {
         Response::new(status, "text/html; charset=utf-8", body)
     }
 
-    pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Response {
-        Response::new(status, "application/json", body)
+    pub fn json(status: u16, body: &json::Value) -> Response {
+        Response::new(status, "application/json", format!("{}\n", body))
     }
 
     /// Adds a header line.
@@ -295,6 +301,14 @@ pub mod kv {
     }
 }
 
+/// A value of the manifest's [env].
+pub fn env(name: &str) -> Option<String> {
+    let value = memory::bytes(|p, n| unsafe {
+        abi::hostcall_env_get(p, n, name.as_ptr(), name.len());
+    });
+    value.map(text)
+}
+
 /// Time since 1970, UTC.
 pub fn now() -> Duration {
     let mut nanos = 0;
@@ -372,19 +386,6 @@ pub fn escape(s: &str) -> String {
     out
 }
 
-/// A JSON string, quotes included.
-pub fn quote(s: &str) -> String {
-    let mut out = String::from("\"");
-    for c in s.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c < ' ' => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out + "\""
-}
-
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
@@ -414,127 +415,5 @@ fn set_headers(all: &[(String, String)], set: impl Fn(&str, *const memory::Slice
         if set(name, values.as_ptr(), values.len()) != 0 {
             panic!("header {} was refused", name);
         }
-    }
-}
-
-/// The host writes into memory that it gets from malloc; the guest frees it.
-mod memory {
-    use super::null_mut;
-    use std::alloc::{alloc, dealloc, Layout};
-
-    /// Each block starts with its layout's size, because free is told only the place.
-    const HEAD: usize = 8;
-
-    pub extern "C" fn malloc(len: usize) -> *mut u8 {
-        let size = len.saturating_add(HEAD);
-        let layout = match Layout::from_size_align(size, HEAD) {
-            Ok(layout) => layout,
-            Err(_) => return null_mut(),
-        };
-        unsafe {
-            let block = alloc(layout);
-            if block.is_null() {
-                return block;
-            }
-            *(block as *mut usize) = size;
-            block.add(HEAD)
-        }
-    }
-
-    pub extern "C" fn free(ptr: *mut u8) {
-        if ptr.is_null() {
-            return;
-        }
-        unsafe {
-            let block = ptr.sub(HEAD);
-            dealloc(block, Layout::from_size_align_unchecked(*(block as *mut usize), HEAD));
-        }
-    }
-
-    #[repr(C)]
-    pub struct Slice {
-        ptr: *mut u8,
-        len: usize,
-    }
-
-    impl Slice {
-        pub fn of(s: &str) -> Slice {
-            Slice { ptr: s.as_ptr() as *mut u8, len: s.len() }
-        }
-
-        fn take(&self) -> Option<Vec<u8>> {
-            if self.ptr.is_null() {
-                return None;
-            }
-            let copy = unsafe { std::slice::from_raw_parts(self.ptr, self.len) }.to_vec();
-            free(self.ptr);
-            Some(copy)
-        }
-    }
-
-    /// Takes what `get` leaves at its two out-pointers; None is a null pointer.
-    pub fn bytes(get: impl FnOnce(*mut *mut u8, *mut usize)) -> Option<Vec<u8>> {
-        let mut got = Slice { ptr: null_mut(), len: 0 };
-        get(&mut got.ptr, &mut got.len);
-        got.take()
-    }
-
-    /// Takes a list, and each of its elements.
-    pub fn list(get: impl FnOnce(*mut *mut Slice, *mut usize)) -> Vec<Vec<u8>> {
-        let (mut ptr, mut len) = (null_mut::<Slice>(), 0);
-        get(&mut ptr, &mut len);
-        if ptr.is_null() {
-            return vec![];
-        }
-        let slices = unsafe { std::slice::from_raw_parts(ptr, len) };
-        let items = slices.iter().map(|s| s.take().unwrap_or_default()).collect();
-        free(ptr as *mut u8);
-        items
-    }
-}
-
-/// The functions of terrane as they stand in the ABI; docs/hostcalls.md describes them.
-mod abi {
-    use super::memory::Slice;
-
-    #[link(wasm_import_module = "env")]
-    extern "C" {
-        pub fn hostcall_init_mm(malloc: extern "C" fn(usize) -> *mut u8, free: extern "C" fn(*mut u8));
-        pub fn hostcall_panic_hook(msg: *const u8, len: usize);
-        pub fn hostcall_debug(msg: *const u8, len: usize);
-
-        pub fn hostcall_req_get_method(out: *mut *mut u8, out_len: *mut usize, req: i32);
-        pub fn hostcall_req_get_path(out: *mut *mut u8, out_len: *mut usize, req: i32);
-        pub fn hostcall_req_get_body(out: *mut *mut u8, out_len: *mut usize, req: i32);
-        pub fn hostcall_req_get_headers(out: *mut *mut Slice, out_len: *mut usize, req: i32);
-        pub fn hostcall_req_get_header(out: *mut *mut Slice, out_len: *mut usize, req: i32, name: *const u8, name_len: usize);
-
-        pub fn hostcall_resp_set_header(resp: i32, name: *const u8, name_len: usize, values: *const Slice, len: usize) -> i32;
-        pub fn hostcall_resp_set_body(resp: i32, body: *const u8, len: usize) -> i32;
-        pub fn hostcall_resp_set_response_code(resp: i32, code: u32) -> i32;
-
-        pub fn hostcall_req_create(method: *const u8, method_len: usize, url: *const u8, url_len: usize) -> i32;
-        pub fn hostcall_req_set_header(req: i32, name: *const u8, name_len: usize, values: *const Slice, len: usize) -> i32;
-        pub fn hostcall_req_set_body(req: i32, body: *const u8, len: usize) -> i32;
-        pub fn hostcall_req_send(req: i32) -> i32;
-        pub fn hostcall_req_send_async(req: i32) -> i32;
-        pub fn hostcall_pending_req_wait(pending: i32) -> i32;
-        pub fn hostcall_pending_req_poll(pending: i32) -> i32;
-        pub fn hostcall_pending_req_select(pending: *const i32, len: usize, done: *mut i32) -> i32;
-        pub fn hostcall_resp_get_response_code(resp: i32) -> u32;
-        pub fn hostcall_resp_get_headers(out: *mut *mut Slice, out_len: *mut usize, resp: i32);
-        pub fn hostcall_resp_get_header(out: *mut *mut Slice, out_len: *mut usize, resp: i32, name: *const u8, name_len: usize);
-        pub fn hostcall_resp_get_body(out: *mut *mut u8, out_len: *mut usize, resp: i32);
-
-        pub fn hostcall_kvstore_get(out: *mut *mut u8, out_len: *mut usize, key: *const u8, key_len: usize) -> i32;
-        pub fn hostcall_kvstore_insert(key: *const u8, key_len: usize, value: *const u8, len: usize) -> i32;
-        pub fn hostcall_kvstore_upsert(key: *const u8, key_len: usize, value: *const u8, len: usize) -> i32;
-        pub fn hostcall_kvstore_append(key: *const u8, key_len: usize, value: *const u8, len: usize) -> i32;
-        pub fn hostcall_kvstore_remove(key: *const u8, key_len: usize) -> i32;
-
-        pub fn hostcall_rng_next_u64() -> u64;
-        pub fn hostcall_time_now(nanos: *mut u32) -> i64;
-        pub fn hostcall_dns_query_ip(out: *mut *mut Slice, out_len: *mut usize, name: *const u8, len: usize, ipv6: i32) -> i32;
-        pub fn hostcall_dns_query_raw(out: *mut *mut u8, out_len: *mut usize, query: *const u8, len: usize) -> i32;
     }
 }

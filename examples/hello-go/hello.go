@@ -1,0 +1,16 @@
+// A CGI program (RFC 3875): terrane puts the request into the environment and on
+// standard input, and sends what the program writes.
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"os"
+)
+
+func main() {
+	query, _ := url.ParseQuery(os.Getenv("QUERY_STRING"))
+	name := cmp.Or(query.Get("name"), "world")
+	fmt.Printf("Content-Type: text/plain; charset=utf-8\n\nHello, %s from Go!\n", name)
+}
