@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -46,7 +47,7 @@ func (v *visit) hold(n int64) bool {
 
 // readBody reads the request's body, of at most limit bytes, into v.body. When it
 // cannot, it has answered.
-func (v *visit) readBody(limit int64) bool {
+func (v *visit) readBody(ctx context.Context, limit int64) bool {
 	v.body = v.body[:0]
 	if v.r.Body == http.NoBody || v.r.ContentLength == 0 {
 		return true
@@ -73,7 +74,7 @@ func (v *visit) readBody(limit int64) bool {
 			return true
 		}
 		if err != nil {
-			v.badBody(err)
+			v.badBody(ctx, err)
 			return false
 		}
 	}
@@ -102,14 +103,14 @@ func (v *visit) tooLarge(limit int64) {
 	v.page(http.StatusRequestEntityTooLarge, "the body is too large: this site takes at most "+strconv.FormatInt(limit, 10)+" bytes")
 }
 
-func (v *visit) badBody(err error) {
+func (v *visit) badBody(ctx context.Context, err error) {
 	v.Header()["Connection"] = []string{"close"}
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 		v.page(http.StatusRequestTimeout, "the body came too slowly")
 		return
 	}
-	if v.r.Context().Err() != nil {
-		v.code, v.note = statusLeft, "the visitor has left"
+	if ctx.Err() != nil {
+		v.cutOff(ctx)
 		return
 	}
 	v.note = err.Error()

@@ -13,11 +13,8 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-// statusLeft is the access log's status for a visitor who left before the answer.
-const statusLeft = 499
-
 // module runs the module at t and answers what it answers.
-func (v *visit) module(t tenant.Target) {
+func (v *visit) module(ctx context.Context, t tenant.Target) {
 	at, r := v.place.site, v.place.release
 	m := r.modules[t.File]
 	if m == nil {
@@ -25,7 +22,7 @@ func (v *visit) module(t tenant.Target) {
 		v.page(http.StatusInternalServerError, "this edge failed to answer")
 		return
 	}
-	if !v.readBody(r.limits.RequestBody) {
+	if !v.readBody(ctx, r.limits.RequestBody) {
 		return
 	}
 	v.guest = hostcalls.Request{
@@ -38,20 +35,20 @@ func (v *visit) module(t tenant.Target) {
 		v.retryLater(http.StatusServiceUnavailable, "concurrency", "this site has as many requests in flight as it may")
 		return
 	}
-	if err := v.run(m, x, r); err != nil {
-		v.failed(r, x, err)
+	if err := v.run(ctx, m, x, r); err != nil {
+		v.failed(ctx, r, x, err)
 		return
 	}
 	v.respond(x.Response())
 }
 
-func (v *visit) run(m *module, x *hostcalls.Exchange, r *release) error {
+func (v *visit) run(ctx context.Context, m *module, x *hostcalls.Exchange, r *release) error {
 	defer v.place.site.leave()
 	wall := r.limits.Wall
 	if wall <= 0 {
 		wall = defaultWall
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), wall)
+	ctx, cancel := context.WithTimeout(ctx, wall)
 	defer cancel()
 	return m.Run(ctx, x)
 }
@@ -122,7 +119,7 @@ func bodyAllowed(code int) bool {
 }
 
 // failed answers for a guest that did not, and tells the tenant why.
-func (v *visit) failed(r *release, x *hostcalls.Exchange, err error) {
+func (v *visit) failed(ctx context.Context, r *release, x *hostcalls.Exchange, err error) {
 	trap, ok := errors.AsType[*engine.Trap](err)
 	if !ok {
 		v.note = err.Error()
@@ -130,8 +127,8 @@ func (v *visit) failed(r *release, x *hostcalls.Exchange, err error) {
 		v.page(http.StatusInternalServerError, "this edge failed to answer")
 		return
 	}
-	if v.r.Context().Err() != nil {
-		v.code, v.note = statusLeft, "the visitor has left"
+	if ctx.Err() != nil {
+		v.cutOff(ctx)
 		return
 	}
 	v.srv.metrics.trapped(trap.Kind)

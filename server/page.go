@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -37,6 +39,19 @@ func (v *visit) nothingHere() {
 		return
 	}
 	v.page(http.StatusNotFound, "no site is shown for "+string(v.host)+": "+v.place.problem)
+}
+
+// statusLeft is the access log's status for a visitor who left before the answer.
+const statusLeft = 499
+
+// cutOff ends a request whose ctx did: its visitor has left, or the edge does.
+func (v *visit) cutOff(ctx context.Context) {
+	if errors.Is(context.Cause(ctx), errShutDown) {
+		v.page(http.StatusServiceUnavailable, errShutDown.Error())
+		return
+	}
+	v.page(http.StatusServiceUnavailable, "the visitor has left") // net/http would say 200
+	v.code = statusLeft
 }
 
 // redirect sends the visitor elsewhere, with the same method (RFC 9110 15.4.9).

@@ -71,8 +71,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
+	base, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
 	servers := []*http.Server{
 		s.newHTTPServer(base, s.servePlain),
 		s.newHTTPServer(base, s.serveSecure),
@@ -100,7 +100,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-failed.Done():
 	}
-	s.drain(base, servers, cancel)
+	s.drain(base, servers, cut)
 	stopFlushing()
 	<-flushed
 	return g.Wait()
@@ -171,8 +171,11 @@ func (s *Server) newHTTPServer(base context.Context, h http.HandlerFunc) *http.S
 	}
 }
 
+// errShutDown is the cause that ends requests which outlast the drain.
+var errShutDown = errors.New("this edge is shutting down")
+
 // drain ends what servers serve; cut ends the contexts of requests.
-func (s *Server) drain(ctx context.Context, servers []*http.Server, cut context.CancelFunc) {
+func (s *Server) drain(ctx context.Context, servers []*http.Server, cut context.CancelCauseFunc) {
 	limit, cancel := context.WithTimeout(ctx, s.opts.Drain)
 	defer cancel()
 	var g errgroup.Group
@@ -182,7 +185,7 @@ func (s *Server) drain(ctx context.Context, servers []*http.Server, cut context.
 	if err := g.Wait(); err != nil {
 		s.log.Warn("requests cut off", "in_flight", s.inFlight.Load(), "drain", s.opts.Drain, "err", err)
 	}
-	cut()
+	cut(errShutDown)
 	for _, srv := range servers {
 		if err := srv.Close(); err != nil {
 			s.log.Warn("close listeners", "err", err)

@@ -42,9 +42,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, secure bool) {
 	v.begin(w, r)
 	defer v.end(r.Context())
 	if s.enter() {
-		v.route(secure)
+		v.route(r.Context(), secure)
 	} else {
-		v.page(http.StatusServiceUnavailable, "this edge is shutting down")
+		v.page(http.StatusServiceUnavailable, errShutDown.Error())
 	}
 }
 
@@ -131,7 +131,7 @@ func (v *visit) writeDeadline(n int64) {
 }
 
 // route finds who answers.
-func (v *visit) route(secure bool) {
+func (v *visit) route(ctx context.Context, secure bool) {
 	host, err := tenant.ParseHost(v.r.Host)
 	if err != nil {
 		v.page(http.StatusNotFound, "no site bears this name: "+err.Error())
@@ -151,7 +151,7 @@ func (v *visit) route(secure bool) {
 		v.self()
 		return
 	}
-	v.place = v.srv.opts.Sites.find(v.r.Context(), host)
+	v.place = v.srv.opts.Sites.find(ctx, host)
 	switch {
 	case path == wellKnown:
 		v.report()
@@ -162,19 +162,19 @@ func (v *visit) route(secure bool) {
 	case !v.place.release.allowed(v.start):
 		v.retryLater(http.StatusTooManyRequests, "rate", "this site gets more requests than its owner allows")
 	default:
-		v.answer()
+		v.answer(ctx)
 	}
 }
 
 // answer serves what the release has at the path.
-func (v *visit) answer() {
+func (v *visit) answer(ctx context.Context) {
 	r := v.place.release
 	v.Header()["Terrane-Revision"] = r.revisionHeader
 	switch t := r.paths.Resolve(v.r.URL.Path); t.Kind {
 	case tenant.Static:
 		v.static(t.File)
 	case tenant.Module:
-		v.module(t)
+		v.module(ctx, t)
 	case tenant.Redirect:
 		to := v.r.URL.EscapedPath() + "/"
 		if q := v.r.URL.RawQuery; q != "" {
