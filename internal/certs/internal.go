@@ -86,7 +86,12 @@ func (c *Internal) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate,
 	if cert := c.cached(host); cert != nil {
 		return cert, nil
 	}
-	cert, err, _ := c.group.Do(host, func() (any, error) { return c.issue(host) })
+	cert, err, _ := c.group.Do(host, func() (any, error) {
+		if cert := c.cached(host); cert != nil { // made since, by a flight that has landed
+			return cert, nil
+		}
+		return c.issue(host)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("issue a certificate for %s: %w", host, err)
 	}

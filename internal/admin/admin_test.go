@@ -1,0 +1,168 @@
+package admin_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/terrane/terrane/internal/admin"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs an admin server and returns its base URL.
+func start(t *testing.T, o admin.Options) string {
+	t.Helper()
+	s, err := admin.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	<-s.Bound()
+	return "http://" + s.Addr().String()
+}
+
+func get(t *testing.T, url string, header ...string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func ready() (bool, []string) { return true, nil }
+
+func TestShows(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "terrane_test_things_count"}, func() float64 { return 7 }))
+	missing := []string{"store: not mirrored yet", "https: no answer"}
+	fit := func() (bool, []string) { return len(missing) == 0, missing }
+	url := start(t, admin.Options{Listen: "127.0.0.1:0", Gatherer: reg, Ready: fit, Status: map[string]func() any{
+		"edge": func() any { return map[string]string{"name": "ams1"} },
+	}})
+	for _, tt := range []struct {
+		path   string
+		header []string
+		code   int
+		want   string
+	}{
+		{"/metrics", nil, 200, "terrane_test_things_count 7"},
+		{"/healthz", nil, 200, "ok"},
+		{"/readyz", nil, 503, "not ready\nstore: not mirrored yet\nhttps: no answer\n"},
+		{"/readyz", []string{"Accept", "application/json"}, 503, `"https: no answer"`},
+		{"/status", nil, 200, `"name": "ams1"`},
+		{"/", nil, 404, ""},
+	} {
+		if code, body := get(t, url+tt.path, tt.header...); code != tt.code || !strings.Contains(body, tt.want) {
+			t.Errorf("%s: %d %q, want %d with %q", tt.path, code, body, tt.code, tt.want)
+		}
+	}
+	_, body := get(t, url+"/status")
+	var status struct {
+		Ready bool
+		Unmet []string
+	}
+	if err := json.Unmarshal([]byte(body), &status); err != nil || status.Ready || len(status.Unmet) != 2 {
+		t.Errorf("%v: %+v", err, status)
+	}
+	missing = nil
+	if code, body := get(t, url+"/readyz"); code != http.StatusOK || body != "ready\n" {
+		t.Errorf("%d %q", code, body)
+	}
+}
+
+func TestStatusThatCannotBeEncoded(t *testing.T) {
+	url := start(t, admin.Options{Listen: "127.0.0.1:0", Ready: ready, Status: map[string]func() any{
+		"bad": func() any { return make(chan int) },
+	}})
+	if code, _ := get(t, url+"/status"); code != http.StatusInternalServerError {
+		t.Errorf("status %d", code)
+	}
+	if code, _ := get(t, url+"/metrics"); code != http.StatusNotFound {
+		t.Errorf("metrics without a gatherer: %d", code)
+	}
+}
+
+func TestToken(t *testing.T) {
+	url := start(t, admin.Options{Listen: "127.0.0.1:0", Token: "s3cret", Ready: ready})
+	for _, tt := range []struct {
+		path, auth string
+		code       int
+	}{
+		{"/healthz", "", 200},
+		{"/readyz", "", 401},
+		{"/status", "", 401},
+		{"/status", "Bearer wrong", 401},
+		{"/status", "Basic s3cret", 401},
+		{"/status", "Bearer ", 401},
+		{"/status", "Bearer s3cret", 200},
+		{"/status", "bearer s3cret", 200},
+	} {
+		if code, _ := get(t, url+tt.path, "Authorization", tt.auth); code != tt.code {
+			t.Errorf("%s with %q: %d, want %d", tt.path, tt.auth, code, tt.code)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, tt := range []struct{ listen, token, want string }{
+		{"127.0.0.1:0", "", ""},
+		{"[::1]:0", "", ""},
+		{"0.0.0.0:0", "", "wants a token"},
+		{":9180", "", "wants a token"},
+		{"localhost:9180", "", "wants a token"},
+		{":9180", "x", ""},
+		{"9180", "x", "want an address and a port"},
+	} {
+		_, err := admin.New(admin.Options{Listen: tt.listen, Token: tt.token, Ready: ready})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q with token %q: %v, want %q", tt.listen, tt.token, err, tt.want)
+		}
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	s, err := admin.New(admin.Options{Listen: ln.Addr().String(), Ready: ready})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "choose another port") {
+		t.Errorf("got %v", err)
+	}
+}
