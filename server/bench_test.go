@@ -1,0 +1,195 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/server"
+	"github.com/terrane/terrane/tenant"
+)
+
+// BenchmarkHTTP measures requests per second of guests through the server over
+// 64 kept-alive connections, and beside each the same bytes from a plain net/http
+// handler, in turns, in one process. The metric "ratio" is ours over plain.
+func BenchmarkHTTP(b *testing.B) {
+	json935 := bytes.Repeat([]byte("x"), 935)
+	echo64K := bytes.Repeat([]byte("x"), 64<<10)
+	for _, bb := range []struct {
+		name, module string
+		body         []byte
+	}{
+		{"hello-wat", "../examples/hello-wat/hello.wasm", nil},
+		{"hello-rust", "../examples/hello-rust/hello.wasm", nil},
+		{"echo-935B", "testdata/echo.wasm", json935},
+		{"echo-64KB", "testdata/echo.wasm", echo64K},
+	} {
+		b.Run(bb.name, func(b *testing.B) { benchmarkRatio(b, newEngine(b), guest(b, bb.module), bb.body) })
+	}
+	b.Run("no-engine", func(b *testing.B) { benchmarkRatio(b, newStub(), "say:Hello, world from WAT!\n", nil) })
+}
+
+func benchmarkRatio(b *testing.B, eng engine.Engine, module string, body []byte) {
+	e := startEdge(b, edgeOptions{engine: eng,
+		sites: func(o *server.SitesOptions) {
+			o.Limits.Concurrency = 128
+			o.Logger = slog.New(slog.DiscardHandler)
+		},
+		server: func(o *server.Options) { o.ServePlain, o.AccessLog = true, io.Discard }})
+	e.deploy("alice.example", "index.wasm", module)
+
+	method := http.MethodGet
+	if body != nil {
+		method = http.MethodPost
+	}
+	sample := do(b, e.client(), request(b, method, "http://alice.example/", bytes.NewReader(body)))
+	if sample.StatusCode != http.StatusOK {
+		b.Fatalf("%d %s", sample.StatusCode, sample.body)
+	}
+	plain := startPlain(b, sample)
+	raw := fmt.Appendf(nil, "%s / HTTP/1.1\r\nHost: alice.example\r\nContent-Length: %d\r\n\r\n%s", method, len(body), body)
+	if body == nil {
+		raw = fmt.Appendf(nil, "GET / HTTP/1.1\r\nHost: alice.example\r\n\r\n")
+	}
+	ours, theirs := newLoad(b, e.http, raw), newLoad(b, plain, raw)
+	ours.run(b, 2000)
+	theirs.run(b, 2000)
+	const rounds = 4
+	var ourTime, theirTime time.Duration
+	for b.Loop() {
+		for range rounds {
+			ourTime += ours.run(b, 2500)
+			theirTime += theirs.run(b, 2500)
+		}
+	}
+	requests := float64(b.N * rounds * 2500)
+	b.ReportMetric(theirTime.Seconds()/ourTime.Seconds(), "ratio")
+	b.ReportMetric(ourTime.Seconds()*1e6/requests, "us/req")
+	b.ReportMetric(theirTime.Seconds()*1e6/requests, "plain-us/req")
+}
+
+// startPlain serves the same answer from net/http alone.
+func startPlain(b *testing.B, sample answer) string {
+	header, body := sample.Header.Clone(), []byte(sample.body)
+	header.Del("Date")
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > 0 {
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				b.Error(err)
+			}
+		}
+		h := w.Header()
+		for name, values := range header {
+			h[name] = values
+		}
+		_, _ = w.Write(body)
+	})}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	b.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+	})
+	return ln.Addr().String()
+}
+
+// load is 64 kept-alive connections that each send the request and read the answer.
+type load struct {
+	conns   []net.Conn
+	readers []*bufio.Reader
+	raw     []byte
+}
+
+func newLoad(b *testing.B, addr string, raw []byte) *load {
+	l := &load{raw: raw}
+	for range 64 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = conn.Close() })
+		l.conns = append(l.conns, conn)
+		l.readers = append(l.readers, bufio.NewReaderSize(conn, 128<<10))
+	}
+	return l
+}
+
+// run makes n requests and returns the time they took.
+func (l *load) run(b *testing.B, n int) time.Duration {
+	var left atomic.Int64
+	left.Store(int64(n))
+	var wg sync.WaitGroup
+	start := time.Now()
+	for i, conn := range l.conns {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if _, err := conn.Write(l.raw); err != nil {
+					b.Error(err)
+					return
+				}
+				if err := skipAnswer(l.readers[i]); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(start)
+}
+
+// skipAnswer reads one answer with as little work as can be.
+func skipAnswer(r *bufio.Reader) error {
+	length, first := 0, true
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
+			return fmt.Errorf("answer %q", line)
+		}
+		first = false
+		if n, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			for _, c := range bytes.TrimSpace(n) {
+				length = length*10 + int(c-'0')
+			}
+		}
+		if len(line) == 2 {
+			_, err := r.Discard(length)
+			return err
+		}
+	}
+}
+
+// BenchmarkPublish is the way of a deploy in which one module of many has changed.
+func BenchmarkPublish(b *testing.B) {
+	e := startEdge(b, edgeOptions{engine: newStub()})
+	s := e.deploy("alice.example", "index.wasm", "say:x")
+	for i := range 100 {
+		name := fmt.Sprintf("m%d.wasm", i)
+		s.Files[name] = e.blobs.put("say:" + name)
+	}
+	n := 0
+	for b.Loop() {
+		n++
+		s = &tenant.Snapshot{ID: s.ID, Revision: "r", Files: s.Files}
+		s.Files["index.wasm"] = e.blobs.put(fmt.Sprintf("say:%d", n))
+		if err := e.sites.Publish(b.Context(), s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
