@@ -1,6 +1,7 @@
 package dnsverify
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -96,6 +97,10 @@ func (a *answer) collect(m *dns.Msg, name string) (target string) {
 		case *dns.TXT:
 			if a.qtype == dns.TypeTXT {
 				a.texts = append(a.texts, text(rr))
+			}
+		case *dns.CAA:
+			if a.qtype == dns.TypeCAA {
+				a.texts = append(a.texts, fmt.Sprintf("%d %s %q", rr.Flag, rr.Tag, rr.Value))
 			}
 		default:
 			continue

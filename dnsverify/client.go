@@ -68,6 +68,11 @@ func NewClient(o ClientOptions) (*Client, error) {
 	return c, nil
 }
 
+// only returns a Client that asks r alone and shares the other bounds.
+func (c *Client) only(r *resolver) *Client {
+	return &Client{resolvers: []*resolver{r}, timeout: c.timeout, hedge: c.hedge, slots: c.slots, observe: c.observe}
+}
+
 // reply is a checked answer to our question.
 type reply struct {
 	from *resolver

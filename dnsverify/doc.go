@@ -21,5 +21,5 @@
 // The package knows no HTTP, no certificates and no consent of the folder's
 // owner. Goroutines: Run's (one that finds what is due, a fixed number that look it
 // up, one that saves), and those of a lookup, which end before it returns.
-// Lock order: none is held while another is taken.
+// Lock order: the flights' lock, then one bucket's; tables and queue stand alone.
 package dnsverify

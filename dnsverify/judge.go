@@ -121,11 +121,7 @@ func (p *policy) judgeNaming(h tenant.Host, answers []answer) (id tenant.ID, fau
 	}
 	switch {
 	case len(found) == 0 && !unsure && len(faults) == 0:
-		where := make([]string, len(p.labels))
-		for i, l := range p.labels {
-			where[i] = l + "." + string(h)
-		}
-		faults = append(faults, fault{0, tenant.Denied, "there is no TXT record with " + p.wantedKeys() + " at " + strings.Join(where, " or "),
+		faults = append(faults, fault{0, tenant.Denied, "there is no TXT record with " + p.wantedKeys() + " at " + p.wantedNames(h),
 			fmt.Sprintf("add one, such as \"%s=/PATH/OF/YOUR/FOLDER\"", p.keys[0])})
 	case len(found) == 1:
 		n := found[0]
@@ -181,6 +177,14 @@ func (p *policy) wantedAddresses() string {
 		}
 	}
 	return strings.Join(want, " or ")
+}
+
+func (p *policy) wantedNames(h tenant.Host) string {
+	where := make([]string, len(p.labels))
+	for i, l := range p.labels {
+		where[i] = l + "." + string(h)
+	}
+	return strings.Join(where, " or ")
 }
 
 func (p *policy) wantedKeys() string {

@@ -10,9 +10,10 @@ import (
 )
 
 type metrics struct {
-	lookups *prometheus.CounterVec
-	queries *prometheus.HistogramVec
-	gauges  []prometheus.Collector
+	lookups  *prometheus.CounterVec
+	queries  *prometheus.HistogramVec
+	refusals prometheus.Counter
+	gauges   []prometheus.Collector
 }
 
 func newMetrics(v *Verifier) *metrics {
@@ -29,6 +30,10 @@ func newMetrics(v *Verifier) *metrics {
 			Help:    "DNS queries with their retries.",
 			Buckets: []float64{.001, .005, .02, .1, .5, 2, 5},
 		}, []string{"outcome"}),
+		refusals: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "terrane_dnsverify_refusals_total",
+			Help: "Lookups of unknown hosts not made because there were too many.",
+		}),
 		gauges: []prometheus.Collector{
 			gauge("verified_hosts", "Verified hosts in memory.", func() float64 { return float64(v.known.len()) }),
 			gauge("refused_hosts", "Denied and unknown hosts in memory.", func() float64 { return float64(v.others.len()) }),
@@ -46,7 +51,7 @@ func newMetrics(v *Verifier) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	errs := []error{r.Register(m.lookups), r.Register(m.queries)}
+	errs := []error{r.Register(m.lookups), r.Register(m.queries), r.Register(m.refusals)}
 	for _, g := range m.gauges {
 		errs = append(errs, r.Register(g))
 	}

@@ -37,6 +37,11 @@ type Options struct {
 	MaxLookups int // first lookups at a time, more wait: 64
 	Refreshers int // background lookups at a time: 32
 
+	// Lookups of hosts that are not verified, by the address that asks (an IPv6 /64
+	// counts as one), by registrable domain, and by all: 100 at once and 10 a second
+	// each, 1,000 and 500 by all.
+	PerSource, PerDomain, Overall Rate
+
 	Timeout    time.Duration // of one DNS query with its retries: 5 s
 	HedgeAfter time.Duration // silence before the next resolver is asked too: 300 ms
 
@@ -101,6 +106,18 @@ func (o *Options) validate() error {
 	}{{&o.MaxHosts, defaultHosts}, {&o.MaxOthers, defaultOthers}, {&o.MaxLookups, defaultLookups}, {&o.Refreshers, defaultRefresh}} {
 		if *n.field = cmp.Or(*n.field, n.def); *n.field < 0 {
 			errs = append(errs, errors.New("bounds: none may be negative"))
+		}
+	}
+	for _, r := range []struct {
+		field *Rate
+		def   Rate
+	}{
+		{&o.PerSource, Rate{100 * time.Millisecond, 100}},
+		{&o.PerDomain, Rate{100 * time.Millisecond, 100}},
+		{&o.Overall, Rate{2 * time.Millisecond, 1000}},
+	} {
+		if *r.field = cmp.Or(*r.field, r.def); r.field.Every <= 0 || r.field.Burst <= 0 {
+			errs = append(errs, errors.New("rates: want a time above zero and a burst above zero"))
 		}
 	}
 	if o.Logger == nil {

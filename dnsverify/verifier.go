@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,9 +19,10 @@ type Verifier struct {
 	client  *Client
 	metrics *metrics
 
-	known  *table // verified hosts, which no flood of others can displace
-	others *table // denied and unknown hosts
-	slots  chan struct{}
+	known     *table // verified hosts, which no flood of others can displace
+	others    *table // denied and unknown hosts
+	slots     chan struct{}
+	admission *admission
 
 	queue   queue
 	running atomic.Bool
@@ -52,14 +54,15 @@ func New(o Options) (*Verifier, error) {
 		return nil, err
 	}
 	v := &Verifier{
-		opt:     o,
-		policy:  policy{o.Addresses, o.Labels, o.Keys, o.RequireAD},
-		client:  c,
-		known:   newTable(o.MaxHosts),
-		others:  newTable(o.MaxOthers),
-		slots:   make(chan struct{}, o.MaxLookups),
-		queue:   newQueue(),
-		flights: make(map[tenant.Host]*flight),
+		opt:       o,
+		policy:    policy{o.Addresses, o.Labels, o.Keys, o.RequireAD},
+		client:    c,
+		known:     newTable(o.MaxHosts),
+		others:    newTable(o.MaxOthers),
+		slots:     make(chan struct{}, o.MaxLookups),
+		admission: newAdmission(&o),
+		queue:     newQueue(),
+		flights:   make(map[tenant.Host]*flight),
 	}
 	v.metrics = newMetrics(v)
 	c.observe = v.metrics.query
@@ -76,8 +79,16 @@ func New(o Options) (*Verifier, error) {
 // memory; for others it may wait for a lookup, or until ctx ends, which gives
 // Unknown. The verdict may change with each request: ask for each.
 func (v *Verifier) Verify(ctx context.Context, h tenant.Host) tenant.Verdict {
+	return v.VerifyFrom(ctx, h, netip.Addr{})
+}
+
+// VerifyFrom is Verify on behalf of a visitor at source. Hosts that are not
+// verified are looked up at the rates of the Options; beyond them the answer is
+// Unknown and says when to try again.
+func (v *Verifier) VerifyFrom(ctx context.Context, h tenant.Host, source netip.Addr) tenant.Verdict {
 	now := time.Now()
-	if e := v.known.get(h); e != nil {
+	e := v.known.get(h)
+	if e != nil {
 		e.touch(now)
 		if now.Before(e.expires) || v.awaitsRefresh(e, now) {
 			return e.verdict
@@ -86,7 +97,12 @@ func (v *Verifier) Verify(ctx context.Context, h tenant.Host) tenant.Verdict {
 		e.touch(now)
 		return e.verdict
 	}
-	return v.fly(ctx, h, v.slots)
+	return v.fly(ctx, h, func() (refusal string) {
+		if e != nil {
+			return "" // it was verified before
+		}
+		return v.admission.admit(h, source, now)
+	})
 }
 
 // awaitsRefresh reports whether Run is about to look an expired entry up, and it
@@ -95,9 +111,10 @@ func (v *Verifier) awaitsRefresh(e *entry, now time.Time) bool {
 	return v.running.Load() && !e.asleep.Load() && now.Sub(e.confirmed) < v.opt.StaleFor
 }
 
-// fly looks h up, or waits for the lookup that somebody else already makes. The
-// one who makes it does so to its end, though its ctx may end before.
-func (v *Verifier) fly(ctx context.Context, h tenant.Host, slots chan struct{}) tenant.Verdict {
+// fly looks h up, or waits for the lookup that somebody else already makes. On
+// behalf of a visitor, admit may refuse a lookup of its own, which then waits for a
+// slot and goes on to its end though ctx may end before; Run passes nil.
+func (v *Verifier) fly(ctx context.Context, h tenant.Host, admit func() (refusal string)) tenant.Verdict {
 	v.mu.Lock()
 	f, ok := v.flights[h]
 	if ok {
@@ -109,6 +126,13 @@ func (v *Verifier) fly(ctx context.Context, h tenant.Host, slots chan struct{}) 
 			return unfinished(h)
 		}
 	}
+	if admit != nil {
+		if refusal := admit(); refusal != "" {
+			v.mu.Unlock()
+			v.metrics.refusals.Inc()
+			return tenant.Verdict{Reason: refusal}
+		}
+	}
 	f = &flight{done: make(chan struct{}), verdict: unfinished(h)}
 	v.flights[h] = f
 	v.mu.Unlock()
@@ -118,10 +142,10 @@ func (v *Verifier) fly(ctx context.Context, h tenant.Host, slots chan struct{}) 
 		v.mu.Unlock()
 		close(f.done)
 	}()
-	if slots != nil {
+	if admit != nil {
 		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
+		case v.slots <- struct{}{}:
+			defer func() { <-v.slots }()
 		case <-ctx.Done():
 			return f.verdict
 		}

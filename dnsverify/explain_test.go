@@ -1,0 +1,94 @@
+package dnsverify
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/terrane/terrane/dnsverify/dnstest"
+	"github.com/terrane/terrane/tenant"
+)
+
+func find(t *testing.T, rep Report, resolver *dnstest.Server, name, kind string) Record {
+	t.Helper()
+	i := slices.IndexFunc(rep.Records, func(r Record) bool {
+		return r.Resolver == resolver.Addr() && r.Name == name && r.Type == kind
+	})
+	if i < 0 {
+		t.Fatalf("no %s of %s at %s in %+v", kind, name, resolver.Addr(), rep.Records)
+	}
+	return rep.Records[i]
+}
+
+func TestExplain(t *testing.T) {
+	good, late := dnstest.Start(t), dnstest.Start(t)
+	for _, s := range []*dnstest.Server{good, late} {
+		setAlice(t, s)
+		s.MustSet(t, "example.com", `CAA 0 issue "ca.example"`)
+	}
+	late.MustSet(t, atHost, "60 A 203.0.113.9")
+	late.FailName(atKBP, dnstest.Bogus)
+	v := newVerifier(t, nil, good.Addr(), late.Addr())
+	rep := v.Explain(t.Context(), host)
+	check(t, rep.Verdict, tenant.Verified, alice)
+	if rep.Agree || rep.Serving != nil {
+		t.Errorf("agree %v, serving %v", rep.Agree, rep.Serving)
+	}
+	for _, tt := range []struct {
+		at         *dnstest.Server
+		name, kind string
+		standing   tenant.Standing
+		found      string
+		problem    string
+		mend       string
+	}{
+		{good, atHost, "A", tenant.Verified, "192.0.2.10", "", ""},
+		{good, atHost, "AAAA", tenant.Verified, "", "", ""},
+		{good, atOwn, "TXT", tenant.Verified, "kbp=/git/alice", "", ""},
+		{good, "example.com", "CAA", tenant.Verified, `0 issue "ca.example"`, "", ""},
+		{late, atHost, "A", tenant.Denied, "203.0.113.9", "not an address of this platform", "have A 192.0.2.10"},
+		{late, atKBP, "TXT", tenant.Unknown, "", "DNSSEC Bogus", ""},
+	} {
+		r := find(t, rep, tt.at, tt.name, tt.kind)
+		if r.Standing != tt.standing || strings.Join(r.Found, "|") != tt.found || !strings.Contains(r.Problem, tt.problem) ||
+			(r.Problem == "") != (tt.problem == "") || !strings.Contains(r.Mend, tt.mend) {
+			t.Errorf("got %+v, want %+v", r, tt)
+		}
+	}
+	if v.known.len()+v.others.len() != 0 {
+		t.Error("explaining changed a verdict")
+	}
+
+	v.Verify(t.Context(), host)
+	late.Fail(dnstest.Drop)
+	setAlice(t, late)
+	late.FailName(atKBP, dnstest.None)
+	late.Fail(dnstest.None)
+	rep = v.Explain(t.Context(), host)
+	if !rep.Agree || rep.Serving == nil || rep.Serving.Standing != tenant.Verified || rep.Serving.Confirmed.IsZero() {
+		t.Errorf("got %+v", rep)
+	}
+	data, err := json.Marshal(rep)
+	if err != nil || !strings.Contains(string(data), `"standing":"verified"`) || !strings.Contains(string(data), `"found":[]`) {
+		t.Errorf("%s: %v", data, err)
+	}
+}
+
+func TestRequireAD(t *testing.T) {
+	for _, tt := range []struct {
+		fault dnstest.Fault
+		want  tenant.Standing
+		id    tenant.ID
+	}{
+		{dnstest.None, tenant.Denied, ""},
+		{dnstest.Signed, tenant.Verified, alice},
+		{dnstest.Bogus, tenant.Unknown, ""},
+	} {
+		s := dnstest.Start(t)
+		setAlice(t, s)
+		s.Fail(tt.fault)
+		v := newVerifier(t, func(o *Options) { o.RequireAD = true }, s.Addr())
+		check(t, v.Verify(t.Context(), host), tt.want, tt.id, "")
+	}
+}
