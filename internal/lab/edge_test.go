@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,6 +76,8 @@ type world struct {
 func newWorld(ctx context.Context, t *testing.T) *world {
 	t.Helper()
 	w := &world{lab: newLab(ctx, t)}
+	data, config, binary := w.lab.Path("data"), w.lab.Path("terrane.toml"), w.lab.Path("terrane")
+	buildTerrane(ctx, t, binary)
 	w.client = must(w.lab.Node(ctx, "client"))(t)
 	w.router = must(w.lab.Node(ctx, "router"))(t)
 	w.edge = must(w.lab.Node(ctx, "edge"))(t)
@@ -95,10 +99,8 @@ func newWorld(ctx context.Context, t *testing.T) *world {
 	url := must(git.Create(ctx, "tenants.git"))(t)
 	w.tenants = must(w.origin.Clone(ctx, url))(t)
 
-	data, config, binary := w.lab.Path("data"), w.lab.Path("terrane.toml"), w.lab.Path("terrane")
 	w.roots = data + "/" + caRoot
 	try(t, os.WriteFile(config, fmt.Appendf(nil, edgeConfig, data, url), 0o600))
-	buildTerrane(ctx, t, binary)
 	// Another tenant is there before ours: the platform is in use.
 	try(t, w.tenants.Write("bob/index.html", []byte("bob was here\n")))
 	w.push(ctx, t, "bob")
@@ -109,6 +111,17 @@ func newWorld(ctx context.Context, t *testing.T) *world {
 
 func buildTerrane(ctx context.Context, t testing.TB, binary string) {
 	t.Helper()
+	// go test repeats an old result unless something that the test has read is new:
+	// read the folders that the binary is made of.
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if name := d.Name(); err == nil && d.IsDir() && name[0] == '.' && path != "../.." {
+			return filepath.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", binary, "../../cmd/terrane")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -261,7 +274,7 @@ func (w *world) shutdown(ctx context.Context, t *testing.T) {
 	must(routes.Line(ctx, "Deleted 192.0.2.10"))(t)
 	before := visits()
 	if out := visitor.Output(); strings.Contains(out, "refused") {
-		t.Errorf("the listener was closed while the router still sent visitors: %s", out)
+		t.Fatalf("the listener was closed while the router still sent visitors: %s", out)
 	}
 	try(t, lab.Until(ctx, func(context.Context) error {
 		if visits() == before {

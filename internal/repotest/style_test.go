@@ -41,20 +41,34 @@ func TestOnePackageComment(t *testing.T) {
 	}
 }
 
+// TestNoSleepInTests lets tests sleep only by the clock of synctest, where it takes no time.
 func TestNoSleepInTests(t *testing.T) {
 	eachGoFile(t, func(name string, fset *token.FileSet, file *ast.File) {
 		if !strings.HasSuffix(name, "_test.go") {
 			return
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Sleep" {
-				if x, ok := sel.X.(*ast.Ident); ok && x.Name == "time" {
-					t.Errorf("%s: time.Sleep: use testing/synctest, or wait for the event", fset.Position(sel.Pos()))
-				}
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			switch sel, _ := call.Fun.(*ast.SelectorExpr); {
+			case selects(sel, "synctest", "Test"):
+				return false
+			case selects(sel, "time", "Sleep"):
+				t.Errorf("%s: time.Sleep: use testing/synctest, or wait for the event", fset.Position(call.Pos()))
 			}
 			return true
 		})
 	})
+}
+
+func selects(sel *ast.SelectorExpr, pkg, name string) bool {
+	if sel == nil {
+		return false
+	}
+	x, ok := sel.X.(*ast.Ident)
+	return ok && x.Name == pkg && sel.Sel.Name == name
 }
 
 // TestDependenciesHaveReasons wants a table row in RATIONALE.md for each module
