@@ -111,7 +111,7 @@ func (m *Module) decode(s *Section, r *Reader) {
 	case SecTable:
 		m.Tables = vector(r, table)
 	case SecMemory:
-		m.Memories = vector(r, limits)
+		m.Memories = vector(r, memory)
 	case SecGlobal:
 		m.Globals = vector(r, globalOf)
 	case SecExport:
@@ -146,7 +146,7 @@ func vector[T any](r *Reader, read func(*Reader) T) []T {
 
 func valType(r *Reader) ValType {
 	v := ValType(r.Byte())
-	if !v.valid() {
+	if !v.Valid() {
 		r.Fail("type 0x%02x is not part of WebAssembly 2.0", byte(v))
 	}
 	return v
@@ -171,6 +171,17 @@ func limits(r *Reader) Limits {
 	}
 	if l.HasMax && l.Max < l.Min {
 		r.Fail("maximum %d is below minimum %d", l.Max, l.Min)
+	}
+	return l
+}
+
+// maxPages is 4 GiB.
+const maxPages = 1 << 16
+
+func memory(r *Reader) Limits {
+	l := limits(r)
+	if max(l.Min, l.Max) > maxPages {
+		r.Fail("a memory of %d pages: 65536, which is 4 GiB, is the most there can be", max(l.Min, l.Max))
 	}
 	return l
 }
@@ -208,7 +219,7 @@ func importOf(r *Reader) Import {
 	case KindTable:
 		i.Table = table(r)
 	case KindMemory:
-		i.Memory = limits(r)
+		i.Memory = memory(r)
 	case KindGlobal:
 		i.Global = globalType(r)
 	default:
@@ -253,31 +264,39 @@ func bodyOf(r *Reader) Body {
 func ConstExpr(r *Reader) []byte {
 	start := r.pos
 	for r.Err() == nil {
-		switch op := r.Byte(); op {
-		case 0x0b:
+		if ConstInstr(r) {
 			return r.Since(start)
-		case 0x23, 0xd2: // global.get, ref.func
-			r.U32()
-		case 0xd0: // ref.null
-			r.Byte()
-		case 0x41:
-			r.Skip(5)
-		case 0x42:
-			r.Skip(10)
-		case 0x43:
-			r.Bytes(4)
-		case 0x44:
-			r.Bytes(8)
-		case 0xfd:
-			if sub := r.U32(); sub != 12 {
-				r.Fail("instruction fd %d in a constant expression", sub)
-			}
-			r.Bytes(16)
-		default:
-			r.Fail("instruction 0x%02x in a constant expression", op)
 		}
 	}
 	return nil
+}
+
+// ConstInstr reads one instruction of a constant expression; true if it was the end.
+func ConstInstr(r *Reader) (end bool) {
+	switch op := r.Byte(); op {
+	case 0x0b:
+		return r.Err() == nil
+	case 0x23, 0xd2: // global.get, ref.func
+		r.U32()
+	case 0xd0: // ref.null
+		r.Byte()
+	case 0x41:
+		r.Skip(5)
+	case 0x42:
+		r.Skip(10)
+	case 0x43:
+		r.Bytes(4)
+	case 0x44:
+		r.Bytes(8)
+	case 0xfd:
+		if sub := r.U32(); sub != 12 {
+			r.Fail("instruction fd %d in a constant expression", sub)
+		}
+		r.Bytes(16)
+	default:
+		r.Fail("instruction 0x%02x in a constant expression", op)
+	}
+	return false
 }
 
 // check looks at the indices that readers of a Module rely on.

@@ -39,7 +39,8 @@ func (v ValType) String() string {
 // IsRef reports whether v is a reference.
 func (v ValType) IsRef() bool { return v == FuncRef || v == ExternRef }
 
-func (v ValType) valid() bool { return V128 <= v && v <= I32 || v.IsRef() }
+// Valid reports whether v is a value type.
+func (v ValType) Valid() bool { return V128 <= v && v <= I32 || v.IsRef() }
 
 // FuncType is the type of a function.
 type FuncType struct{ Params, Results []ValType }

@@ -1,0 +1,180 @@
+package prepare
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/terrane/terrane/internal/engine/wasmbin"
+)
+
+// The names of what is added. No export of a module may begin with Module + ":".
+const (
+	Module  = "terrane"
+	Tick    = "tick"
+	State   = "terrane:state"
+	Refused = "terrane:refused"
+	Enter   = "terrane:enter"
+)
+
+// Fuel is what an instance starts with, and what Tick gives it: an instruction
+// costs 1, a call 32. A processor needs some 100 us for it.
+const Fuel = 1 << 18
+
+// Exhausted is the bit of State that says that the stack has run out.
+const Exhausted = 1 << 31
+
+// Refuel returns the state with Fuel anew.
+func Refuel(state uint64) uint64 { return Fuel<<32 | state&(1<<32-1) }
+
+// Options say how a module is to be run.
+type Options struct {
+	Entry       string // the export that Enter calls, () -> (); empty: none
+	MemoryPages uint32 // maximum of the memory
+	TableSize   uint32 // maximum of each table, in elements
+	Stack       uint32 // bytes; 0: 4 MiB
+}
+
+const defaultStack = 4 << 20
+
+// Result is a module made ready.
+type Result struct {
+	Wasm []byte
+	// Enter is the index of the function exported as Enter, the last of all, and
+	// Tick that of the import: functions from there on had an index lower by one.
+	Enter, Tick uint32
+	// Fresh says what Enter and the memory's image cannot put back; empty if nothing.
+	Fresh string
+}
+
+// Prepare rewrites the module. An error is for the module's author.
+func Prepare(wasm []byte, o Options) (*Result, error) {
+	m, err := wasmbin.Decode(wasm)
+	if err != nil {
+		return nil, err
+	}
+	if o.Stack == 0 {
+		o.Stack = defaultStack
+	}
+	p := &preparation{
+		m:       m,
+		o:       o,
+		tick:    uint32(m.Imported(wasmbin.KindFunc)),
+		globals: uint32(m.Imported(wasmbin.KindGlobal) + len(m.Globals)),
+		types:   slices.Clone(m.Types),
+	}
+	p.funcs = p.tick + uint32(len(m.Funcs))
+	return p.run()
+}
+
+// preparation is the rewriting of one module.
+type preparation struct {
+	m       *wasmbin.Module
+	o       Options
+	tick    uint32 // index of the import, and of the first defined function before
+	funcs   uint32 // number of functions before, imports included
+	globals uint32 // number of globals before: the index of State
+	types   []wasmbin.FuncType
+	fresh   string
+}
+
+func (p *preparation) run() (*Result, error) {
+	entry, err := p.entry()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range p.m.Exports {
+		if strings.HasPrefix(e.Name, Module+":") {
+			return nil, fmt.Errorf("exports %q: names that begin with %q are this host's", e.Name, Module+":")
+		}
+	}
+	code, err := p.code(entry) // first: it adds types
+	if err != nil {
+		return nil, err
+	}
+	elements, err := p.elements()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkData(); err != nil {
+		return nil, err
+	}
+	globals, err := p.globalSection()
+	if err != nil {
+		return nil, err
+	}
+	procedure := p.typeIndex(wasmbin.FuncType{})
+	p.checkImports()
+
+	w := newWriter()
+	w.section(wasmbin.SecType, p.typeSection())
+	w.section(wasmbin.SecImport, p.importSection(procedure))
+	w.section(wasmbin.SecFunction, p.functionSection(procedure))
+	w.section(wasmbin.SecTable, p.tableSection())
+	w.section(wasmbin.SecMemory, p.memorySection())
+	w.section(wasmbin.SecGlobal, globals)
+	w.section(wasmbin.SecExport, p.exportSection())
+	w.section(wasmbin.SecElement, elements)
+	w.copy(p.m, wasmbin.SecDataCount)
+	w.section(wasmbin.SecCode, code)
+	w.copy(p.m, wasmbin.SecData)
+	w.names(p)
+	return &Result{Wasm: w.out, Enter: p.fn(p.funcs), Tick: p.tick, Fresh: p.fresh}, nil
+}
+
+// fn is the new index of a function.
+func (p *preparation) fn(old uint32) uint32 {
+	if old >= p.tick {
+		return old + 1
+	}
+	return old
+}
+
+var errEntry = errors.New("it must be a function without parameters and results")
+
+// entry returns the old index of the function that Enter calls last.
+func (p *preparation) entry() (*uint32, error) {
+	if p.o.Entry == "" {
+		return nil, nil
+	}
+	for _, e := range p.m.Exports {
+		if e.Name != p.o.Entry {
+			continue
+		}
+		t, ok := p.m.TypeOf(e.Index)
+		if e.Kind != wasmbin.KindFunc || !ok || len(t.Params)+len(t.Results) > 0 {
+			return nil, fmt.Errorf("export %q: %w", e.Name, errEntry)
+		}
+		return &e.Index, nil
+	}
+	return nil, fmt.Errorf("no export %q", p.o.Entry)
+}
+
+// typeIndex finds or adds a type.
+func (p *preparation) typeIndex(t wasmbin.FuncType) uint32 {
+	same := func(o wasmbin.FuncType) bool {
+		return slices.Equal(t.Params, o.Params) && slices.Equal(t.Results, o.Results)
+	}
+	i := slices.IndexFunc(p.types, same)
+	if i < 0 {
+		i = len(p.types)
+		p.types = append(p.types, t)
+	}
+	return uint32(i)
+}
+
+// keep records why an instance cannot be recycled, the first reason only.
+func (p *preparation) keep(format string, a ...any) {
+	if p.fresh == "" {
+		p.fresh = fmt.Sprintf(format, a...)
+	}
+}
+
+func (p *preparation) checkImports() {
+	for _, im := range p.m.Imports {
+		if im.Kind != wasmbin.KindFunc {
+			p.keep("it imports the %s %s.%s", im.Kind, im.Module, im.Name)
+		}
+	}
+}

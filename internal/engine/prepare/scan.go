@@ -1,0 +1,301 @@
+package prepare
+
+import "github.com/terrane/terrane/internal/engine/wasmbin"
+
+// The instructions that are looked at or written.
+const (
+	opBlock        = 0x02
+	opLoop         = 0x03
+	opIf           = 0x04
+	opElse         = 0x05
+	opEnd          = 0x0b
+	opBr           = 0x0c
+	opBrIf         = 0x0d
+	opBrTable      = 0x0e
+	opReturn       = 0x0f
+	opCall         = 0x10
+	opCallIndirect = 0x11
+	opSelectTyped  = 0x1c
+	opLocalGet     = 0x20
+	opLocalSet     = 0x21
+	opLocalTee     = 0x22
+	opGlobalGet    = 0x23
+	opGlobalSet    = 0x24
+	opTableGet     = 0x25
+	opTableSet     = 0x26
+	opFirstMemory  = 0x28
+	opLastMemory   = 0x3e
+	opMemorySize   = 0x3f
+	opMemoryGrow   = 0x40
+	opI32Const     = 0x41
+	opI64Const     = 0x42
+	opF32Const     = 0x43
+	opF64Const     = 0x44
+	opLastNumeric  = 0xc4
+	opRefNull      = 0xd0
+	opRefIsNull    = 0xd1
+	opRefFunc      = 0xd2
+	opMisc         = 0xfc
+	opVector       = 0xfd
+
+	opI32Eq     = 0x46
+	opI64Eqz    = 0x50
+	opI64LtS    = 0x53
+	opI64Add    = 0x7c
+	opI64Sub    = 0x7d
+	opI64And    = 0x83
+	opI64Shl    = 0x86
+	opI64ShrU   = 0x88
+	opI64Extend = 0xad // i32, unsigned
+
+	emptyType = 0x40
+)
+
+// The instructions behind opMisc.
+const (
+	miscMemoryInit = 8 + iota
+	miscDataDrop
+	miscMemoryCopy
+	miscMemoryFill
+	miscTableInit
+	miscElemDrop
+	miscTableCopy
+	miscTableGrow
+	miscTableSize
+	miscTableFill
+)
+
+// What instructions cost.
+const (
+	costCall = 32 // pays for a callee without loop and call, too
+	costGrow = 1 << 10
+	maxCost  = 1 << 24 // no function that is compiled within reason exceeds it
+)
+
+// editKind is how an instruction is rewritten.
+type editKind uint8
+
+const (
+	editLoop   editKind = iota // pay value behind it
+	editCall                   // function value, renumbered
+	editRef                    // function value, renumbered
+	editReturn                 // branch to the outermost block, value levels up
+	editBulk                   // pay for the operand on top of the stack before it
+	editGrow                   // pay, and note whether it failed
+)
+
+// edit is one rewriting of the bytes from at to until.
+type edit struct {
+	at, until int
+	kind      editKind
+	value     uint32
+}
+
+// scan reads the code of one function.
+type scan struct {
+	*wasmbin.Reader
+	p      *preparation
+	index  uint32 // of the function, for reasons
+	locals uint32 // parameters included
+
+	cost  uint32 // of what stands in no loop
+	calls bool
+	pays  bool // has an edit that pays
+	edits []edit
+	open  []int // blocks: the edit of a loop, or -1
+	loops []int // those of open that are loops
+}
+
+func (s *scan) pay(n uint32) {
+	to := &s.cost
+	if len(s.loops) > 0 {
+		to = &s.edits[s.loops[len(s.loops)-1]].value
+	}
+	*to = min(*to+n, maxCost)
+}
+
+func (s *scan) edit(at int, kind editKind, value uint32) {
+	s.edits = append(s.edits, edit{at, s.Pos(), kind, value})
+	s.pays = s.pays || kind == editLoop || kind == editBulk || kind == editGrow
+}
+
+// function reads the instructions up to the end of the function.
+func (s *scan) function() {
+	for s.Err() == nil {
+		at := s.Pos()
+		op := s.Byte()
+		s.pay(1)
+		if op == opEnd && len(s.open) == 0 {
+			if s.Len() > 0 {
+				s.Fail("code behind the end of the function")
+			}
+			return
+		}
+		s.instr(at, op)
+	}
+}
+
+func (s *scan) instr(at int, op byte) {
+	switch {
+	case op <= opCallIndirect:
+		s.control(at, op)
+	case opLocalGet <= op && op <= opTableSet:
+		s.variable(op)
+	case opFirstMemory <= op && op <= opLastMemory:
+		s.memarg()
+	case op == 0x1a || op == 0x1b || opI32Eq-1 <= op && op <= opLastNumeric || op == opRefIsNull:
+	case op == opSelectTyped:
+		s.Bytes(uint32(s.Count()))
+	case op == opMemorySize:
+		s.Byte()
+	case op == opMemoryGrow:
+		s.Byte()
+		s.edit(at, editGrow, 0)
+		s.pay(costGrow)
+	case op == opI32Const:
+		s.Skip(5)
+	case op == opI64Const:
+		s.Skip(10)
+	case op == opF32Const:
+		s.Bytes(4)
+	case op == opF64Const:
+		s.Bytes(8)
+	case op == opRefNull:
+		s.Byte()
+	case op == opRefFunc:
+		s.edit(at, editRef, s.indexBelow(s.p.funcs, "function"))
+	case op == opMisc:
+		s.misc(at)
+	case op == opVector:
+		s.vector()
+	default:
+		s.Fail("instruction 0x%02x is not part of WebAssembly 2.0", op)
+	}
+}
+
+// indexBelow reads an index; one that would refer to something added is a fault.
+func (s *scan) indexBelow(count uint32, what string) uint32 {
+	i := s.U32()
+	if i >= count {
+		s.Fail("%s %d of %d", what, i, count)
+		return 0
+	}
+	return i
+}
+
+func (s *scan) control(at int, op byte) {
+	switch op {
+	case opBlock, opIf:
+		s.blockType()
+		s.open = append(s.open, -1)
+	case opLoop:
+		s.blockType()
+		s.open = append(s.open, len(s.edits))
+		s.loops = append(s.loops, len(s.edits))
+		s.edit(at, editLoop, 1)
+	case opEnd:
+		last := len(s.open) - 1
+		if s.open[last] >= 0 {
+			s.loops = s.loops[:len(s.loops)-1]
+		}
+		s.open = s.open[:last]
+	case opBr, opBrIf:
+		s.label()
+	case opBrTable:
+		for range s.Count() + 1 {
+			s.label()
+		}
+	case opReturn:
+		s.edit(at, editReturn, uint32(len(s.open)))
+	case opCall:
+		fn := s.indexBelow(s.p.funcs, "function")
+		s.edit(at, editCall, fn)
+		s.calls = true
+		s.pay(costCall)
+	case opCallIndirect:
+		s.indexBelow(uint32(len(s.p.m.Types)), "type")
+		s.U32()
+		s.calls = true
+		s.pay(costCall)
+	case 0x00, 0x01, opElse:
+	default:
+		s.Fail("instruction 0x%02x is not part of WebAssembly 2.0", op)
+	}
+}
+
+func (s *scan) label() { s.indexBelow(uint32(len(s.open))+1, "label") }
+
+func (s *scan) blockType() {
+	t := s.U32()
+	if t == emptyType || t < 0x80 && wasmbin.ValType(t).Valid() {
+		return
+	}
+	// A type's index is a signed number: of one byte it is at most 0x3f, and longer
+	// ones read alike, signed or not, as far as any module has types.
+	if t >= uint32(len(s.p.m.Types)) {
+		s.Fail("type %d of %d", t, len(s.p.m.Types))
+	}
+}
+
+func (s *scan) variable(op byte) {
+	switch op {
+	case opLocalGet, opLocalSet, opLocalTee:
+		s.indexBelow(s.locals, "local variable")
+	case opGlobalGet, opGlobalSet:
+		s.indexBelow(s.p.globals, "global")
+	case opTableSet:
+		s.p.keep("function %d changes a table (table.set)", s.index)
+		s.U32()
+	default:
+		s.U32()
+	}
+}
+
+func (s *scan) memarg() {
+	s.U32()
+	s.U32()
+}
+
+func (s *scan) misc(at int) {
+	op := s.U32()
+	switch {
+	case op < miscMemoryInit:
+		return
+	case op == miscMemoryFill, op == miscDataDrop, op == miscElemDrop, op == miscTableGrow, op == miscTableSize, op == miscTableFill:
+		s.U32()
+	case op <= miscTableCopy:
+		s.U32()
+		s.U32()
+	default:
+		s.Fail("instruction fc %d is not part of WebAssembly 2.0", op)
+	}
+	switch op {
+	case miscMemoryInit, miscMemoryCopy, miscMemoryFill:
+	case miscDataDrop, miscElemDrop:
+		s.p.keep("function %d drops a segment", s.index)
+		return
+	case miscTableSize:
+		return
+	default:
+		s.p.keep("function %d changes a table (%s)", s.index, [...]string{
+			"table.init", "", "table.copy", "table.grow", "", "table.fill",
+		}[(op-miscTableInit)%6])
+	}
+	s.edit(at, editBulk, 0)
+}
+
+func (s *scan) vector() {
+	switch op := s.U32(); {
+	case op <= 11 || op == 92 || op == 93:
+		s.memarg()
+	case op == 12 || op == 13:
+		s.Bytes(16)
+	case 21 <= op && op <= 34:
+		s.Byte()
+	case 84 <= op && op <= 91:
+		s.memarg()
+		s.Byte()
+	case op > 255:
+		s.Fail("instruction fd %d is not part of WebAssembly 2.0", op)
+	}
+}

@@ -1,0 +1,260 @@
+package prepare
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/terrane/terrane/internal/engine/wasmbin"
+)
+
+func (p *preparation) typeSection() []byte {
+	out := appendU32(nil, uint32(len(p.types)))
+	for _, t := range p.types {
+		out = appendTypes(appendTypes(append(out, 0x60), t.Params), t.Results)
+	}
+	return out
+}
+
+func (p *preparation) importSection(procedure uint32) []byte {
+	out := appendU32(nil, uint32(len(p.m.Imports)+1))
+	for _, im := range p.m.Imports {
+		out = append(appendBytes(appendBytes(out, im.Module), im.Name), byte(im.Kind))
+		switch im.Kind {
+		case wasmbin.KindTable:
+			out = append(out, byte(im.Table.Type))
+			out = appendOwnLimits(out, im.Table.Limits)
+		case wasmbin.KindMemory:
+			out = appendOwnLimits(out, im.Memory)
+		case wasmbin.KindGlobal:
+			out = append(out, byte(im.Global.Type), flag(im.Global.Mutable))
+		default:
+			out = appendU32(out, im.Type)
+		}
+	}
+	out = append(appendBytes(appendBytes(out, Module), Tick), byte(wasmbin.KindFunc))
+	return appendU32(out, procedure)
+}
+
+// appendOwnLimits writes the bounds of an import, which are not ours to change.
+func appendOwnLimits(b []byte, l wasmbin.Limits) []byte {
+	b = appendU32(append(b, flag(l.HasMax)), l.Min)
+	if l.HasMax {
+		b = appendU32(b, l.Max)
+	}
+	return b
+}
+
+func flag(set bool) byte {
+	if set {
+		return 1
+	}
+	return 0
+}
+
+func (p *preparation) functionSection(procedure uint32) []byte {
+	out := appendU32(nil, uint32(len(p.m.Funcs)+1))
+	for _, t := range p.m.Funcs {
+		out = appendU32(out, t)
+	}
+	return appendU32(out, procedure)
+}
+
+func (p *preparation) tableSection() []byte {
+	if len(p.m.Tables) == 0 {
+		return nil
+	}
+	out := appendU32(nil, uint32(len(p.m.Tables)))
+	for _, t := range p.m.Tables {
+		out = appendLimits(append(out, byte(t.Type)), t.Limits, p.o.TableSize)
+	}
+	return out
+}
+
+func (p *preparation) memorySection() []byte {
+	if len(p.m.Memories) == 0 {
+		return nil
+	}
+	return appendLimits([]byte{1}, p.m.Memories[0], p.o.MemoryPages)
+}
+
+func (p *preparation) globalSection() ([]byte, error) {
+	out := appendU32(nil, uint32(len(p.m.Globals)+2))
+	for i, g := range p.m.Globals {
+		out = append(out, byte(g.Type), flag(g.Mutable))
+		init, err := p.constant(g.Init)
+		if err != nil {
+			return nil, fmt.Errorf("global %d: %w", i, err)
+		}
+		out = append(out, init...)
+	}
+	out = append(out, byte(wasmbin.I64), 1)
+	out = append(p.initialState(out), opEnd)
+	return append(out, byte(wasmbin.I32), 1, opI32Const, 0, opEnd), nil
+}
+
+func (p *preparation) initialState(out []byte) []byte {
+	return appendS64(append(out, opI64Const), Fuel<<32|int64(min(p.o.Stack, Exhausted-1)))
+}
+
+func (p *preparation) exportSection() []byte {
+	out := appendU32(nil, uint32(len(p.m.Exports)+3))
+	for _, e := range p.m.Exports {
+		index := e.Index
+		if e.Kind == wasmbin.KindFunc {
+			index = p.fn(index)
+		}
+		out = appendExport(out, e.Name, e.Kind, index)
+	}
+	out = appendExport(out, State, wasmbin.KindGlobal, p.globals)
+	out = appendExport(out, Refused, wasmbin.KindGlobal, p.globals+1)
+	return appendExport(out, Enter, wasmbin.KindFunc, p.fn(p.funcs))
+}
+
+func appendExport(b []byte, name string, kind wasmbin.Kind, index uint32) []byte {
+	return appendU32(append(appendBytes(b, name), byte(kind)), index)
+}
+
+// constant copies a constant expression, its end included.
+func (p *preparation) constant(expr []byte) ([]byte, error) {
+	if len(expr) == 0 {
+		return nil, errConstant
+	}
+	r := wasmbin.NewReader(expr, 0)
+	wasmbin.ConstInstr(r)
+	if r.Len() != 1 {
+		return nil, errConstant
+	}
+	if op := expr[0]; op != opRefFunc && op != opGlobalGet {
+		return expr, nil
+	}
+	index := wasmbin.NewReader(expr[1:], 0).U32()
+	if expr[0] == opGlobalGet {
+		return expr, below(index, p.globals, "global")
+	}
+	return append(appendU32([]byte{opRefFunc}, p.fn(index)), opEnd), below(index, p.funcs, "function")
+}
+
+var errConstant = errors.New("a constant expression of more than one instruction")
+
+func below(index, count uint32, what string) error {
+	if index >= count {
+		return fmt.Errorf("%s %d of %d", what, index, count)
+	}
+	return nil
+}
+
+// offset reads the offset of a segment.
+func (p *preparation) offset(r *wasmbin.Reader) error {
+	expr := wasmbin.ConstExpr(r)
+	if r.Err() != nil {
+		return r.Err()
+	}
+	_, err := p.constant(expr)
+	if err == nil && expr[0] == opRefFunc {
+		err = errors.New("a function as the offset of a segment")
+	}
+	return err
+}
+
+// checkData reads the data section, which is copied.
+func (p *preparation) checkData() error {
+	s, ok := p.m.Section(wasmbin.SecData)
+	if !ok {
+		return nil
+	}
+	r := wasmbin.NewReader(s.Payload, s.Offset)
+	for range r.Count() {
+		flags := r.U32()
+		if flags == segExplicit {
+			r.U32()
+		}
+		if flags != segPassive {
+			if err := p.offset(r); err != nil {
+				return err
+			}
+		}
+		r.Bytes(r.U32())
+		if r.Err() != nil {
+			break
+		}
+	}
+	return r.Err()
+}
+
+// elements copies the element section.
+func (p *preparation) elements() ([]byte, error) {
+	s, ok := p.m.Section(wasmbin.SecElement)
+	if !ok {
+		return nil, nil
+	}
+	r := wasmbin.NewReader(s.Payload, s.Offset)
+	n := r.Count()
+	out := appendU32(nil, uint32(n))
+	for range n {
+		var err error
+		if out, err = p.segment(r, out); err != nil {
+			return nil, err
+		}
+	}
+	if r.Len() > 0 {
+		r.Fail("the element section has %d bytes too many", r.Len())
+	}
+	return out, r.Err()
+}
+
+// The bits of a segment's flags.
+const (
+	segPassive  = 1 // or declarative
+	segExplicit = 2 // has a table index, or is declarative
+	segExprs    = 4 // its elements are expressions
+)
+
+func (p *preparation) segment(r *wasmbin.Reader, out []byte) ([]byte, error) {
+	flags := r.U32()
+	if flags > 7 {
+		r.Fail("an element segment has the flags %d", flags)
+		return nil, r.Err()
+	}
+	out = appendU32(out, flags)
+	start := r.Pos()
+	if flags&(segPassive|segExplicit) == segExplicit {
+		r.U32()
+	}
+	if flags&segPassive == 0 {
+		if err := p.offset(r); err != nil {
+			return nil, err
+		}
+	}
+	if flags&(segPassive|segExplicit) != 0 {
+		r.Byte() // kind or type of the elements
+	}
+	if r.Err() != nil {
+		return nil, r.Err()
+	}
+	out = append(out, r.Since(start)...)
+	n := r.Count()
+	out = appendU32(out, uint32(n))
+	for range n {
+		if flags&segExprs != 0 {
+			expr := wasmbin.ConstExpr(r)
+			if r.Err() != nil {
+				return nil, r.Err()
+			}
+			expr, err := p.constant(expr)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, expr...)
+		} else {
+			fn := r.U32()
+			if fn >= p.funcs {
+				r.Fail("an element is function %d of %d", fn, p.funcs)
+			}
+			out = appendU32(out, p.fn(fn))
+		}
+		if r.Err() != nil {
+			return nil, r.Err()
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,130 @@
+package prepare
+
+import (
+	"github.com/terrane/terrane/internal/engine/wasmbin"
+)
+
+type writer struct{ out []byte }
+
+func newWriter() *writer { return &writer{[]byte("\x00asm\x01\x00\x00\x00")} }
+
+// section writes a section, unless its payload is nil.
+func (w *writer) section(id byte, payload []byte) {
+	if payload == nil {
+		return
+	}
+	w.out = append(w.out, id)
+	w.out = appendBytes(w.out, payload)
+}
+
+// copy takes a section over as it is.
+func (w *writer) copy(m *wasmbin.Module, id byte) {
+	if s, ok := m.Section(id); ok {
+		w.section(id, s.Payload)
+	}
+}
+
+func appendU32(b []byte, v uint32) []byte {
+	for v >= 0x80 {
+		b = append(b, byte(v)|0x80)
+		v >>= 7
+	}
+	return append(b, byte(v))
+}
+
+func appendS64(b []byte, v int64) []byte {
+	for v < -0x40 || v >= 0x40 {
+		b = append(b, byte(v)|0x80)
+		v >>= 7
+	}
+	return append(b, byte(v)&0x7f)
+}
+
+func appendBytes[T ~string | ~[]byte](b []byte, v T) []byte {
+	return append(appendU32(b, uint32(len(v))), v...)
+}
+
+func appendTypes(b []byte, types []wasmbin.ValType) []byte {
+	b = appendU32(b, uint32(len(types)))
+	for _, t := range types {
+		b = append(b, byte(t))
+	}
+	return b
+}
+
+// appendLimits writes bounds, the maximum at most ceiling unless the minimum is higher.
+func appendLimits(b []byte, l wasmbin.Limits, ceiling uint32) []byte {
+	if !l.HasMax || l.Max > ceiling {
+		l.Max = max(ceiling, l.Min)
+	}
+	return appendU32(appendU32(append(b, 1), l.Min), l.Max)
+}
+
+// names writes the name section with the functions' new indices. A name section that
+// cannot be read has no meaning, and is dropped.
+func (w *writer) names(p *preparation) {
+	for _, s := range p.m.Sections {
+		if s.ID != wasmbin.SecCustom || s.Name != "name" {
+			continue
+		}
+		if out := p.renumber(s); out != nil {
+			w.section(wasmbin.SecCustom, append(appendBytes(nil, "name"), out...))
+		}
+		return
+	}
+}
+
+// The parts of the name section that are kept.
+const (
+	namesModule = iota
+	namesFunctions
+	namesLocals
+)
+
+func (p *preparation) renumber(s wasmbin.Section) []byte {
+	var out []byte
+	r := wasmbin.NewReader(s.Payload, s.Offset)
+	for r.Len() > 0 {
+		id := r.Byte()
+		part := r.Bytes(r.U32())
+		in := wasmbin.NewReader(part, 0)
+		switch id {
+		case namesModule:
+			in.Name()
+		case namesFunctions:
+			part = p.nameMap(in, func(b []byte) []byte { return appendBytes(b, in.Name()) })
+		case namesLocals:
+			part = p.nameMap(in, func(b []byte) []byte {
+				start := in.Pos()
+				for range in.Count() {
+					in.U32()
+					in.Name()
+				}
+				return append(b, in.Since(start)...)
+			})
+		default:
+			continue
+		}
+		if in.Err() != nil {
+			return nil
+		}
+		out = appendBytes(append(out, id), part)
+	}
+	if r.Err() != nil {
+		return nil
+	}
+	return out
+}
+
+// nameMap copies a map from function indices to what value copies.
+func (p *preparation) nameMap(in *wasmbin.Reader, value func([]byte) []byte) []byte {
+	n := in.Count()
+	out := appendU32(nil, uint32(n))
+	for range n {
+		out = value(appendU32(out, p.fn(in.U32())))
+		if in.Err() != nil {
+			break
+		}
+	}
+	return out
+}
