@@ -15,8 +15,9 @@ import (
 type instance struct {
 	context.Context // of the request
 
-	mod api.Module
-	x   *hostcalls.Exchange
+	mod    api.Module
+	memory bool // it has one; wazero would return an interface around nil
+	x      *hostcalls.Exchange
 }
 
 type instanceKey struct{}
@@ -38,21 +39,20 @@ func hostFunction(f *hostcalls.Func) api.GoModuleFunc {
 
 // Memory implements hostcalls.Guest.
 func (in *instance) Memory() []byte {
-	mem := in.mod.Memory()
-	if mem == nil {
+	if !in.memory {
 		return nil
 	}
+	mem := in.mod.Memory()
 	all, _ := mem.Read(0, uint32(min(uint64(mem.Size()), math.MaxUint32)))
 	return all
 }
 
 // Grow implements hostcalls.Guest.
 func (in *instance) Grow(pages uint32) (uint32, bool) {
-	mem := in.mod.Memory()
-	if mem == nil {
+	if !in.memory {
 		return 0, false
 	}
-	return mem.Grow(pages)
+	return in.mod.Memory().Grow(pages)
 }
 
 // CallTable implements hostcalls.Guest.

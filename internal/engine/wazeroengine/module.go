@@ -17,6 +17,7 @@ type module struct {
 	engine   *Engine
 	compiled wazero.CompiledModule
 	entry    string
+	memory   bool // has one
 	limits   engine.Limits
 
 	mu     sync.RWMutex // held for reading by each Run
@@ -43,7 +44,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	if err != nil {
 		return nil, engine.Refuse(err)
 	}
-	return &module{engine: e, compiled: compiled, entry: info.Entry, limits: limits}, nil
+	return &module{engine: e, compiled: compiled, entry: info.Entry, memory: info.Memory != nil, limits: limits}, nil
 }
 
 var errClosed = errors.New("module is closed")
@@ -60,7 +61,7 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, m.limits.CPU, errCPU)
 		defer cancel()
 	}
-	in := &instance{Context: ctx, x: x}
+	in := &instance{Context: ctx, memory: m.memory, x: x}
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader)
 	mod, err := m.engine.runtime.InstantiateModule(context.WithValue(ctx, instanceKey{}, in), m.compiled, config)
 	if err != nil {
