@@ -1,0 +1,117 @@
+package hostcallstest
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/fetch"
+)
+
+// env is what stands around a host: an upstream and a DNS server.
+type env struct{ t *testing.T }
+
+func newEnv(t *testing.T) *env { return &env{t} }
+
+// upstream lets the guest fetch, and puts the upstream's address into the request's body.
+func (e *env) upstream(tn *hostcalls.Tenant, req *hostcalls.Request) {
+	client, err := fetch.New(fetch.Options{AllowPrivate: true})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	srv := httptest.NewServer(upstream())
+	e.t.Cleanup(func() {
+		client.Close()
+		srv.Close()
+	})
+	tn.Fetcher, req.Body = client, []byte(srv.URL)
+	tn.Limits.ResponseBody = 1 << 20
+}
+
+func upstream() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header()["X-Many"] = r.Header["X-Many"]
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = fmt.Fprint(w, r.Method, " ", r.RequestURI, " ", r.Host, " ", r.UserAgent(), " ", r.Header["X-Many"], " ", string(body))
+	})
+	mux.HandleFunc("/empty", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	var met sync.WaitGroup
+	met.Add(2)
+	mux.HandleFunc("/meet", func(w http.ResponseWriter, r *http.Request) {
+		met.Done()
+		met.Wait()
+		_, _ = fmt.Fprint(w, r.URL.RawQuery)
+	})
+	mux.HandleFunc("/last", func(http.ResponseWriter, *http.Request) { met.Wait() })
+	mux.HandleFunc("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	mux.HandleFunc("/never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("/huge", func(w http.ResponseWriter, _ *http.Request) {
+		for err := error(nil); err == nil; _, err = w.Write(make([]byte, 64<<10)) {
+		}
+	})
+	return mux
+}
+
+// dns gives the tenant a resolver that knows four.example and six.example.
+func (e *env) dns(tn *hostcalls.Tenant, _ *hostcalls.Request) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0") //nolint:noctx // ends with the test
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = conn.WriteTo(answer(buf[:n]), from)
+		}
+	})
+	e.t.Cleanup(func() {
+		_ = conn.Close()
+		wg.Wait()
+	})
+	r, err := fetch.NewResolver([]string{conn.LocalAddr().String()})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	tn.Resolver = r
+}
+
+func answer(query []byte) []byte {
+	var m dnsmessage.Message
+	if err := m.Unpack(query); err != nil || len(m.Questions) != 1 {
+		return nil
+	}
+	q := m.Questions[0]
+	m.Response, m.Additionals = true, nil
+	rr := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
+	var body dnsmessage.ResourceBody
+	switch name := q.Name.String(); {
+	case name == "four.example." && q.Type == dnsmessage.TypeA:
+		body = &dnsmessage.AResource{A: [4]byte{192, 0, 2, 4}}
+	case name == "six.example." && q.Type == dnsmessage.TypeAAAA:
+		body = &dnsmessage.AAAAResource{AAAA: [16]byte{0x20, 1, 0xd, 0xb8, 15: 6}}
+	default:
+		m.RCode = dnsmessage.RCodeNameError
+	}
+	if body != nil {
+		m.Answers = []dnsmessage.Resource{{Header: rr, Body: body}}
+	}
+	packed, err := m.Pack()
+	if err != nil {
+		return nil
+	}
+	return packed
+}

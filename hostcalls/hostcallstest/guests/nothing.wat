@@ -1,0 +1,2 @@
+;; The smallest guest. It has no memory.
+(module (func (export "run")))
