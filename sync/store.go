@@ -25,6 +25,10 @@ const (
 	maxBackoff = time.Minute
 	again      = 20 * time.Millisecond // to the next look, after a folder moved while it was read
 	maxOdd     = 100                   // entries of StoreStatus.Odd
+
+	// A store that was never mirrored counts as read when all its folders were found
+	// at rest once; one that is always being written to holds that up for so long.
+	firstSettle = 10 * time.Second
 )
 
 // store follows one origin. Its run is the only user of origin, and the only one
@@ -43,6 +47,7 @@ type store struct {
 	status  StoreStatus
 	sites   map[string]*site // by the folder's path below the root
 	first   int              // jobs begun before looked
+	begun   time.Time        // when the first look began
 	looked  bool             // the origin was read once, and what it held was begun
 	isReady bool
 	errors  int // failed looks in a row
@@ -80,7 +85,7 @@ func redact(origin string) string {
 
 func (st *store) openOrigin() origin.Origin {
 	if f := st.c.Folder; f != nil {
-		return folder.Open(folder.Options{Path: f.Path, Depth: st.c.Depth, Settle: f.Settle})
+		return folder.Open(folder.Options{Path: f.Path, Depth: st.c.Depth, Settle: f.Settle, Poll: st.c.Poll})
 	}
 	g := st.c.Git
 	o := gitrepo.Options{
@@ -156,6 +161,9 @@ func (st *store) run(ctx context.Context) error {
 // ask again.
 func (st *store) look(ctx context.Context) time.Duration {
 	begun := time.Now()
+	if st.begun.IsZero() {
+		st.begun = begun
+	}
 	look, err := st.origin.Look(ctx)
 	st.s.metrics.looks.WithLabelValues(st.c.Prefix).Observe(time.Since(begun).Seconds())
 	if ctx.Err() != nil {
@@ -169,9 +177,11 @@ func (st *store) look(ctx context.Context) time.Duration {
 	if look.Again > 0 {
 		wait = min(wait, look.Again)
 	}
+	settled := look.Again == 0
 	for _, name := range st.changed(look) {
 		if !st.deploy(ctx, name, look) {
 			wait = min(wait, again)
+			settled = false
 		}
 		if ctx.Err() != nil {
 			return 0
@@ -182,7 +192,7 @@ func (st *store) look(ctx context.Context) time.Duration {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.looked = true
+	st.looked = st.looked || settled || begun.Sub(st.begun) > firstSettle
 	st.checkReady()
 	return min(wait, st.nextRetry(time.Now()))
 }

@@ -29,6 +29,7 @@ type Options struct {
 	Path   string        // the store's root
 	Depth  int           // how deep tenants' folders lie; below 1: 1
 	Settle time.Duration // how long a folder must keep still; zero: by the file system
+	Poll   time.Duration // how often all folders are looked at, not only those with events
 }
 
 const (
@@ -43,13 +44,13 @@ const (
 
 // Folder implements origin.Origin. Only Open makes one.
 type Folder struct {
-	path   string
-	depth  int
-	wish   time.Duration
+	o      Options
 	settle time.Duration
 	local  bool // leases can be trusted, inodes and change times are stable
 	watch  *watcher
 	seen   map[string]*seen
+	last   *origin.Look
+	full   time.Time // of the last look at all folders
 }
 
 // seen is what is known of one tenant's folder.
@@ -57,16 +58,14 @@ type seen struct {
 	stamp string    // of the last scan; empty: not there
 	since time.Time // when that stamp was first found
 	hold  time.Time // not to be taken before
-	files []file
-	err   error // the last scan's refusal
+	scan
+	err error // the last scan's refusal
 }
 
 // Open watches the root. The root need not be there: a mount may come later.
 func Open(o Options) *Folder {
-	return &Folder{
-		path: o.Path, depth: max(o.Depth, 1), wish: o.Settle,
-		seen: map[string]*seen{}, watch: newWatcher(o.Path),
-	}
+	o.Depth = max(o.Depth, 1)
+	return &Folder{o: o, seen: map[string]*seen{}, watch: newWatcher(o.Path, o.Depth)}
 }
 
 // Hints implements origin.Origin.
@@ -75,33 +74,62 @@ func (f *Folder) Hints() <-chan struct{} { return f.watch.hints }
 // Close implements origin.Origin.
 func (f *Folder) Close() error { return f.watch.close() }
 
-// Look implements origin.Origin.
+// Look implements origin.Origin. All folders are looked at when a poll is due,
+// events were lost, or there is no other reason to look; else those that had
+// events or have not settled.
 func (f *Folder) Look(ctx context.Context) (*origin.Look, error) {
-	root, err := os.OpenRoot(f.path)
+	now := time.Now()
+	dirty, all := f.watch.take()
+	if f.last == nil || now.Sub(f.full) >= f.o.Poll*3/4 || (len(dirty) == 0 && f.again(now, 0) == 0) {
+		all = true
+	}
+	look, err := f.lookAt(ctx, now, dirty, all)
+	if err != nil {
+		f.last = nil
+		return nil, err
+	}
+	f.last = look
+	if all {
+		f.full = now
+	}
+	return look, nil
+}
+
+func (f *Folder) lookAt(ctx context.Context, now time.Time, dirty map[string]bool, all bool) (*origin.Look, error) {
+	root, err := os.OpenRoot(f.o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	defer root.Close() //nolint:errcheck // opened for reading
 	f.classify()
-	look := &origin.Look{Folders: map[string]string{}, Odd: map[string]string{}}
-	if err := f.names(ctx, root, ".", f.depth, look); err != nil {
-		return nil, fmt.Errorf("read store: %w", err)
+	look := f.last
+	if all || dirty["."] {
+		look = &origin.Look{Folders: map[string]string{}, Odd: map[string]string{}}
+		if err := f.names(ctx, root, ".", f.o.Depth, look); err != nil {
+			return nil, fmt.Errorf("read store: %w", err)
+		}
 	}
-	now := time.Now()
-	for name := range look.Folders {
+	quick, err := openQuick(f.o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	defer quick.close()
+	for name, key := range look.Folders {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		look.Folders[name] = f.glance(root, name, now)
+		if all || key == "" || dirty[name] {
+			look.Folders[name] = f.glance(root, quick, name, now)
+		}
 	}
 	f.vanished(look, now)
-	look.Again = f.again(now)
+	look.Again = f.again(now, patience)
 	return look, nil
 }
 
 func (f *Folder) classify() {
-	f.local = isLocal(f.path)
-	f.settle = f.wish
+	f.local = isLocal(f.o.Path)
+	f.settle = f.o.Settle
 	switch {
 	case f.settle > 0:
 	case f.local:
@@ -150,27 +178,33 @@ func (f *Folder) names(ctx context.Context, root *os.Root, dir string, depth int
 
 // glance scans one folder and returns its key if it has kept still for long
 // enough, else an empty one.
-func (f *Folder) glance(root *os.Root, name string, now time.Time) string {
+func (f *Folder) glance(root *os.Root, quick quick, name string, now time.Time) string {
 	s, ok := f.seen[name]
 	if !ok {
 		s = &seen{}
 		f.seen[name] = s
 	}
-	files, stamp, err := f.scan(root, name)
-	s.files, s.err = files, err
-	switch {
-	case errors.Is(s.err, fs.ErrNotExist): // vanished while it was read
-		stamp = ""
-	case s.err != nil && !errors.Is(s.err, origin.ErrRefused):
-		s.err = origin.Refuse("the folder cannot be read: %v", s.err)
-	}
-	if stamp != s.stamp || stamp == "" {
-		s.stamp, s.since = stamp, now
+	if s.stamp == "" || !f.local || !quick.same(name, &s.scan) {
+		f.rescan(root, name, s, now)
 	}
 	if now.Sub(s.since) < f.settle || now.Before(s.hold) {
 		return ""
 	}
 	return s.stamp
+}
+
+func (f *Folder) rescan(root *os.Root, name string, s *seen, now time.Time) {
+	scan, stamp, err := f.scan(root, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // vanished while it was read
+		stamp = ""
+	case err != nil && !errors.Is(err, origin.ErrRefused):
+		err = origin.Refuse("the folder cannot be read: %v", err)
+	}
+	if stamp != s.stamp || stamp == "" {
+		s.stamp, s.since = stamp, now
+	}
+	s.scan, s.err = scan, err
 }
 
 // vanished keeps what was there a moment ago: a release that is put in place by
@@ -191,13 +225,14 @@ func (f *Folder) vanished(look *origin.Look, now time.Time) {
 	}
 }
 
-// again is how soon the next folder may have settled.
-func (f *Folder) again(now time.Time) time.Duration {
+// again is how soon the next folder may have settled; zero: none is awaited.
+// Folders that vanished are awaited for gone times as long.
+func (f *Folder) again(now time.Time, gone time.Duration) time.Duration {
 	var next time.Duration
 	for _, s := range f.seen {
 		still := f.settle
 		if s.stamp == "" {
-			still *= patience
+			still *= gone
 		}
 		at := s.since.Add(still)
 		if s.hold.After(at) {

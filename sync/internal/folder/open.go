@@ -36,7 +36,7 @@ func (f *Folder) List(_ context.Context, name string) (*origin.Listing, error) {
 	}
 	for _, file := range s.files {
 		l.Files = append(l.Files, origin.Entry{
-			Path: file.path, Size: file.size, Key: file.key,
+			Path: file.path, Size: file.stat.size, Key: file.key,
 			Open: func() (io.ReadCloser, error) {
 				r, err := f.open(name, s, file, sums[file.path])
 				if errors.Is(err, origin.ErrUnsettled) {
@@ -51,7 +51,7 @@ func (f *Folder) List(_ context.Context, name string) (*origin.Listing, error) {
 
 // settled scans once more: what was read is one state if nothing has changed.
 func (f *Folder) settled(name string, s *seen) error {
-	root, err := os.OpenRoot(f.path)
+	root, err := os.OpenRoot(f.o.Path)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (f *Folder) settled(name string, s *seen) error {
 // open opens a file that is whole, as far as can be known. Opening does not wait
 // for a pipe, and follows no symlink out of the tenant's folder.
 func (f *Folder) open(name string, s *seen, want file, hasSum bool) (io.ReadCloser, error) {
-	root, err := openTenant(f.path, name)
+	root, err := openTenant(f.o.Path, name)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (f *Folder) whole(root *os.Root, r *os.File, s *seen, want file, hasSum boo
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() || f.fileKey(info) != want.key {
+	if !info.Mode().IsRegular() || f.stat(info) != want.stat {
 		return unsettled(want.path, "it has changed")
 	}
 	if f.local && openForWriting(r) {
@@ -108,7 +108,7 @@ func (f *Folder) whole(root *os.Root, r *os.File, s *seen, want file, hasSum boo
 	}
 	// What looks broken may be half-written; after a while it is just broken.
 	awaited := time.Since(s.since) < patience*f.settle
-	if strings.HasSuffix(want.path, ".wasm") && awaited && !wholeModule(r, want.size) {
+	if strings.HasSuffix(want.path, ".wasm") && awaited && !wholeModule(r, want.stat.size) {
 		return unsettled(want.path, "it ends inside a section")
 	}
 	if !hasSum {

@@ -12,45 +12,68 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/terrane/terrane/sync/internal/origin"
 )
 
+// scan is what a walk over one tenant's folder found.
+type scan struct {
+	files []file
+	// dirs and quick serve to see without a walk that nothing has changed.
+	dirs  []entry
+	quick bool
+}
+
 // file is one regular file of a scan.
 type file struct {
+	entry
+	key string
+}
+
+// entry is a path and what stat said of it.
+type entry struct {
 	path string
-	size int64
-	key  string
+	stat stat
+}
+
+// stat is what changes when a file or directory does. Only local file systems keep
+// inodes and change times; elsewhere they are zero.
+type stat struct {
+	size, mtime, ctime int64
+	ino                uint64
 }
 
 // scanner walks one tenant's folder.
 type scanner struct {
+	scan
 	f       *Folder
 	name    string
 	root    *os.Root // the tenant's folder
-	files   []file
+	begun   int64    // by the clock that stamps files
 	sum     []byte
 	entries int
 }
 
 // scan lists the files of a folder, and makes a stamp of all that a change would
 // change. A refusal has a stamp too, other errors need none.
-func (f *Folder) scan(root *os.Root, name string) ([]file, string, error) {
+func (f *Folder) scan(root *os.Root, name string) (scan, string, error) {
 	sub, err := root.OpenRoot(name)
 	if err != nil {
-		return nil, err.Error(), err
+		return scan{}, err.Error(), err
 	}
 	defer sub.Close() //nolint:errcheck // opened for reading
-	s := scanner{f: f, name: name, root: sub}
+	s := scanner{f: f, name: name, root: sub, begun: time.Now().UnixNano(), scan: scan{quick: f.local}}
 	err = s.dir(".", 0)
 	if err == nil && len(s.files) == 0 {
 		err = origin.Refuse("the folder is empty: remove the folder itself to take the site down")
 	}
 	if err != nil {
+		s.quick = false
 		s.sum = append(s.sum, err.Error()...)
 	}
 	stamp := sha256.Sum256(s.sum)
-	return s.files, hex.EncodeToString(stamp[:]), err
+	return s.scan, hex.EncodeToString(stamp[:]), err
 }
 
 func (s *scanner) dir(dir string, depth int) error {
@@ -58,6 +81,9 @@ func (s *scanner) dir(dir string, depth int) error {
 		return origin.Refuse("%s: folders lie deeper than %d: flatten them", dir, origin.MaxDepth)
 	}
 	s.f.watch.add(path.Join(s.name, dir))
+	if err := s.note(dir); err != nil {
+		return err
+	}
 	entries, err := readDir(s.root, dir, origin.MaxEntries+1)
 	if err != nil {
 		return err
@@ -76,12 +102,26 @@ func (s *scanner) dir(dir string, depth int) error {
 	return nil
 }
 
+// note keeps what stat says of a directory before it is read. One that changed
+// just now may change again without showing it: clocks of files are coarse.
+func (s *scanner) note(dir string) error {
+	info, err := s.root.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	st := s.f.stat(info)
+	s.dirs = append(s.dirs, entry{path: dir, stat: st})
+	s.quick = s.quick && s.begun-st.ctime > int64(settleLocal)
+	return nil
+}
+
 func (s *scanner) entry(name string, depth int) error {
 	info, err := s.root.Lstat(name)
 	if err != nil {
 		return err
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
+		s.quick = false
 		if info, err = s.root.Stat(name); err != nil || !info.Mode().IsRegular() {
 			return origin.Refuse("%q is a symlink that leads to no file in the folder: put the file itself there", name)
 		}
@@ -92,21 +132,27 @@ func (s *scanner) entry(name string, depth int) error {
 	case !info.Mode().IsRegular():
 		return origin.Refuse("%q is %s, not a file: remove it", name, kind(info.Mode()))
 	}
-	key := s.f.fileKey(info)
+	found := file{entry: entry{path: name, stat: s.f.stat(info)}}
+	found.key = found.stat.key()
 	s.sum = append(append(s.sum, name...), 0)
-	s.sum = append(append(s.sum, key...), 0)
-	s.files = append(s.files, file{path: name, size: info.Size(), key: key})
+	s.sum = append(append(s.sum, found.key...), 0)
+	s.files = append(s.files, found)
 	return nil
 }
 
-// fileKey sums up what changes when a file does. Only local file systems keep
-// inodes and change times.
-func (f *Folder) fileKey(info fs.FileInfo) string {
-	parts := []string{strconv.FormatInt(info.Size(), 36), strconv.FormatInt(info.ModTime().UnixNano(), 36)}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && f.local {
-		parts = append(parts, strconv.FormatInt(st.Ctim.Nano(), 36), strconv.FormatUint(st.Ino, 36))
+func (f *Folder) stat(info fs.FileInfo) stat {
+	st := stat{size: info.Size(), mtime: info.ModTime().UnixNano()}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok && f.local {
+		st.ctime, st.ino = sys.Ctim.Nano(), sys.Ino
 	}
-	return strings.Join(parts, ".")
+	return st
+}
+
+func (s stat) key() string {
+	return strings.Join([]string{
+		strconv.FormatInt(s.size, 36), strconv.FormatInt(s.mtime, 36),
+		strconv.FormatInt(s.ctime, 36), strconv.FormatUint(s.ino, 36),
+	}, ".")
 }
 
 func kind(m fs.FileMode) string {

@@ -2,6 +2,7 @@ package folder
 
 import (
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/fsnotify/fsnotify"
@@ -11,16 +12,25 @@ import (
 // the limit of watches, on file systems without events.
 type watcher struct {
 	root  string
+	depth int
 	hints chan struct{}
 	fs    *fsnotify.Watcher // nil: no events
 	done  sync.WaitGroup
 
 	mu    sync.Mutex
 	added map[string]bool
+	dirty map[string]bool // tenants' folders; ".": folders may have come or gone
+	lost  bool            // anything may have changed
 }
 
-func newWatcher(root string) *watcher {
-	w := &watcher{root: root, hints: make(chan struct{}, 1), added: map[string]bool{}}
+// maxDirty is how many folders are told apart.
+const maxDirty = 10_000
+
+func newWatcher(root string, depth int) *watcher {
+	w := &watcher{
+		root: root, depth: depth, hints: make(chan struct{}, 1),
+		added: map[string]bool{}, dirty: map[string]bool{},
+	}
 	var err error
 	if w.fs, err = fsnotify.NewWatcher(); err != nil {
 		w.fs = nil
@@ -43,14 +53,48 @@ func (w *watcher) run() {
 			if e.Op == fsnotify.Chmod { // our own reading touches nothing, but backups and indexers do
 				continue
 			}
-			w.hint()
-		case _, ok := <-w.fs.Errors: // an overflow: something has changed
+			w.note(e)
+		case _, ok := <-w.fs.Errors: // an overflow, mostly
 			if !ok {
 				return
 			}
+			w.mu.Lock()
+			w.lost = true
+			w.mu.Unlock()
 			w.hint()
 		}
 	}
+}
+
+// note keeps which tenant's folder an event was in.
+func (w *watcher) note(e fsnotify.Event) {
+	rel, err := filepath.Rel(w.root, e.Name)
+	if err != nil {
+		return
+	}
+	elems := strings.Split(rel, string(filepath.Separator))
+	w.mu.Lock()
+	if len(elems) <= w.depth {
+		w.dirty["."] = true
+	}
+	if len(elems) >= w.depth {
+		w.dirty[strings.Join(elems[:w.depth], "/")] = true
+	}
+	if len(w.dirty) > maxDirty {
+		w.lost = true
+		clear(w.dirty)
+	}
+	w.mu.Unlock()
+	w.hint()
+}
+
+// take returns, and forgets, what had events, and whether events were lost.
+func (w *watcher) take() (dirty map[string]bool, lost bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	dirty, lost = w.dirty, w.lost
+	w.dirty, w.lost = map[string]bool{}, false
+	return dirty, lost
 }
 
 func (w *watcher) hint() {
