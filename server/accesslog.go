@@ -1,24 +1,24 @@
 package server
 
 import (
-	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 )
 
-// accessLog gathers lines and writes them in blocks, so that a request costs no
-// system call. A nil *accessLog logs nothing.
+// accessLog gathers JSON lines and writes them in blocks, so that a request costs
+// no system call. A nil *accessLog logs nothing.
 type accessLog struct {
-	w     io.Writer
-	lines *slog.Logger
+	w    io.Writer
+	full chan struct{} // one token when a block is worth writing
 
 	mu   sync.Mutex
-	buf  bytes.Buffer // guarded by mu; flushed when full, and each second
-	lost int          // guarded by mu: lines that found no room
-	full chan struct{}
+	buf  []byte // guarded by mu; flushed when full, and each second
+	lost int    // guarded by mu: lines that found no room
 }
 
 const (
@@ -27,97 +27,99 @@ const (
 )
 
 func newAccessLog(w io.Writer) *accessLog {
-	a := &accessLog{w: w, full: make(chan struct{}, 1)}
-	a.lines = slog.New(slog.NewJSONHandler(lineWriter{a}, nil))
-	return a
+	return &accessLog{w: w, full: make(chan struct{}, 1)}
 }
 
-// lineWriter takes the handler's lines into the buffer.
-type lineWriter struct{ a *accessLog }
-
-func (l lineWriter) Write(line []byte) (int, error) {
-	a := l.a
+// log adds the line of a visit. What comes from the visitor is cut and escaped.
+func (a *accessLog) log(v *visit, took time.Duration) {
+	if a == nil {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.buf.Len()+len(line) > accessMax {
+	if len(a.buf) > accessMax {
 		a.lost++
-		return len(line), nil
+		return
 	}
-	a.buf.Write(line)
-	if a.buf.Len() >= accessBlock {
+	a.buf = appendLine(a.buf, v, took)
+	if len(a.buf) >= accessBlock {
 		select {
 		case a.full <- struct{}{}:
 		default:
 		}
 	}
-	return len(line), nil
 }
 
-// log adds one line. What comes from the visitor is cut and escaped.
-func (a *accessLog) log(ctx context.Context, v *visit, took time.Duration) {
-	if a == nil {
-		return
-	}
-	var id, revision string
+func appendLine(b []byte, v *visit, took time.Duration) []byte {
+	b = v.start.UTC().AppendFormat(append(b, `{"time":"`...), "2006-01-02T15:04:05.000000Z")
+	b = append(append(b, `","request":"`...), v.id...)
+	b = appendField(append(b, '"'), "client", v.r.RemoteAddr)
+	b = appendField(b, "host", v.r.Host)
 	if r := v.place.release; r != nil {
-		id, revision = string(r.id), string(r.revision)
+		b = appendField(b, "tenant", string(r.id))
+		b = appendField(b, "revision", string(r.revision))
 	}
-	attrs := [...]slog.Attr{
-		slog.String("request", v.id), slog.String("client", v.r.RemoteAddr), slog.String("host", cut(v.r.Host)),
-		slog.String("tenant", id), slog.String("revision", revision),
-		slog.String("method", cut(v.r.Method)), slog.String("path", cut(v.r.URL.Path)), slog.String("proto", v.r.Proto),
-		slog.Int("status", v.code), slog.Int64("bytes", v.written), slog.Float64("seconds", took.Seconds()),
-		slog.String("note", cut(v.note)),
+	b = appendField(b, "method", v.r.Method)
+	b = appendField(b, "path", v.r.URL.Path)
+	b = appendField(b, "proto", v.r.Proto)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(v.code), 10)
+	b = strconv.AppendInt(append(b, `,"bytes":`...), v.written, 10)
+	b = strconv.AppendFloat(append(b, `,"seconds":`...), took.Seconds(), 'f', 6, 64)
+	if v.note != "" {
+		b = appendField(b, "note", v.note)
 	}
-	n := len(attrs)
-	if v.note == "" {
-		n--
-	}
-	a.lines.LogAttrs(ctx, slog.LevelInfo, "request", attrs[:n]...)
+	return append(b, "}\n"...)
 }
 
-// cut bounds what a visitor can make a line hold.
-func cut(s string) string { return s[:min(len(s), 512)] }
+// appendField adds a name, which needs no escapes, and a value, cut to what a
+// visitor may make a line hold.
+func appendField(b []byte, name, value string) []byte {
+	b = append(append(append(b, `,"`...), name...), `":`...)
+	value = value[:min(len(value), 512)]
+	for i := range len(value) {
+		if c := value[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, err := json.Marshal(value)
+			if err != nil { // never of a string
+				quoted = []byte(`""`)
+			}
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), value...), '"')
+}
 
-// run writes blocks until ctx ends, and then the rest.
+// run writes blocks until ctx ends, and then the rest. It reports the first of
+// several errors in a row.
 func (a *accessLog) run(ctx context.Context, edge *slog.Logger) {
 	if a == nil {
 		return
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
-		var err error
+	var block []byte // swapped with a.buf
+	failing := false
+	for ended := false; !ended; {
 		select {
 		case <-ctx.Done():
-			if err := a.flush(); err != nil {
-				edge.Error("write access log", "err", err)
-			}
-			return
+			ended = true
 		case <-tick.C:
-			err = a.flush()
 		case <-a.full:
-			err = a.flush()
 		}
-		if err != nil {
+		var lost int
+		a.mu.Lock()
+		a.buf, block = block[:0], a.buf
+		lost, a.lost = a.lost, 0
+		a.mu.Unlock()
+		if lost > 0 {
+			edge.Warn("access log lost lines", "count", lost)
+		}
+		if len(block) == 0 {
+			continue
+		}
+		_, err := a.w.Write(block)
+		if err != nil && !failing {
 			edge.Error("write access log", "err", err)
 		}
+		failing = err != nil
 	}
-}
-
-func (a *accessLog) flush() error {
-	a.mu.Lock()
-	block := bytes.Clone(a.buf.Bytes())
-	lost := a.lost
-	a.buf.Reset()
-	a.lost = 0
-	a.mu.Unlock()
-	if lost > 0 {
-		a.lines.Warn("lines lost", "count", lost)
-	}
-	if len(block) == 0 {
-		return nil
-	}
-	_, err := a.w.Write(block)
-	return err
 }

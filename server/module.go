@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
@@ -48,9 +49,9 @@ func (v *visit) run(ctx context.Context, m *module, x *hostcalls.Exchange, r *re
 	if wall <= 0 {
 		wall = defaultWall
 	}
-	ctx, cancel := context.WithTimeout(ctx, wall)
-	defer cancel()
-	return m.Run(ctx, x)
+	d := &deadline{Context: ctx, at: time.Now().Add(wall)}
+	defer d.end()
+	return m.Run(d, x)
 }
 
 func (v *visit) scheme() string {
@@ -69,8 +70,6 @@ func (v *visit) respond(resp *hostcalls.Response) {
 	h := v.Header()
 	h["Content-Type"] = nil // not guessed by net/http, unless the guest has set one
 	v.copyHeader(h, resp.Header, strconv.FormatInt(size, 10))
-	h["Terrane-Edge"] = v.srv.edge
-	h["Terrane-Revision"] = v.place.release.revisionHeader
 	if !bodyAllowed(resp.Code) {
 		delete(h, "Content-Length")
 		v.WriteHeader(resp.Code)

@@ -50,9 +50,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, secure bool) {
 
 func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
 	v.ResponseWriter, v.r, v.start, v.id = w, r, time.Now(), v.srv.ids.next()
-	h := w.Header()
-	h["Terrane-Edge"] = v.srv.edge
-	h["Terrane-Request-Id"] = []string{v.id}
 	if r.Body != http.NoBody && r.ContentLength != 0 {
 		v.bodyDeadline(v.start.Add(transferTime(v.srv.opts.BodyTimeout, r.ContentLength)))
 	}
@@ -66,13 +63,13 @@ func (v *visit) end(ctx context.Context) {
 	}
 	s := v.srv
 	if v.place.release != nil {
-		v.place.release.done(context.WithoutCancel(ctx))
+		v.place.release.done(ctx)
 	}
 	s.buffers.give(v.held)
 	s.leave()
 	took := time.Since(v.start)
 	s.metrics.finished(v.code, took)
-	s.access.log(ctx, v, took)
+	s.access.log(v, took)
 	body := v.body[:0]
 	if cap(body) > keepBuffer {
 		body = nil
@@ -89,10 +86,18 @@ func (v *visit) panicked(p any) {
 	}
 }
 
-// WriteHeader implements http.ResponseWriter.
+// WriteHeader implements http.ResponseWriter. It adds what every response carries.
 func (v *visit) WriteHeader(code int) {
 	if v.code == 0 {
 		v.code = code
+		h := v.Header()
+		h["Terrane-Edge"] = v.srv.edge
+		if v.place.release != nil {
+			h["Terrane-Revision"] = v.place.release.revisionHeader
+		}
+		if id := h["Terrane-Request-Id"]; len(id) != 1 || id[0] != v.id {
+			h["Terrane-Request-Id"] = []string{v.id}
+		}
 	}
 	v.ResponseWriter.WriteHeader(code)
 }
@@ -100,7 +105,7 @@ func (v *visit) WriteHeader(code int) {
 // Write implements http.ResponseWriter.
 func (v *visit) Write(b []byte) (int, error) {
 	if v.code == 0 {
-		v.code = http.StatusOK
+		v.WriteHeader(http.StatusOK)
 	}
 	n, err := v.ResponseWriter.Write(b)
 	v.written += int64(n)
@@ -169,7 +174,6 @@ func (v *visit) route(ctx context.Context, secure bool) {
 // answer serves what the release has at the path.
 func (v *visit) answer(ctx context.Context) {
 	r := v.place.release
-	v.Header()["Terrane-Revision"] = r.revisionHeader
 	switch t := r.paths.Resolve(v.r.URL.Path); t.Kind {
 	case tenant.Static:
 		v.static(t.File)

@@ -31,7 +31,6 @@ func (v *visit) report() {
 	rep := report{Edge: v.srv.opts.Edge, Host: v.host, DNS: p.verdict, Problem: p.problem}
 	if p.release != nil {
 		rep.Revision = p.release.revision
-		v.Header()["Terrane-Revision"] = p.release.revisionHeader
 	}
 	// A folder that does not consent tells this host nothing of itself.
 	if p.verdict.Standing == tenant.Verified && (p.release != nil || p.site == nil) {
