@@ -79,7 +79,7 @@ func (o *Options) validatePrefixes(f *Faults) {
 		taken := false
 		for _, n := range o.Neighbors {
 			taken = taken || n.takes(familyOf(p.Addr()))
-			if privateASN(n.ASN) || n.ASN == o.ASN {
+			if n.ASN == 0 || privateASN(n.ASN) || n.ASN == o.ASN {
 				continue
 			}
 			if private(p) && !o.AllowPrivate {
