@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -24,11 +28,7 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := newEdge(cmd.Context(), cfg, edgeOptions{log: log})
-			if err != nil {
-				return err
-			}
-			if err := e.engine.Close(cmd.Context()); err != nil {
+			if err := checkEdge(cmd.Context(), cfg, log); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: good\n", file)
@@ -38,4 +38,22 @@ func checkCommand() *cobra.Command {
 	configFlag(cmd, &file)
 	logs.register(cmd, "text")
 	return cmd
+}
+
+// checkEdge builds the edge on a data folder that does not last: whoever checks may
+// not be the user that serves, and must leave no files of theirs behind.
+func checkEdge(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	if info, err := os.Stat(cfg.Edge.Data); err == nil && !info.IsDir() {
+		cfg.Fault("edge.data", "%s is a file: want a folder", cfg.Edge.Data)
+	}
+	scratch, err := os.MkdirTemp("", "terrane-check-")
+	if err != nil {
+		return err
+	}
+	cfg.Edge.Data = scratch
+	e, err := newEdge(ctx, cfg, edgeOptions{log: log})
+	if err == nil {
+		err = e.engine.Close(ctx)
+	}
+	return errors.Join(err, os.RemoveAll(scratch))
 }

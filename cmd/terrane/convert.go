@@ -32,7 +32,10 @@ func stores(list []config.Store) []tenantsync.Store {
 	for i, s := range list {
 		out[i] = tenantsync.Store{Prefix: s.Prefix, Depth: s.Depth, Poll: time.Duration(s.Poll)}
 		if s.Kind == "git" {
-			out[i].Git = &tenantsync.Git{URL: s.URL, Branch: s.Branch}
+			out[i].Git = &tenantsync.Git{
+				URL: s.URL, Branch: s.Branch, Username: s.Username, TokenFile: s.TokenFile,
+				SSHKey: s.SSHKey, KnownHosts: s.KnownHosts, CA: s.CA,
+			}
 		} else {
 			out[i].Folder = &tenantsync.Folder{Path: s.Path}
 		}

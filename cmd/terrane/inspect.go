@@ -113,6 +113,7 @@ func (in *inspection) print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false) // "->" stands in types
 		return enc.Encode(in)
 	}
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)

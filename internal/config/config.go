@@ -41,6 +41,12 @@ type Store struct {
 	Branch string            `toml:"branch"`
 	Depth  int               `toml:"depth"` // how many folders deep a tenant's folder lies
 	Poll   tomlfile.Duration `toml:"poll"`
+
+	Username   string `toml:"username"`    // git over https
+	TokenFile  string `toml:"token_file"`  // git over https: token or password
+	SSHKey     string `toml:"ssh_key"`     // git over ssh: file of a private key
+	KnownHosts string `toml:"known_hosts"` // git over ssh
+	CA         string `toml:"ca"`          // git over https: PEM file of further roots
 }
 
 // DNS is what a tenant's records must say, and who is asked.

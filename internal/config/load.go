@@ -81,7 +81,9 @@ func (c *Config) complete() {
 	c.relative(&c.Fetch.Roots)
 	for i := range c.Stores {
 		s := &c.Stores[i]
-		c.relative(&s.Path)
+		for _, path := range []*string{&s.Path, &s.TokenFile, &s.SSHKey, &s.KnownHosts, &s.CA} {
+			c.relative(path)
+		}
 		c.origin(&s.URL)
 		if s.Depth == 0 {
 			s.Depth = 1

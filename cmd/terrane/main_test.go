@@ -1,0 +1,29 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(readmeNamespace) != "" {
+		os.Exit(m.Run())
+	}
+	testscript.Main(m, map[string]func(){"terrane": main})
+}
+
+// TestScripts runs the command line as users do: one script per subcommand.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			wd, err := os.Getwd()
+			e.Setenv("EXAMPLES", wd+"/../../examples")
+			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
+			return err
+		},
+	})
+}
