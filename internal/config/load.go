@@ -48,7 +48,7 @@ func Parse(file string, data []byte) (*Config, error) {
 // default, such as the edge's name and its stores.
 func Default() *Config {
 	return &Config{
-		doc: &tomlfile.Doc{},
+		doc:  &tomlfile.Doc{},
 		Edge: Edge{Data: "/var/lib/terrane"},
 		DNS: DNS{
 			Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")},
