@@ -3,6 +3,7 @@ package server_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -101,7 +102,9 @@ func startPlain(b *testing.B, sample answer) string {
 	go func() { done <- srv.Serve(ln) }()
 	b.Cleanup(func() {
 		_ = srv.Close()
-		<-done
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			b.Error(err)
+		}
 	})
 	return ln.Addr().String()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -28,6 +29,13 @@ type Options struct {
 	// HTTPSPort is the port that redirects lead to. Default: that of the first
 	// HTTPS listener.
 	HTTPSPort int
+
+	// ProxyProtocol has the addresses of balancers, whose connections must begin
+	// with a PROXY header.
+	ProxyProtocol []netip.Prefix
+	// HSTS tells visitors for how long to come by HTTPS only (RFC 6797), unless the
+	// tenant says so itself. 0: they are not told.
+	HSTS time.Duration
 
 	// Refused names the newest revision of a tenant that did not go live, and why.
 	// Nil: none ever is.

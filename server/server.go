@@ -26,7 +26,8 @@ type Server struct {
 	ids      *requestIDs
 	buffers  budget
 	visits   sync.Pool // *visit
-	edge     []string  // shared by all responses; nobody writes to it
+	edge     []string  // value of a header, shared by all responses; nobody writes to it
+	hsts     []string  // likewise; nil: not sent
 	inFlight atomic.Int64
 	closing  atomic.Bool
 	idle     chan struct{} // one token when closing and nothing is in flight
@@ -47,6 +48,9 @@ func New(o Options) (*Server, error) {
 		idle: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	s.visits.New = func() any { return &visit{srv: s} }
+	if o.HSTS > 0 {
+		s.hsts = []string{"max-age=" + strconv.FormatInt(int64(o.HSTS/time.Second), 10)}
+	}
 	if o.AccessLog != nil {
 		s.access = newAccessLog(o.AccessLog)
 	}
@@ -119,17 +123,18 @@ func (s *Server) bind(ctx context.Context) (plain, secure []net.Listener, err er
 		if err != nil {
 			return plain, secure, err
 		}
-		plain = append(plain, ln)
 		s.http = append(s.http, ln.Addr())
+		plain = append(plain, behindProxies(ln, s.opts.ProxyProtocol, s.opts.HeaderTimeout))
 	}
 	for _, addr := range s.opts.HTTPS {
 		ln, err := listen(ctx, addr)
 		if err != nil {
 			return plain, secure, err
 		}
+		s.https = append(s.https, ln.Addr())
+		ln = behindProxies(ln, s.opts.ProxyProtocol, s.opts.HeaderTimeout)
 		// Not ServeTLS: it clones the configuration, and so loses later session-ticket keys.
 		secure = append(secure, tls.NewListener(ln, s.opts.TLS))
-		s.https = append(s.https, ln.Addr())
 	}
 	port := s.opts.HTTPSPort
 	if port == 0 && len(s.https) > 0 {

@@ -95,6 +95,9 @@ func (v *visit) WriteHeader(code int) {
 		if v.place.release != nil {
 			h["Terrane-Revision"] = v.place.release.revisionHeader
 		}
+		if v.srv.hsts != nil && v.r.TLS != nil && h["Strict-Transport-Security"] == nil {
+			h["Strict-Transport-Security"] = v.srv.hsts
+		}
 		if id := h["Terrane-Request-Id"]; len(id) != 1 || id[0] != v.id {
 			h["Terrane-Request-Id"] = []string{v.id}
 		}

@@ -10,5 +10,7 @@
 // A resumed session asks for no certificate, so a gate here does not revoke
 // anything by itself: servers ask again for each request.
 //
-// Goroutines: only that of Files.Run.
+// Tickets lets edges resume each other's sessions.
+//
+// Goroutines: none. The Run methods work in those of their callers.
 package certs
