@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -53,25 +52,21 @@ func TestTTL(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		records []string
+		kbp     []string      // of the other label, whose absence lasts a second
 		life    time.Duration // of the verdict, jitter included in the bounds
 	}{
-		{"as the record says", []string{"300 A 192.0.2.10"}, 300 * time.Second},
-		{"not below the minimum", []string{"0 A 192.0.2.10"}, 30 * time.Second},
-		{"not above the maximum", []string{"86400 A 192.0.2.10"}, time.Hour},
-		{"shortest record", []string{"600 A 192.0.2.10", "120 AAAA 2001:db8::10"}, 120 * time.Second},
-		{"denied not above five minutes", []string{"86400 A 203.0.113.9"}, 5 * time.Minute},
-		{"denied not below five seconds", []string{"0 A 203.0.113.9"}, 5 * time.Second},
+		{"as the record says", []string{"300 A 192.0.2.10"}, nil, 300 * time.Second},
+		{"not below the minimum", []string{"0 A 192.0.2.10"}, nil, 30 * time.Second},
+		{"not above the maximum", []string{"86400 A 192.0.2.10"}, nil, time.Hour},
+		{"shortest record", []string{"600 A 192.0.2.10", "120 AAAA 2001:db8::10"}, nil, 120 * time.Second},
+		{"denied not above five minutes", []string{"86400 A 203.0.113.9", "86400 AAAA 2001:db8::10"}, []string{`86400 TXT "x"`}, 5 * time.Minute},
+		{"denied not below five seconds", []string{"0 A 203.0.113.9"}, nil, 5 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			live(t, nil, func(t *testing.T, s *dnstest.Server, v *Verifier) {
 				s.MustSet(t, atOwn, `86400 TXT "kbp=/git/alice"`)
-				// A label without a record lasts its SOA's second, which must not count.
+				s.MustSet(t, atKBP, tt.kbp...)
 				s.MustSet(t, atHost, tt.records...)
-				denied := strings.HasPrefix(tt.name, "denied")
-				if denied {
-					s.MustSet(t, atKBP, `86400 TXT "x"`)
-					s.MustSet(t, atHost, append(tt.records, "86400 AAAA 2001:db8::10")...)
-				}
 				v.Verify(t.Context(), host)
 				asked := s.Queries()
 				pass(tt.life * 89 / 100)
@@ -207,6 +202,48 @@ func TestIdle(t *testing.T) {
 	})
 }
 
+// What nobody asks for is forgotten when its time is over.
+func TestForgotten(t *testing.T) {
+	live(t, nil, func(t *testing.T, _ *dnstest.Server, v *Verifier) {
+		check(t, v.Verify(t.Context(), host), tenant.Verified, alice)
+		run(t, v)
+		pass(24*time.Hour + 2*time.Minute)
+		if e := v.known.get(host); e == nil || !e.asleep.Load() {
+			t.Fatal("not asleep after a day")
+		}
+		pass(72 * time.Hour)
+		if v.known.len() != 0 {
+			t.Error("not forgotten")
+		}
+	})
+}
+
+// A wildcard cannot fill the memory: names beyond a domain's quota are denied.
+func TestQuotaOfOneDomain(t *testing.T) {
+	s := dnstest.Start(t)
+	v := newVerifier(t, func(o *Options) { o.DomainHosts = 2 }, s.Addr())
+	for _, h := range []tenant.Host{"a.example.com", "b.example.com", "c.example.com", "a.example.org"} {
+		if err := s.SetTenant(h, ours, "_terrane", "kbp=/git/alice"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, v.Verify(t.Context(), "a.example.com"), tenant.Verified, alice)
+	check(t, v.Verify(t.Context(), "b.example.com"), tenant.Verified, alice)
+	check(t, v.Verify(t.Context(), "c.example.com"), tenant.Denied, "", "example.com has 2 verified names")
+	check(t, v.Verify(t.Context(), "a.example.org"), tenant.Verified, alice)
+
+	// One that leaves makes room.
+	if err := s.RemoveTenant("a.example.com", "_terrane"); err != nil {
+		t.Fatal(err)
+	}
+	v.update(t.Context(), "a.example.com")
+	v.update(t.Context(), "c.example.com")
+	check(t, v.Verify(t.Context(), "c.example.com"), tenant.Verified, alice)
+	if v.known.byDomain["example.com"] != 2 || v.known.len() != 3 {
+		t.Errorf("%v", v.known.byDomain)
+	}
+}
+
 func TestRestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "verified.json")
 	stored := func(o *Options) { o.StatePath = path }
@@ -332,7 +369,7 @@ func TestFloodOfUnknownNames(t *testing.T) {
 }
 
 func TestTableDropsTheLeastUsed(t *testing.T) {
-	table := newTable(2 * evictionSample)
+	table := newTable(2*evictionSample, 0)
 	put := func(i int, used int64) {
 		e := &entry{}
 		e.used.Store(used)
@@ -369,7 +406,7 @@ func BenchmarkVerified(b *testing.B) {
 	v := newVerifier(b, nil, netip.MustParseAddrPort("127.0.0.1:9"))
 	hosts := make([]tenant.Host, 100_000)
 	for i := range hosts {
-		hosts[i] = tenant.Host(fmt.Sprintf("www.tenant-%d.example.com", i))
+		hosts[i] = tenant.Host(fmt.Sprintf("www.tenant-%d.example", i))
 		v.known.put(hosts[i], &entry{verdict: tenant.Verdict{Standing: tenant.Verified, Tenant: alice}, expires: time.Now().Add(time.Hour)})
 	}
 	ctx := b.Context()

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/publicsuffix"
-
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -97,12 +95,9 @@ func (a *admission) admit(h tenant.Host, source netip.Addr, now time.Time) (refu
 			return refuse(h, "your address asks for too many unknown names", wait)
 		}
 	}
-	domain, err := publicsuffix.EffectiveTLDPlusOne(string(h))
-	if err != nil {
-		domain = string(h) // a public suffix itself
-	}
-	if wait, ok := a.domain.take(domain, now); !ok {
-		return refuse(h, "too many unknown names under "+domain+" are asked for", wait)
+	d := domain(h)
+	if wait, ok := a.domain.take(d, now); !ok {
+		return refuse(h, "too many unknown names under "+d+" are asked for", wait)
 	}
 	if wait, ok := a.overall.take(struct{}{}, now); !ok {
 		return refuse(h, "too many unknown names are asked for", wait)

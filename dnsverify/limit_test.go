@@ -68,7 +68,7 @@ func TestBucketsBounded(t *testing.T) {
 func TestFairness(t *testing.T) {
 	live(t, func(o *Options) {
 		o.PerSource, o.PerDomain, o.Overall = Rate{time.Second, 10}, Rate{time.Second, 20}, Rate{time.Second, 100}
-	}, func(t *testing.T, s *dnstest.Server, v *Verifier) {
+	}, func(t *testing.T, _ *dnstest.Server, v *Verifier) {
 		ask := func(h, source string) tenant.Verdict {
 			return v.VerifyFrom(t.Context(), tenant.Host(h), netip.MustParseAddr(source))
 		}
@@ -113,7 +113,7 @@ func TestFairness(t *testing.T) {
 
 // A host that was verified is looked up whatever the buckets say.
 func TestVerifiedBeforeIsExempt(t *testing.T) {
-	live(t, func(o *Options) { o.PerDomain = Rate{time.Hour, 1} }, func(t *testing.T, s *dnstest.Server, v *Verifier) {
+	live(t, func(o *Options) { o.PerDomain = Rate{time.Hour, 1} }, func(t *testing.T, _ *dnstest.Server, v *Verifier) {
 		for range 3 {
 			check(t, v.Verify(t.Context(), host), tenant.Verified, alice)
 			check(t, v.Verify(t.Context(), "other.example.com"), tenant.Unknown, "", "not looked up")

@@ -37,6 +37,13 @@ func newMetrics(v *Verifier) *metrics {
 		gauges: []prometheus.Collector{
 			gauge("verified_hosts", "Verified hosts in memory.", func() float64 { return float64(v.known.len()) }),
 			gauge("refused_hosts", "Denied and unknown hosts in memory.", func() float64 { return float64(v.others.len()) }),
+			gauge("refresh_lag_seconds", "How late the refresh of verified hosts is.", func() float64 {
+				first, _ := v.queue.pop(time.Time{})
+				if first.at.IsZero() {
+					return 0
+				}
+				return max(0, time.Since(first.at).Seconds())
+			}),
 			gauge("stale_hosts", "Verified hosts whose DNS fails at present.", func() float64 {
 				n := 0
 				v.known.each(func(_ tenant.Host, e *entry) {

@@ -32,10 +32,11 @@ type Options struct {
 	StaleFor       time.Duration // how long a verified host outlives DNS: 72 h
 	IdleAfter      time.Duration // without requests, after which a host is not refreshed: 24 h
 
-	MaxHosts   int // verified hosts kept in memory: 200,000
-	MaxOthers  int // denied and unknown hosts kept in memory: 50,000
-	MaxLookups int // first lookups at a time, more wait: 64
-	Refreshers int // background lookups at a time: 32
+	MaxHosts    int // verified hosts kept in memory: 200,000
+	DomainHosts int // verified hosts of one registrable domain, whose wildcards could fill the memory: 1,000
+	MaxOthers   int // denied and unknown hosts kept in memory: 50,000
+	MaxLookups  int // first lookups at a time, more wait: 64
+	Refreshers  int // background lookups at a time: 32
 
 	// Lookups of hosts that are not verified, by the address that asks (an IPv6 /64
 	// counts as one), by registrable domain, and by all: 100 at once and 10 a second
@@ -50,17 +51,18 @@ type Options struct {
 }
 
 const (
-	defaultMinTTL  = 30 * time.Second
-	minNegative    = 5 * time.Second
-	maxNegative    = 5 * time.Minute
-	failureTTL     = 5 * time.Second
-	defaultStale   = 72 * time.Hour
-	defaultIdle    = 24 * time.Hour
-	defaultHosts   = 200_000
-	defaultOthers  = 50_000
-	defaultLookups = 64
-	defaultRefresh = 32
-	maxLabels      = 8
+	defaultMinTTL    = 30 * time.Second
+	minNegative      = 5 * time.Second
+	maxNegative      = 5 * time.Minute
+	failureTTL       = 5 * time.Second
+	defaultStale     = 72 * time.Hour
+	defaultIdle      = 24 * time.Hour
+	defaultHosts     = 200_000
+	defaultPerDomain = 1000
+	defaultOthers    = 50_000
+	defaultLookups   = 64
+	defaultRefresh   = 32
+	maxLabels        = 8
 )
 
 // validate fills in the defaults, or returns all faults at once.
@@ -103,7 +105,7 @@ func (o *Options) validate() error {
 	for _, n := range []struct {
 		field *int
 		def   int
-	}{{&o.MaxHosts, defaultHosts}, {&o.MaxOthers, defaultOthers}, {&o.MaxLookups, defaultLookups}, {&o.Refreshers, defaultRefresh}} {
+	}{{&o.MaxHosts, defaultHosts}, {&o.DomainHosts, defaultPerDomain}, {&o.MaxOthers, defaultOthers}, {&o.MaxLookups, defaultLookups}, {&o.Refreshers, defaultRefresh}} {
 		if *n.field = cmp.Or(*n.field, n.def); *n.field < 0 {
 			errs = append(errs, errors.New("bounds: none may be negative"))
 		}

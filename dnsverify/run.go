@@ -63,12 +63,7 @@ func (v *Verifier) dispatch(ctx context.Context, due chan<- tenant.Host) {
 				}
 				break
 			}
-			e := v.known.get(it.host)
-			if e == nil || !e.refresh.Equal(it.at) {
-				continue // gone, or looked up since
-			}
-			if now.Sub(time.Unix(e.used.Load(), 0)) > v.opt.IdleAfter {
-				e.asleep.Store(true)
+			if !v.wantsRefresh(it, now) {
 				continue
 			}
 			select {
@@ -78,6 +73,28 @@ func (v *Verifier) dispatch(ctx context.Context, due chan<- tenant.Host) {
 			}
 		}
 	}
+}
+
+// wantsRefresh reports whether a host whose time has come is looked up. One that
+// nobody asks for sleeps instead, and is forgotten when it can no longer be served.
+func (v *Verifier) wantsRefresh(it item, now time.Time) bool {
+	e := v.known.get(it.host)
+	switch {
+	case e == nil:
+		return false
+	case e.asleep.Load():
+		if end := e.confirmed.Add(v.opt.StaleFor); it.at.Equal(end) {
+			v.known.remove(it.host, e)
+		}
+		return false
+	case !e.refresh.Equal(it.at):
+		return false // looked up since
+	case now.Sub(time.Unix(e.used.Load(), 0)) > v.opt.IdleAfter:
+		e.asleep.Store(true)
+		v.queue.push(it.host, e.confirmed.Add(v.opt.StaleFor))
+		return false
+	}
+	return true
 }
 
 // keepSaved writes the state when it has changed, until ctx ends.

@@ -55,8 +55,9 @@ func (v *Verifier) load() {
 			confirmed: sh.Confirmed, refresh: now, expires: now,
 		}
 		e.used.Store(sh.Used)
-		v.known.put(h, e)
-		v.queue.push(h, now)
+		if v.known.put(h, e) {
+			v.queue.push(h, now)
+		}
 	}
 }
 
@@ -93,6 +94,9 @@ func (v *Verifier) save() error {
 		s.Hosts = append(s.Hosts, savedHost{h, e.verdict.Tenant, e.verdict.Reason, e.confirmed, e.used.Load()})
 	})
 	data, err := json.Marshal(s)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(v.opt.StatePath), 0o700)
+	}
 	if err == nil {
 		err = replaceFile(v.opt.StatePath, data)
 	}

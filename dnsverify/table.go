@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/publicsuffix"
+
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -33,13 +35,17 @@ const evictionSample = 8
 
 // table is a bounded map of hosts.
 type table struct {
-	max int
+	max   int
+	quota int // hosts of one registrable domain; 0: no bound
 
-	mu sync.RWMutex
-	m  map[tenant.Host]*entry
+	mu       sync.RWMutex
+	m        map[tenant.Host]*entry
+	byDomain map[string]int // how many there are; empty without a quota
 }
 
-func newTable(size int) *table { return &table{max: size, m: make(map[tenant.Host]*entry)} }
+func newTable(size, quota int) *table {
+	return &table{max: size, quota: quota, m: make(map[tenant.Host]*entry), byDomain: make(map[string]int)}
+}
 
 func (t *table) get(h tenant.Host) *entry {
 	t.mu.RLock()
@@ -47,13 +53,36 @@ func (t *table) get(h tenant.Host) *entry {
 	return t.m[h]
 }
 
-func (t *table) put(h tenant.Host, e *entry) {
+// put keeps e for h. It reports false, and keeps nothing, when h is new and its
+// domain has its quota.
+func (t *table) put(h tenant.Host, e *entry) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, ok := t.m[h]; !ok && len(t.m) >= t.max {
-		t.evict()
+	if _, ok := t.m[h]; !ok {
+		if !t.count(h, 1) {
+			return false
+		}
+		if len(t.m) >= t.max {
+			t.evict()
+		}
 	}
 	t.m[h] = e
+	return true
+}
+
+// count adds n to the hosts of h's domain unless they are too many then.
+func (t *table) count(h tenant.Host, n int) bool {
+	if t.quota == 0 {
+		return true
+	}
+	d := domain(h)
+	if t.byDomain[d]+n > t.quota {
+		return false
+	}
+	if t.byDomain[d] += n; t.byDomain[d] == 0 {
+		delete(t.byDomain, d)
+	}
+	return true
 }
 
 // evict drops the least recently used of a few entries; map order is random enough.
@@ -72,12 +101,17 @@ func (t *table) evict() {
 		}
 	}
 	delete(t.m, victim)
+	t.count(victim, -1)
 }
 
-func (t *table) remove(h tenant.Host) {
+// remove forgets h, if what is known of it is e still.
+func (t *table) remove(h tenant.Host, e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.m, h)
+	if now, ok := t.m[h]; ok && now == e {
+		delete(t.m, h)
+		t.count(h, -1)
+	}
 }
 
 func (t *table) len() int {
@@ -101,4 +135,13 @@ func (t *table) each(f func(tenant.Host, *entry)) {
 	for _, p := range all {
 		f(p.h, p.e)
 	}
+}
+
+// domain is what h is registered under, or h itself if it is a public suffix.
+func domain(h tenant.Host) string {
+	d, err := publicsuffix.EffectiveTLDPlusOne(string(h))
+	if err != nil {
+		return string(h)
+	}
+	return d
 }

@@ -57,8 +57,8 @@ func New(o Options) (*Verifier, error) {
 		opt:       o,
 		policy:    policy{o.Addresses, o.Labels, o.Keys, o.RequireAD},
 		client:    c,
-		known:     newTable(o.MaxHosts),
-		others:    newTable(o.MaxOthers),
+		known:     newTable(o.MaxHosts, o.DomainHosts),
+		others:    newTable(o.MaxOthers, 0),
 		slots:     make(chan struct{}, o.MaxLookups),
 		admission: newAdmission(&o),
 		queue:     newQueue(),
@@ -195,28 +195,37 @@ func (v *Verifier) update(ctx context.Context, h tenant.Host) tenant.Verdict {
 			e.verdict, e.confirmed, e.stale = old.verdict, old.confirmed, true
 		}
 	}
+	v.keep(h, old, e, ttl)
+	v.note(h, old, e, verdict.Reason)
+	return e.verdict
+}
+
+// keep puts e in the place of old, for ttl from now.
+func (v *Verifier) keep(h tenant.Host, old, e *entry, ttl time.Duration) {
+	now := time.Now()
 	// A tenth at random, so that what was verified together is not looked up together for ever.
 	ttl -= rand.N(ttl/10 + 1) //nolint:gosec // it spreads load, nobody gains by guessing it
 	e.expires = now.Add(ttl)
 	e.used.Store(now.Unix())
-	v.note(h, old, e, verdict)
-	if e.verdict.Standing != tenant.Verified {
-		v.known.remove(h)
-		v.others.put(h, e)
-		return e.verdict
+	if e.verdict.Standing == tenant.Verified {
+		if old != nil {
+			e.used.Store(old.used.Load())
+		}
+		e.refresh = now.Add(ttl - ttl/5)
+		if v.known.put(h, e) {
+			v.others.remove(h, v.others.get(h))
+			v.queue.push(h, e.refresh)
+			return
+		}
+		e.confirmed, e.verdict = time.Time{}, tenant.Verdict{Standing: tenant.Denied, Reason: fmt.Sprintf(
+			"%s has %d verified names, as many as this platform takes of one domain: use fewer", domain(h), v.opt.DomainHosts)}
 	}
-	if old != nil {
-		e.used.Store(old.used.Load())
-	}
-	e.refresh = now.Add(ttl - ttl/5)
-	v.known.put(h, e)
-	v.others.remove(h)
-	v.queue.push(h, e.refresh)
-	return e.verdict
+	v.known.remove(h, old)
+	v.others.put(h, e)
 }
 
 // note logs and marks for saving what differs between old and e.
-func (v *Verifier) note(h tenant.Host, old, e *entry, found tenant.Verdict) {
+func (v *Verifier) note(h tenant.Host, old, e *entry, found string) {
 	log := v.opt.Logger.With("host", h)
 	switch {
 	case old == nil && e.verdict.Standing != tenant.Verified:
@@ -228,7 +237,7 @@ func (v *Verifier) note(h tenant.Host, old, e *entry, found tenant.Verdict) {
 	case old.verdict.Tenant != e.verdict.Tenant:
 		log.Info("host names another tenant", "tenant", e.verdict.Tenant, "before", old.verdict.Tenant)
 	case e.stale && !old.stale:
-		log.Warn("host kept as it was verified before", "tenant", e.verdict.Tenant, "confirmed", e.confirmed, "reason", found.Reason)
+		log.Warn("host kept as it was verified before", "tenant", e.verdict.Tenant, "confirmed", e.confirmed, "reason", found)
 		return
 	default:
 		return

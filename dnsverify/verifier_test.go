@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/terrane/terrane/dnsverify/dnstest"
@@ -171,6 +172,36 @@ func TestApexAndLongNames(t *testing.T) {
 	}
 	s.MustSet(t, string(long), "A 192.0.2.10")
 	check(t, v.Verify(t.Context(), long), tenant.Denied, "", "no valid domain name")
+}
+
+func TestMetrics(t *testing.T) {
+	s := dnstest.Start(t)
+	setAlice(t, s)
+	reg := prometheus.NewPedanticRegistry()
+	v := newVerifier(t, func(o *Options) { o.Metrics = reg }, s.Addr())
+	v.Verify(t.Context(), host)
+	v.Verify(t.Context(), "other.example.com")
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			got[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	for name, want := range map[string]float64{
+		"lookups_total": 2, "refusals_total": 0, "query_duration_seconds": 8,
+		"verified_hosts": 1, "refused_hosts": 1, "stale_hosts": 0, "refresh_lag_seconds": 0,
+	} {
+		if n, ok := got["terrane_dnsverify_"+name]; !ok || n != want {
+			t.Errorf("%s: got %v, %v; want %v", name, n, ok, want)
+		}
+	}
+	if _, err := New(v.opt); err == nil {
+		t.Error("registered twice")
+	}
 }
 
 func TestBadOptions(t *testing.T) {

@@ -138,7 +138,7 @@ func TestBind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	t.Cleanup(func() { _ = taken.Close() })
 	if _, err := New(Options{Addr: taken.Addr().String()}); err == nil {
 		t.Error("bound a port whose TCP is taken")
 	}
