@@ -84,6 +84,8 @@ func startEdge(t *testing.T, o Options) *edge {
 func (e *edge) wait(what string, ok func(Status) bool) Status {
 	e.t.Helper()
 	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(50 * time.Millisecond) // for Ignored, of which no change tells
+	defer tick.Stop()
 	for {
 		e.mu.Lock()
 		changed := e.changed
@@ -94,6 +96,7 @@ func (e *edge) wait(what string, ok func(Status) bool) Status {
 		}
 		select {
 		case <-changed:
+		case <-tick.C:
 		case <-deadline:
 			e.t.Fatalf("%s: never; the status is %+v", what, s)
 		}
