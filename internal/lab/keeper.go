@@ -116,7 +116,7 @@ func removeNamespace(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat("/run/netns/" + name); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(namespaces + name); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if out, err := exec.CommandContext(ctx, "ip", "netns", "del", name).CombinedOutput(); err != nil { //nolint:gosec // as above

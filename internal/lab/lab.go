@@ -32,7 +32,7 @@ func Missing(ctx context.Context, programs ...string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("network namespaces need root")
 	}
-	for _, name := range append([]string{"ip"}, programs...) {
+	for _, name := range append([]string{"ip", "nsenter"}, programs...) {
 		if _, err := exec.LookPath(name); err != nil {
 			return fmt.Errorf("%s is not installed", name)
 		}

@@ -24,6 +24,9 @@ type Node struct {
 // Host is the machine the lab runs on, as a node.
 func (l *Lab) Host() *Node { return &Node{lab: l, name: "host"} }
 
+// namespaces is where ip netns keeps them.
+const namespaces = "/run/netns/"
+
 // Namespace is the name of the node's network namespace; empty for the host.
 func (n *Node) Namespace() string { return n.namespace }
 
@@ -45,8 +48,9 @@ func (l *Lab) Node(ctx context.Context, name string) (*Node, error) {
 // asked to end when ctx does.
 func (n *Node) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	if n.namespace != "" {
-		args = append([]string{"netns", "exec", n.namespace, program}, args...)
-		program = "ip"
+		// Not ip netns exec: it wants to mount /sys anew, which not every container allows.
+		args = append([]string{"--net=" + namespaces + n.namespace, program}, args...)
+		program = "nsenter"
 	}
 	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // running what the test says is this function's task
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -83,7 +87,7 @@ func (n *Node) output(cmd *exec.Cmd) (string, error) {
 
 // ip runs ip(8) for the node's namespace.
 func (n *Node) ip(ctx context.Context, args ...string) (string, error) {
-	return n.lab.Host().Run(ctx, "ip", append([]string{"-n", n.namespace}, args...)...)
+	return n.Run(ctx, "ip", args...)
 }
 
 func (n *Node) up(ctx context.Context, device string, addr netip.Prefix) error {
