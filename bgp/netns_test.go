@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,7 +63,7 @@ func newHost(t *testing.T, n int) *host {
 	})
 	h := &host{t: t, pid: holder.Process.Pid, dir: t.TempDir()}
 	here, there := fmt.Sprintf("edge%d", n), fmt.Sprintf("router%d", n)
-	sh(t, "ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", fmt.Sprint(h.pid))
+	sh(t, "ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", strconv.Itoa(h.pid))
 	sh(t, "ip", "addr", "add", fmt.Sprintf("10.0.%d.2/24", n), "dev", here)
 	sh(t, "ip", "addr", "add", fmt.Sprintf("fd00:%d::2/64", n), "dev", here, "nodad")
 	sh(t, "ip", "link", "set", here, "up")
@@ -75,7 +76,7 @@ func newHost(t *testing.T, n int) *host {
 
 // command is a command within the host's namespace.
 func (h *host) command(ctx context.Context, args ...string) *exec.Cmd {
-	args = append([]string{"-t", fmt.Sprint(h.pid), "-n"}, args...)
+	args = append([]string{"-t", strconv.Itoa(h.pid), "-n"}, args...)
 	cmd := exec.CommandContext(ctx, "nsenter", args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd

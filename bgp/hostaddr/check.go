@@ -1,0 +1,41 @@
+package hostaddr
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+)
+
+// Check returns a health check: nil when all addresses are on interfaces of this host.
+func Check(addrs ...netip.Addr) func(context.Context) error {
+	addrs = slices.Clone(addrs)
+	return func(context.Context) error {
+		missing, err := missing(addrs)
+		if err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			a := missing[0]
+			return fmt.Errorf("%v is not on this host: ip addr add %v/%d dev lo, or bgp.manage_address = true", a, a, a.BitLen())
+		}
+		return nil
+	}
+}
+
+func missing(addrs []netip.Addr) ([]netip.Addr, error) {
+	present, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list the host's addresses: %w", err)
+	}
+	have := make(map[netip.Addr]bool)
+	for _, p := range present {
+		if ipnet, ok := p.(*net.IPNet); ok {
+			if a, ok := netip.AddrFromSlice(ipnet.IP); ok {
+				have[a.Unmap()] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return have[a.Unmap()] }), nil
+}
