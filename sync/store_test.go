@@ -18,6 +18,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(childEnv); dir != "" {
+		child(dir)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -126,6 +130,7 @@ func newGitPlace(tb testing.TB) *gitPlace {
 	p := &gitPlace{bare: filepath.Join(dir, "origin.git"), work: filepath.Join(dir, "work")}
 	git(tb, dir, "init", "-q", "--bare", "-b", "main", p.bare)
 	git(tb, p.bare, "config", "http.receivepack", "true")
+	git(tb, p.bare, "config", "receive.denyDeleteCurrent", "ignore")
 	git(tb, dir, "init", "-q", "-b", "main", p.work)
 	git(tb, p.work, "remote", "add", "origin", p.bare)
 	return p
