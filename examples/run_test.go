@@ -3,6 +3,7 @@ package examples_test
 import (
 	"context"
 	"flag"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/netip"
@@ -103,6 +104,12 @@ func (g guest) check(t *testing.T, e engine.Engine, file string) {
 	if !ok {
 		t.Fatalf("no test knows what %s does", g.dir)
 	}
+	check(t, g.open(t, e, file))
+}
+
+// open makes a module ready for requests.
+func (g guest) open(t *testing.T, e engine.Engine, file string) *site {
+	t.Helper()
 	wasm, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +137,7 @@ func (g guest) check(t *testing.T, e engine.Engine, file string) {
 		Fetcher: fetcher,
 		Edge:    "test",
 	}
-	check(t, &site{t, g, module, tenant})
+	return &site{t, g, module, tenant}
 }
 
 // awaited tells which part of the ABI a guest was refused for that is still to come.
@@ -179,6 +186,24 @@ func (s *site) get(path string) answer {
 // do sends one request. The headers are pairs of name and value.
 func (s *site) do(method, path, body string, headers ...string) answer {
 	s.t.Helper()
+	a, err := s.run(method, path, body, headers...)
+	if err != nil {
+		s.t.Errorf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+// fails sends a request that must end in a trap, and returns why.
+func (s *site) fails(path string) string {
+	s.t.Helper()
+	a, err := s.run("GET", path, "")
+	if err == nil {
+		s.t.Fatalf("GET %s: got %d %q, want a trap", path, a.code, a.body)
+	}
+	return err.Error()
+}
+
+func (s *site) run(method, path, body string, headers ...string) (answer, error) {
 	req := &hostcalls.Request{
 		ID: "1", Method: method, Path: path, Body: []byte(body), Header: http.Header{},
 		Host: "alice.localhost", Scheme: "https", Client: netip.MustParseAddr("192.0.2.1"),
@@ -192,8 +217,8 @@ func (s *site) do(method, path, body string, headers ...string) answer {
 	x := hostcalls.NewExchange(s.tenant, req)
 	defer x.Close()
 	if err := s.module.Run(ctx, x); err != nil {
-		s.t.Errorf("%s %s: %v %s", method, path, err, x.Panic())
+		return answer{}, fmt.Errorf("%w %s", err, x.Panic())
 	}
 	r := x.Response()
-	return answer{r.Code, r.Header.Clone(), string(r.Body)}
+	return answer{r.Code, r.Header.Clone(), string(r.Body)}, nil
 }

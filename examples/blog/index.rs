@@ -15,7 +15,10 @@ fn main() {
     match read(name) {
         Some(text) => {
             let title = markdown::title(&text).unwrap_or(name);
-            let body = format!("{}<p><a href=\"/\">All posts</a>\n", markdown::to_html(&text));
+            let body = format!(
+                "{}<p><a href=\"/\">All posts</a>\n",
+                markdown::to_html(&text)
+            );
             page("200 OK", title, &body)
         }
         None => page("404 Not Found", "Not found", "<h1>No such post</h1>\n"),
@@ -35,7 +38,9 @@ fn read(name: &str) -> Option<String> {
 fn contents() -> String {
     let entries = fs::read_dir("/posts").into_iter().flatten().flatten();
     let files = entries.filter_map(|e| e.file_name().into_string().ok());
-    let mut names: Vec<String> = files.filter_map(|f| Some(f.strip_suffix(".md")?.to_string())).collect();
+    let mut names: Vec<String> = files
+        .filter_map(|f| Some(f.strip_suffix(".md")?.to_string()))
+        .collect();
     names.sort_by(|a, b| b.cmp(a));
     let link = |name: &String| {
         let text = read(name)?;
@@ -47,7 +52,13 @@ fn contents() -> String {
 }
 
 fn page(status: &str, title: &str, body: &str) {
-    println!("Status: {}\nContent-Type: text/html; charset=utf-8\n", status);
-    println!("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{}</title>", escape(title));
+    println!(
+        "Status: {}\nContent-Type: text/html; charset=utf-8\n",
+        status
+    );
+    println!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{}</title>",
+        escape(title)
+    );
     print!("<link rel=\"stylesheet\" href=\"/style.css\">\n{}", body);
 }

@@ -5,7 +5,9 @@ use terrane::escape;
 
 /// The text of the first heading.
 pub fn title(text: &str) -> Option<&str> {
-    text.lines().find_map(|line| line.strip_prefix("# ")).map(str::trim)
+    text.lines()
+        .find_map(|line| line.strip_prefix("# "))
+        .map(str::trim)
 }
 
 pub fn to_html(text: &str) -> String {
@@ -24,13 +26,28 @@ pub fn to_html(text: &str) -> String {
                 after
             }
             Block::Fence => {
-                let end = after.iter().position(|l| l.starts_with("```")).unwrap_or(after.len());
-                out.push_str(&format!("<pre><code>{}\n</code></pre>\n", escape(&after[..end].join("\n"))));
+                let end = after
+                    .iter()
+                    .position(|l| l.starts_with("```"))
+                    .unwrap_or(after.len());
+                out.push_str(&format!(
+                    "<pre><code>{}\n</code></pre>\n",
+                    escape(&after[..end].join("\n"))
+                ));
                 &after[(end + 1).min(after.len())..]
             }
             Block::Quote(_) => {
-                let (texts, after) = run(rest, |b| if let Block::Quote(text) = b { Some(text) } else { None });
-                out.push_str(&format!("<blockquote>\n{}</blockquote>\n", to_html(&texts.join("\n"))));
+                let (texts, after) = run(rest, |b| {
+                    if let Block::Quote(text) = b {
+                        Some(text)
+                    } else {
+                        None
+                    }
+                });
+                out.push_str(&format!(
+                    "<blockquote>\n{}</blockquote>\n",
+                    to_html(&texts.join("\n"))
+                ));
                 after
             }
             Block::Item(ordered, _) => {
@@ -38,13 +55,22 @@ pub fn to_html(text: &str) -> String {
                     Block::Item(o, text) if o == ordered => Some(text),
                     _ => None,
                 });
-                let items: String = texts.iter().map(|t| format!("<li>{}\n", inline(t))).collect();
+                let items: String = texts
+                    .iter()
+                    .map(|t| format!("<li>{}\n", inline(t)))
+                    .collect();
                 let tag = if ordered { "ol" } else { "ul" };
                 out.push_str(&format!("<{0}>\n{1}</{0}>\n", tag, items));
                 after
             }
             Block::Text(_) => {
-                let (texts, after) = run(rest, |b| if let Block::Text(text) = b { Some(text) } else { None });
+                let (texts, after) = run(rest, |b| {
+                    if let Block::Text(text) = b {
+                        Some(text)
+                    } else {
+                        None
+                    }
+                });
                 out.push_str(&format!("<p>{}</p>\n", inline(&texts.join("\n"))));
                 after
             }
@@ -64,7 +90,7 @@ enum Block<'a> {
 }
 
 impl Block<'_> {
-    fn of(line: &str) -> Block {
+    fn of(line: &str) -> Block<'_> {
         let line = line.trim_end();
         let hashes = line.bytes().take_while(|b| *b == b'#').count();
         if line.is_empty() {
@@ -81,7 +107,9 @@ impl Block<'_> {
             Block::Item(false, text)
         } else {
             match line.split_once(". ") {
-                Some((n, text)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => Block::Item(true, text),
+                Some((n, text)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => {
+                    Block::Item(true, text)
+                }
                 _ => Block::Text(line),
             }
         }
@@ -89,7 +117,10 @@ impl Block<'_> {
 }
 
 /// Splits off the lines at the start that are of one kind.
-fn run<'a, 'l>(lines: &'l [&'a str], kind: impl Fn(Block<'a>) -> Option<&'a str>) -> (Vec<&'a str>, &'l [&'a str]) {
+fn run<'a, 'l>(
+    lines: &'l [&'a str],
+    kind: impl Fn(Block<'a>) -> Option<&'a str>,
+) -> (Vec<&'a str>, &'l [&'a str]) {
     let texts: Vec<&str> = lines.iter().map_while(|l| kind(Block::of(l))).collect();
     let after = &lines[texts.len()..];
     (texts, after)
@@ -112,7 +143,11 @@ fn inline(text: &str) -> String {
 fn span(text: &str) -> Option<(String, usize)> {
     let between = |mark: &str| {
         let inner = text.strip_prefix(mark)?.split_once(mark)?.0;
-        if inner.is_empty() { None } else { Some((inner, inner.len() + 2 * mark.len())) }
+        if inner.is_empty() {
+            None
+        } else {
+            Some((inner, inner.len() + 2 * mark.len()))
+        }
     };
     if let Some(c) = text.strip_prefix('\\').and_then(|t| t.chars().next()) {
         if c.is_ascii_punctuation() {

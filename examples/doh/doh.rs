@@ -17,7 +17,12 @@ fn handle(req: &Request) -> Response {
     };
     let query = match query {
         Some(query) if query.len() >= HEADER => query,
-        _ => return Response::text(400, "want a DNS message: ?dns=BASE64URL, or as the body of a POST\n"),
+        _ => {
+            return Response::text(
+                400,
+                "want a DNS message: ?dns=BASE64URL, or as the body of a POST\n",
+            )
+        }
     };
     match terrane::resolve(&query) {
         Some(answer) => {
@@ -48,7 +53,10 @@ fn shortest_ttl(message: &[u8]) -> Option<u32> {
 }
 
 fn u16_at(message: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]))
+    Some(u16::from_be_bytes([
+        *message.get(at)?,
+        *message.get(at + 1)?,
+    ]))
 }
 
 fn after_name(message: &[u8], mut at: usize) -> Option<usize> {

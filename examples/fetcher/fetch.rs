@@ -15,9 +15,17 @@ fn handle(req: &Request) -> Response {
         Err(err) => return Response::text(502, format!("{}: {}\n", url, err)),
     };
     if req.param("show").as_deref() == Some("length") {
-        let line = format!("{} answered {}, {} bytes\n", url, upstream.status, upstream.body.len());
+        let line = format!(
+            "{} answered {}, {} bytes\n",
+            url,
+            upstream.status,
+            upstream.body.len()
+        );
         return Response::text(200, line);
     }
-    let content_type = upstream.header("content-type").unwrap_or("application/octet-stream").to_string();
+    let content_type = upstream
+        .header("content-type")
+        .unwrap_or("application/octet-stream")
+        .to_string();
     Response::new(upstream.status, &content_type, upstream.body)
 }

@@ -47,7 +47,10 @@ fn list() -> Response {
 }
 
 fn create(body: &[u8]) -> Response {
-    let body = match std::str::from_utf8(body).ok().and_then(|text| Value::parse(text).ok()) {
+    let body = match std::str::from_utf8(body)
+        .ok()
+        .and_then(|text| Value::parse(text).ok())
+    {
         Some(value) => value,
         None => return fault(400, "the body is not JSON"),
     };
@@ -71,7 +74,10 @@ fn show(id: &str) -> Response {
 
 fn delete(id: &str) -> Response {
     match kv::remove(&key(id)) {
-        true => Response { status: 204, ..Default::default() },
+        true => Response {
+            status: 204,
+            ..Default::default()
+        },
         false => fault(404, "no such note"),
     }
 }

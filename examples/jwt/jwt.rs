@@ -12,13 +12,21 @@ const REQUESTS_PER_MINUTE: usize = 10;
 fn handle(req: &Request) -> Response {
     let key = match terrane::env("JWT_KEY") {
         Some(key) if key.len() >= 32 => key,
-        _ => return Response::text(500, "set JWT_KEY, 32 bytes or more, in [env] of terrane.toml\n"),
+        _ => {
+            return Response::text(
+                500,
+                "set JWT_KEY, 32 bytes or more, in [env] of terrane.toml\n",
+            )
+        }
     };
     let now = terrane::now().as_secs();
     let subject = match subject(req, key.as_bytes(), now as i64) {
         Ok(subject) => subject,
         Err(why) => {
-            let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{}\"", why);
+            let challenge = format!(
+                "Bearer error=\"invalid_token\", error_description=\"{}\"",
+                why
+            );
             return Response::text(401, format!("{}\n", why)).with("www-authenticate", &challenge);
         }
     };
@@ -44,7 +52,10 @@ fn subject(req: &Request, key: &[u8], now: i64) -> Result<String, &'static str> 
     if time("nbf").map_or(false, |start| now < start) {
         return Err("the token is not valid yet");
     }
-    let subject = claims.get("sub").and_then(Value::as_str).ok_or("the token names nobody")?;
+    let subject = claims
+        .get("sub")
+        .and_then(Value::as_str)
+        .ok_or("the token names nobody")?;
     Ok(subject.to_string())
 }
 

@@ -32,18 +32,33 @@ fn onward(req: &Request, upstream: &str) -> Fetch {
             out = out.header(&name, &value);
         }
     }
-    out.header("x-forwarded-for", &req.header("fastly-client-ip").unwrap_or_default())
-        .header("x-forwarded-host", &req.header("host").unwrap_or_default())
-        .header("x-forwarded-proto", "https")
+    out.header(
+        "x-forwarded-for",
+        &req.header("fastly-client-ip").unwrap_or_default(),
+    )
+    .header("x-forwarded-host", &req.header("host").unwrap_or_default())
+    .header("x-forwarded-proto", "https")
 }
 
 /// Tells nothing of what runs behind, and keeps cookies on this domain.
 fn back(response: Response) -> Response {
-    let mut out = response.without("server").without("x-powered-by").without("x-content-type-options");
+    let mut out = response
+        .without("server")
+        .without("x-powered-by")
+        .without("x-content-type-options");
     for (name, value) in &mut out.headers {
         if name.eq_ignore_ascii_case("set-cookie") {
-            let domain = |part: &&str| !part.trim_start().to_ascii_lowercase().starts_with("domain=");
-            *value = value.split(';').filter(domain).collect::<Vec<_>>().join(";");
+            let domain = |part: &&str| {
+                !part
+                    .trim_start()
+                    .to_ascii_lowercase()
+                    .starts_with("domain=")
+            };
+            *value = value
+                .split(';')
+                .filter(domain)
+                .collect::<Vec<_>>()
+                .join(";");
         }
     }
     out.with("x-content-type-options", "nosniff")

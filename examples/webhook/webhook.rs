@@ -47,5 +47,8 @@ fn list() -> Response {
         let (id, event) = line.split_once(' ')?;
         Some(object([("id", id.into()), ("event", event.into())]))
     };
-    Response::json(200, &Value::Array(lines.lines().filter_map(entry).collect()))
+    Response::json(
+        200,
+        &Value::Array(lines.lines().filter_map(entry).collect()),
+    )
 }

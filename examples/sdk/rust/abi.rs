@@ -12,14 +12,37 @@ extern "C" {
     pub fn hostcall_req_get_path(out: *mut *mut u8, out_len: *mut usize, req: i32);
     pub fn hostcall_req_get_body(out: *mut *mut u8, out_len: *mut usize, req: i32);
     pub fn hostcall_req_get_headers(out: *mut *mut Slice, out_len: *mut usize, req: i32);
-    pub fn hostcall_req_get_header(out: *mut *mut Slice, out_len: *mut usize, req: i32, name: *const u8, name_len: usize);
+    pub fn hostcall_req_get_header(
+        out: *mut *mut Slice,
+        out_len: *mut usize,
+        req: i32,
+        name: *const u8,
+        name_len: usize,
+    );
 
-    pub fn hostcall_resp_set_header(resp: i32, name: *const u8, name_len: usize, values: *const Slice, len: usize) -> i32;
+    pub fn hostcall_resp_set_header(
+        resp: i32,
+        name: *const u8,
+        name_len: usize,
+        values: *const Slice,
+        len: usize,
+    ) -> i32;
     pub fn hostcall_resp_set_body(resp: i32, body: *const u8, len: usize) -> i32;
     pub fn hostcall_resp_set_response_code(resp: i32, code: u32) -> i32;
 
-    pub fn hostcall_req_create(method: *const u8, method_len: usize, url: *const u8, url_len: usize) -> i32;
-    pub fn hostcall_req_set_header(req: i32, name: *const u8, name_len: usize, values: *const Slice, len: usize) -> i32;
+    pub fn hostcall_req_create(
+        method: *const u8,
+        method_len: usize,
+        url: *const u8,
+        url_len: usize,
+    ) -> i32;
+    pub fn hostcall_req_set_header(
+        req: i32,
+        name: *const u8,
+        name_len: usize,
+        values: *const Slice,
+        len: usize,
+    ) -> i32;
     pub fn hostcall_req_set_body(req: i32, body: *const u8, len: usize) -> i32;
     pub fn hostcall_req_send(req: i32) -> i32;
     pub fn hostcall_req_send_async(req: i32) -> i32;
@@ -28,18 +51,60 @@ extern "C" {
     pub fn hostcall_pending_req_select(pending: *const i32, len: usize, done: *mut i32) -> i32;
     pub fn hostcall_resp_get_response_code(resp: i32) -> u32;
     pub fn hostcall_resp_get_headers(out: *mut *mut Slice, out_len: *mut usize, resp: i32);
-    pub fn hostcall_resp_get_header(out: *mut *mut Slice, out_len: *mut usize, resp: i32, name: *const u8, name_len: usize);
+    pub fn hostcall_resp_get_header(
+        out: *mut *mut Slice,
+        out_len: *mut usize,
+        resp: i32,
+        name: *const u8,
+        name_len: usize,
+    );
     pub fn hostcall_resp_get_body(out: *mut *mut u8, out_len: *mut usize, resp: i32);
 
-    pub fn hostcall_kvstore_get(out: *mut *mut u8, out_len: *mut usize, key: *const u8, key_len: usize) -> i32;
-    pub fn hostcall_kvstore_insert(key: *const u8, key_len: usize, value: *const u8, len: usize) -> i32;
-    pub fn hostcall_kvstore_upsert(key: *const u8, key_len: usize, value: *const u8, len: usize) -> i32;
-    pub fn hostcall_kvstore_append(key: *const u8, key_len: usize, value: *const u8, len: usize) -> i32;
+    pub fn hostcall_kvstore_get(
+        out: *mut *mut u8,
+        out_len: *mut usize,
+        key: *const u8,
+        key_len: usize,
+    ) -> i32;
+    pub fn hostcall_kvstore_insert(
+        key: *const u8,
+        key_len: usize,
+        value: *const u8,
+        len: usize,
+    ) -> i32;
+    pub fn hostcall_kvstore_upsert(
+        key: *const u8,
+        key_len: usize,
+        value: *const u8,
+        len: usize,
+    ) -> i32;
+    pub fn hostcall_kvstore_append(
+        key: *const u8,
+        key_len: usize,
+        value: *const u8,
+        len: usize,
+    ) -> i32;
     pub fn hostcall_kvstore_remove(key: *const u8, key_len: usize) -> i32;
 
-    pub fn hostcall_env_get(out: *mut *mut u8, out_len: *mut usize, name: *const u8, name_len: usize) -> i32;
+    pub fn hostcall_env_get(
+        out: *mut *mut u8,
+        out_len: *mut usize,
+        name: *const u8,
+        name_len: usize,
+    ) -> i32;
     pub fn hostcall_rng_next_u64() -> u64;
     pub fn hostcall_time_now(nanos: *mut u32) -> i64;
-    pub fn hostcall_dns_query_ip(out: *mut *mut Slice, out_len: *mut usize, name: *const u8, len: usize, ipv6: i32) -> i32;
-    pub fn hostcall_dns_query_raw(out: *mut *mut u8, out_len: *mut usize, query: *const u8, len: usize) -> i32;
+    pub fn hostcall_dns_query_ip(
+        out: *mut *mut Slice,
+        out_len: *mut usize,
+        name: *const u8,
+        len: usize,
+        ipv6: i32,
+    ) -> i32;
+    pub fn hostcall_dns_query_raw(
+        out: *mut *mut u8,
+        out_len: *mut usize,
+        query: *const u8,
+        len: usize,
+    ) -> i32;
 }

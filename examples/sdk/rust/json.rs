@@ -21,7 +21,11 @@ impl Value {
         let mut p = Parser { text, at: 0 };
         let value = p.value(MAX_DEPTH)?;
         p.space();
-        if p.at == text.len() { Ok(value) } else { Err(p.at) }
+        if p.at == text.len() {
+            Ok(value)
+        } else {
+            Err(p.at)
+        }
     }
 
     /// The member of that name, if this is an object that has one.
@@ -49,7 +53,12 @@ impl Value {
 
 /// An object of the given members.
 pub fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
-    Value::Object(members.into_iter().map(|(name, v)| (name.to_string(), v)).collect())
+    Value::Object(
+        members
+            .into_iter()
+            .map(|(name, v)| (name.to_string(), v))
+            .collect(),
+    )
 }
 
 impl From<&str> for Value {
@@ -135,7 +144,11 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, word: &str) -> Result<(), usize> {
-        if self.eat(word) { Ok(()) } else { Err(self.at) }
+        if self.eat(word) {
+            Ok(())
+        } else {
+            Err(self.at)
+        }
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, usize> {
@@ -210,7 +223,11 @@ impl Parser<'_> {
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
-        if self.at > start { Ok(()) } else { Err(start) }
+        if self.at > start {
+            Ok(())
+        } else {
+            Err(start)
+        }
     }
 
     fn string(&mut self) -> Result<String, usize> {

@@ -28,7 +28,10 @@ pub extern "C" fn free(ptr: *mut u8) {
     }
     unsafe {
         let block = ptr.sub(HEAD);
-        dealloc(block, Layout::from_size_align_unchecked(*(block as *mut usize), HEAD));
+        dealloc(
+            block,
+            Layout::from_size_align_unchecked(*(block as *mut usize), HEAD),
+        );
     }
 }
 
@@ -40,7 +43,10 @@ pub struct Slice {
 
 impl Slice {
     pub fn of(s: &str) -> Slice {
-        Slice { ptr: s.as_ptr() as *mut u8, len: s.len() }
+        Slice {
+            ptr: s.as_ptr() as *mut u8,
+            len: s.len(),
+        }
     }
 
     fn take(&self) -> Option<Vec<u8>> {
@@ -55,7 +61,10 @@ impl Slice {
 
 /// Takes what `get` leaves at its two out-pointers; None is a null pointer.
 pub fn bytes(get: impl FnOnce(*mut *mut u8, *mut usize)) -> Option<Vec<u8>> {
-    let mut got = Slice { ptr: null_mut(), len: 0 };
+    let mut got = Slice {
+        ptr: null_mut(),
+        len: 0,
+    };
     get(&mut got.ptr, &mut got.len);
     got.take()
 }
@@ -68,7 +77,10 @@ pub fn list(get: impl FnOnce(*mut *mut Slice, *mut usize)) -> Vec<Vec<u8>> {
         return vec![];
     }
     let slices = unsafe { std::slice::from_raw_parts(ptr, len) };
-    let items = slices.iter().map(|s| s.take().unwrap_or_default()).collect();
+    let items = slices
+        .iter()
+        .map(|s| s.take().unwrap_or_default())
+        .collect();
     free(ptr as *mut u8);
     items
 }

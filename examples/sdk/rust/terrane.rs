@@ -108,7 +108,12 @@ pub struct Response {
 
 impl Response {
     pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, headers: vec![], body: body.into() }.with("content-type", content_type)
+        Response {
+            status,
+            headers: vec![],
+            body: body.into(),
+        }
+        .with("content-type", content_type)
     }
 
     pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Response {
@@ -131,7 +136,10 @@ impl Response {
 
     /// The first value of a header; its name in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        let found = self
+            .headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
@@ -178,7 +186,12 @@ pub struct Fetch {
 impl Fetch {
     /// `url` is absolute, http or https.
     pub fn new(method: &str, url: &str) -> Fetch {
-        Fetch { method: method.into(), url: url.into(), headers: vec![], body: vec![] }
+        Fetch {
+            method: method.into(),
+            url: url.into(),
+            headers: vec![],
+            body: vec![],
+        }
     }
 
     pub fn get(url: &str) -> Fetch {
@@ -248,10 +261,12 @@ const NOT_READY: i32 = -2;
 pub fn select(pending: &mut Vec<Pending>) -> (usize, Result<Response, Error>) {
     let handles: Vec<i32> = pending.iter().map(|p| p.0).collect();
     let mut done = 0;
-    let handle = unsafe {
-        abi::hostcall_pending_req_select(handles.as_ptr(), handles.len(), &mut done)
-    };
-    let at = handles.iter().position(|h| *h == done).expect("select: no such request");
+    let handle =
+        unsafe { abi::hostcall_pending_req_select(handles.as_ptr(), handles.len(), &mut done) };
+    let at = handles
+        .iter()
+        .position(|h| *h == done)
+        .expect("select: no such request");
     pending.remove(at);
     (at, Response::received(handle))
 }
@@ -350,8 +365,12 @@ pub fn resolve(message: &[u8]) -> Option<Vec<u8>> {
 
 /// The first value of that name in a query string or an urlencoded form.
 pub fn param(form: &str, name: &str) -> Option<String> {
-    let mut pairs = form.split('&').map(|p| p.split_once('=').unwrap_or((p, "")));
-    pairs.find(|(key, _)| unescape(key) == name).map(|(_, value)| unescape(value))
+    let mut pairs = form
+        .split('&')
+        .map(|p| p.split_once('=').unwrap_or((p, "")));
+    pairs
+        .find(|(key, _)| unescape(key) == name)
+        .map(|(_, value)| unescape(value))
 }
 
 /// Decodes `%41` and `+`, as forms and query strings write them.

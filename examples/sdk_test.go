@@ -1,0 +1,145 @@
+package examples_test
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/dnsverify/dnstest"
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/fetch"
+)
+
+// TestLibraries runs guests that use what of each library no example does.
+func TestLibraries(t *testing.T) {
+	e := newEngine(t)
+	for lang, check := range map[string]func(*testing.T, *site){
+		"rust": rustLibrary, "c": cLibrary, "assemblyscript": assemblyScriptLibrary,
+	} {
+		t.Run(lang, func(t *testing.T) {
+			rules, err := filepath.Abs(filepath.Join("sdk", lang, "rules.mk"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := guest{dir: filepath.Join("testdata", lang), module: "all.wasm", lang: lang}
+			check(t, g.open(t, e, g.build(t, "-f", rules, "MODULE="+g.module)))
+		})
+	}
+}
+
+// logged keeps what a guest logs.
+type logged struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logged) Log(_ *hostcalls.Request, _ slog.Level, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, text)
+}
+
+func (l *logged) want(t *testing.T, part string) {
+	t.Helper()
+	if got := strings.Join(l.lines, "\n"); !strings.Contains(got, part) {
+		t.Errorf("got a log of %q, want in it %q", got, part)
+	}
+}
+
+// echo answers what it was sent, with a header of two lines.
+func echo(t *testing.T) string {
+	t.Helper()
+	return upstream(t, func(w http.ResponseWriter, r *http.Request) string {
+		w.Header()["Date"] = nil
+		w.Header()["X-Two"] = []string{"1", "2"}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		return fmt.Sprintf("%s %s %s", r.Method, r.Header.Get("X-Own"), body)
+	}).URL
+}
+
+func rustLibrary(t *testing.T, s *site) {
+	a := s.do("GET", "/headers", "", "X-Own", "1", "X-Own", "2")
+	a.want(t, 200, "fastly-client-ip=192.0.2.1\nhost=alice.localhost\nx-own=1\nx-own=2\n")
+	a.has(t, "X-Two", "1, 2")
+	s.get("/kv").want(t, 200, "[true, false, false, true, false] [Some([97, 99]), Some([100]), None] [true, false]")
+
+	// The second request is answered first.
+	first := make(chan struct{})
+	slow := upstream(t, func(http.ResponseWriter, *http.Request) string {
+		<-first
+		return ""
+	}).URL
+	fast := upstream(t, func(w http.ResponseWriter, _ *http.Request) string {
+		w.WriteHeader(http.StatusAccepted)
+		time.AfterFunc(100*time.Millisecond, func() { close(first) })
+		return ""
+	}).URL
+	s.get("/select?"+slow+"&"+fast).want(t, 200, "1 202\n0 200\n")
+	s.get("/poll?"+echo(t)).want(t, 200, "x-two=1\nx-two=2\n")
+	s.get("/wait?"+echo(t)).want(t, 200, "Ok(200)")
+	s.get("/wait?http://[::1]:1/").want(t, 200, `Err(Error("the upstream did not answer"))`)
+
+	dns := dnstest.Start(t)
+	dns.MustSet(t, "a.example", "A 192.0.2.7", "AAAA 2001:db8::7")
+	resolver, err := fetch.NewResolver([]string{dns.Resolvers()[0].String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tenant.Resolver = resolver
+	s.get("/dns?name=a.example").want(t, 200, "([192.0.2.7], [2001:db8::7])")
+	s.get("/dns?name=b.example").want(t, 200, "([], [])")
+	s.wantTime(t, "/time", "%d true")
+	if err := s.fails("/elsewhere"); !strings.Contains(err, "no /elsewhere") {
+		t.Errorf("got %q, want the panic's message", err)
+	}
+}
+
+func cLibrary(t *testing.T, s *site) {
+	log := &logged{}
+	s.tenant.Logger = log
+	s.do("GET", "/headers", "", "X-Two", "1", "X-Two", "2").want(t, 200, "fastly-client-ip,host,x-two;1,2;none;")
+	s.get("/kv").want(t, 200, "10010ac;d;none;10")
+	s.get("/wait?"+echo(t)).want(t, 200, "2001;content-length,content-type,x-two;POST 1 text")
+	s.get("/numbers").want(t, 200, "0 -7 -9223372036854775808 9223372036854775807 ")
+	s.wantTime(t, "/time", "%d different")
+	s.get("/elsewhere").want(t, 404, "")
+	log.want(t, "nothing there")
+}
+
+func assemblyScriptLibrary(t *testing.T, s *site) {
+	log := &logged{}
+	s.tenant.Logger = log
+	a := s.do("GET", "/headers", "", "X-Own", "1")
+	a.want(t, 200, "1 none")
+	a.has(t, "X-Two", "1, 2")
+	s.get("/kv").want(t, 200, "true,false,false,true,false ac d none true false")
+	a = s.get("/fetch?" + echo(t))
+	a.want(t, 200, "POST 1 text")
+	a.has(t, "X-First", "1")
+	s.get("/fetch?nowhere").want(t, 502, "none")
+	s.wantTime(t, "/time", "[%d, true]")
+	s.do("POST", "/escape", `<a href="x">'&'</a>`).want(t, 200, "POST&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt;")
+	if err := s.fails("/elsewhere"); !strings.Contains(err, "no /elsewhere at all.ts:") {
+		t.Errorf("got %q, want the error's message and place", err)
+	}
+	log.want(t, "nothing there")
+}
+
+// wantTime wants an answer of a form that has the time of day in it.
+func (s *site) wantTime(t *testing.T, path, form string) {
+	t.Helper()
+	var got int64
+	body := s.get(path).body
+	if _, err := fmt.Sscanf(body, form, &got); err != nil || time.Since(time.Unix(got, 0)).Abs() > time.Minute {
+		t.Errorf("got %q, want %q with the time", body, form)
+	}
+}

@@ -1,0 +1,31 @@
+// Uses what of the library no example does. The path says what.
+import { Header, Request, Response, escape, fetch, kv, log, now, random, serve } from "terrane";
+
+export function run(): void {
+  serve(handle);
+}
+
+function handle(req: Request): Response {
+  if (req.path == "/headers") {
+    const own = req.header("X-Own") || "none";
+    return Response.text(200, `${own} ${req.header("x-three") || "none"}`).with("x-two", "1").with("X-Two", "2");
+  }
+  if (req.path == "/kv") {
+    const writes = [kv.add("k", "a"), kv.add("k", "b"), kv.append("k", "c"), kv.set("k2", ""), kv.set("k2", "d")];
+    const values = `${kv.get("k") || "none"} ${kv.get("k2") || "none"} ${kv.get("k3") || "none"}`;
+    return Response.text(200, `${writes.toString()} ${values} ${kv.remove("k")} ${kv.remove("k")}`);
+  }
+  if (req.path == "/fetch") {
+    const response = fetch("POST", req.query, [new Header("x-own", "1")], String.UTF8.encode("text"));
+    if (!response) return Response.text(502, "none");
+    return new Response(response.status, response.body).with("x-first", response.header("X-Two") || "none");
+  }
+  if (req.path == "/time") {
+    return Response.json(200, `[${now()}, ${random() != random()}]`);
+  }
+  if (req.path == "/escape") {
+    return Response.html(200, escape(req.method + req.text()));
+  }
+  log("nothing there");
+  throw new Error("no " + req.path);
+}

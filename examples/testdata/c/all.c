@@ -1,0 +1,60 @@
+// Uses what of the library no example does. The path says what.
+#include "terrane.h"
+
+static void put_slices(buffer *out, slices list) {
+    for (size_t i = 0; i < list.len; i++) {
+        put(out, i ? "," : "");
+        put_slice(out, list.ptr[i]);
+    }
+    put(out, ";");
+}
+
+static void put_value(buffer *out, slice value) {
+    if (value.ptr)
+        put_slice(out, value);
+    else
+        put(out, "none");
+    put(out, ";");
+}
+
+void handle(void) {
+    slice path = request_path();
+    buffer out = {0};
+    if (same(path, "/headers")) {
+        put_slices(&out, request_headers());
+        put_slices(&out, request_header_values("x-two"));
+        put_value(&out, request_header("x-three"));
+    } else if (same(path, "/kv")) {
+        bool writes[] = {kv_add("k", str("a")), kv_add("k", str("b")), kv_append("k", str("c")), kv_set("k2", str("")),
+                         kv_set("k2", str("d"))};
+        for (int i = 0; i < 5; i++) put_number(&out, writes[i]);
+        put_value(&out, kv_get("k"));
+        put_value(&out, kv_get("k2"));
+        put_value(&out, kv_get("k3"));
+        put_number(&out, kv_remove("k"));
+        put_number(&out, kv_remove("k"));
+    } else if (same(path, "/wait")) {
+        int request = fetch_new("POST", request_query().ptr);
+        fetch_header(request, "x-own", "1");
+        fetch_body(request, str("text"));
+        int response = fetch_wait(fetch_start(request));
+        put_number(&out, fetch_status(response));
+        put_value(&out, fetch_response_header(response, "x-two"));
+        put_slices(&out, fetch_response_headers(response));
+        put_slice(&out, fetch_response_body(response));
+    } else if (same(path, "/time")) {
+        put_number(&out, time_now());
+        put(&out, random_u64() == random_u64() ? " same" : " different");
+    } else if (same(path, "/numbers")) {
+        int64_t numbers[] = {0, -7, INT64_MIN, INT64_MAX};
+        for (int i = 0; i < 4; i++) {
+            put_number(&out, numbers[i]);
+            put(&out, " ");
+        }
+    } else {
+        log_line("nothing there");
+        response_status(404);
+        return;
+    }
+    response_body(out.text);
+}
