@@ -16,9 +16,11 @@ type accessLog struct {
 	w    io.Writer
 	full chan struct{} // one token when a block is worth writing
 
-	mu   sync.Mutex
-	buf  []byte // guarded by mu; flushed when full, and each second
-	lost int    // guarded by mu: lines that found no room
+	mu     sync.Mutex
+	buf    []byte // guarded by mu; flushed when full, and each second
+	lost   int    // guarded by mu: lines that found no room
+	second int64  // guarded by mu: what clock shows
+	clock  []byte // guarded by mu: the start of a line, to the second
 }
 
 const (
@@ -41,7 +43,7 @@ func (a *accessLog) log(v *visit, took time.Duration) {
 		a.lost++
 		return
 	}
-	a.buf = appendLine(a.buf, v, took)
+	a.buf = appendLine(a.appendTime(a.buf, v.start), v, took)
 	if len(a.buf) >= accessBlock {
 		select {
 		case a.full <- struct{}{}:
@@ -50,8 +52,21 @@ func (a *accessLog) log(v *visit, took time.Duration) {
 	}
 }
 
+// appendTime begins a line. Most lines share the second of the one before.
+func (a *accessLog) appendTime(b []byte, t time.Time) []byte {
+	if s := t.Unix(); s != a.second {
+		a.second = s
+		a.clock = t.UTC().AppendFormat(a.clock[:0], `{"time":"2006-01-02T15:04:05.`)
+	}
+	b = append(b, a.clock...)
+	us := t.Nanosecond() / 1000
+	for unit := 100_000; unit > 0; unit /= 10 {
+		b = append(b, byte('0'+us/unit%10))
+	}
+	return append(b, 'Z')
+}
+
 func appendLine(b []byte, v *visit, took time.Duration) []byte {
-	b = v.start.UTC().AppendFormat(append(b, `{"time":"`...), "2006-01-02T15:04:05.000000Z")
 	b = append(append(b, `","request":"`...), v.id...)
 	b = appendField(append(b, '"'), "client", v.r.RemoteAddr)
 	b = appendField(b, "host", v.r.Host)

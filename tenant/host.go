@@ -25,7 +25,7 @@ func ParseHost(s string) (Host, error) {
 		name = h
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if _, err := netip.ParseAddr(name); err == nil {
+	if isAddress(name) {
 		return "", fmt.Errorf("host %q: %w", s, errAddress)
 	}
 	if len(name) > 253 {
@@ -49,6 +49,16 @@ var (
 	errAddress     = errors.New("an address, not a domain name")
 	errSingleLabel = errors.New("a single label, not a domain name")
 )
+
+// isAddress asks netip only when the name may be an address: its error costs an
+// allocation, and ParseHost runs for each request.
+func isAddress(name string) bool {
+	if last := len(name) - 1; last < 0 || name[last] > '9' && !strings.Contains(name, ":") {
+		return false
+	}
+	_, err := netip.ParseAddr(name)
+	return err == nil
+}
 
 func validLabel(l string) bool {
 	if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' {
