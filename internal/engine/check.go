@@ -10,8 +10,7 @@ import (
 )
 
 // Check reports every reason why a host that offers funcs cannot run the module
-// within the limits, each one line in the joined error; all wrap ErrRefused. What
-// stands in the functions' code is not looked at.
+// within the limits, each one line in the joined error; all wrap ErrRefused.
 func Check(info *Info, funcs []hostcalls.Func, limits Limits) error {
 	var faults []error
 	for _, im := range info.Imports {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine/prepare"
 	"github.com/terrane/terrane/internal/engine/wasmbin"
 )
 
@@ -53,15 +54,18 @@ type Table struct {
 	Max *uint32 `json:"max,omitempty"`
 }
 
-// Inspect reads a module without running or compiling it. It looks at what stands
-// outside the functions' code. An error says what the file is instead of a
-// module, and wraps ErrRefused.
+// Inspect reads a module without running or compiling it. An error says what the
+// file is instead of a module that could run here, and wraps ErrRefused.
 func Inspect(wasm []byte) (*Info, error) {
 	m, err := wasmbin.Decode(wasm)
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
-	info := &Info{Size: len(wasm), Start: m.Start != nil}
+	prepared, err := prepare.Prepare(wasm, prepare.Options{MemoryPages: 1 << 16, TableSize: MaxTable})
+	if err != nil {
+		return nil, refuse("%w", err)
+	}
+	info := &Info{Size: len(wasm), Start: m.Start != nil, Fresh: prepared.Fresh}
 	for _, im := range m.Imports {
 		info.Imports = append(info.Imports, Import{im.Module, im.Name, im.Kind.String(), importType(m, im)})
 	}

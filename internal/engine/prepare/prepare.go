@@ -32,11 +32,15 @@ func Refuel(state uint64) uint64 { return Fuel<<32 | state&(1<<32-1) }
 type Options struct {
 	Entry       string // the export that Enter calls, () -> (); empty: none
 	MemoryPages uint32 // maximum of the memory
-	TableSize   uint32 // maximum of each table, in elements
-	Stack       uint32 // bytes; 0: 4 MiB
+	// SparePage declares one page more than the memory may have, unless that is 4 GiB.
+	// The engine's allocator then refuses it (Result.MemoryPages), and can use the
+	// request for it to shrink the memory.
+	SparePage bool
+	TableSize uint32 // maximum of each table, in elements
+	Stack     uint32 // bytes; 0: 2 MiB
 }
 
-const defaultStack = 4 << 20
+const defaultStack = 2 << 20
 
 // Result is a module made ready.
 type Result struct {
@@ -44,6 +48,7 @@ type Result struct {
 	// Enter is the index of the function exported as Enter, the last of all, and
 	// Tick that of the import: functions from there on had an index lower by one.
 	Enter, Tick uint32
+	MemoryPages uint32 // the memory's maximum; 0 if there is no memory
 	// Fresh says what Enter and the memory's image cannot put back; empty if nothing.
 	Fresh string
 }
@@ -107,12 +112,13 @@ func (p *preparation) run() (*Result, error) {
 	procedure := p.typeIndex(wasmbin.FuncType{})
 	p.checkImports()
 
+	memory, pages := p.memorySection()
 	w := newWriter()
 	w.section(wasmbin.SecType, p.typeSection())
 	w.section(wasmbin.SecImport, p.importSection(procedure))
 	w.section(wasmbin.SecFunction, p.functionSection(procedure))
 	w.section(wasmbin.SecTable, p.tableSection())
-	w.section(wasmbin.SecMemory, p.memorySection())
+	w.section(wasmbin.SecMemory, memory)
 	w.section(wasmbin.SecGlobal, globals)
 	w.section(wasmbin.SecExport, p.exportSection())
 	w.section(wasmbin.SecElement, elements)
@@ -120,7 +126,7 @@ func (p *preparation) run() (*Result, error) {
 	w.section(wasmbin.SecCode, code)
 	w.copy(p.m, wasmbin.SecData)
 	w.names(p)
-	return &Result{Wasm: w.out, Enter: p.fn(p.funcs), Tick: p.tick, Fresh: p.fresh}, nil
+	return &Result{Wasm: w.out, Enter: p.fn(p.funcs), Tick: p.tick, MemoryPages: pages, Fresh: p.fresh}, nil
 }
 
 // fn is the new index of a function.

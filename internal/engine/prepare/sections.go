@@ -22,9 +22,9 @@ func (p *preparation) importSection(procedure uint32) []byte {
 		switch im.Kind {
 		case wasmbin.KindTable:
 			out = append(out, byte(im.Table.Type))
-			out = appendOwnLimits(out, im.Table.Limits)
+			out = appendLimits(out, im.Table.Limits)
 		case wasmbin.KindMemory:
-			out = appendOwnLimits(out, im.Memory)
+			out = appendLimits(out, im.Memory)
 		case wasmbin.KindGlobal:
 			out = append(out, byte(im.Global.Type), flag(im.Global.Mutable))
 		default:
@@ -35,8 +35,15 @@ func (p *preparation) importSection(procedure uint32) []byte {
 	return appendU32(out, procedure)
 }
 
-// appendOwnLimits writes the bounds of an import, which are not ours to change.
-func appendOwnLimits(b []byte, l wasmbin.Limits) []byte {
+// clamp sets a maximum of at most ceiling, unless the minimum is higher.
+func clamp(l wasmbin.Limits, ceiling uint32) wasmbin.Limits {
+	if !l.HasMax || l.Max > ceiling {
+		l.HasMax, l.Max = true, max(ceiling, l.Min)
+	}
+	return l
+}
+
+func appendLimits(b []byte, l wasmbin.Limits) []byte {
 	b = appendU32(append(b, flag(l.HasMax)), l.Min)
 	if l.HasMax {
 		b = appendU32(b, l.Max)
@@ -65,16 +72,22 @@ func (p *preparation) tableSection() []byte {
 	}
 	out := appendU32(nil, uint32(len(p.m.Tables)))
 	for _, t := range p.m.Tables {
-		out = appendLimits(append(out, byte(t.Type)), t.Limits, p.o.TableSize)
+		out = appendLimits(append(out, byte(t.Type)), clamp(t.Limits, p.o.TableSize))
 	}
 	return out
 }
 
-func (p *preparation) memorySection() []byte {
+// memorySection also returns the number of pages that there may be.
+func (p *preparation) memorySection() (section []byte, pages uint32) {
 	if len(p.m.Memories) == 0 {
-		return nil
+		return nil, 0
 	}
-	return appendLimits([]byte{1}, p.m.Memories[0], p.o.MemoryPages)
+	l := clamp(p.m.Memories[0], p.o.MemoryPages)
+	pages = l.Max
+	if p.o.SparePage && pages < 1<<16 {
+		l.Max++
+	}
+	return appendLimits([]byte{1}, l), pages
 }
 
 func (p *preparation) globalSection() ([]byte, error) {

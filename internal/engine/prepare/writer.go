@@ -52,14 +52,6 @@ func appendTypes(b []byte, types []wasmbin.ValType) []byte {
 	return b
 }
 
-// appendLimits writes bounds, the maximum at most ceiling unless the minimum is higher.
-func appendLimits(b []byte, l wasmbin.Limits, ceiling uint32) []byte {
-	if !l.HasMax || l.Max > ceiling {
-		l.Max = max(ceiling, l.Min)
-	}
-	return appendU32(appendU32(append(b, 1), l.Min), l.Max)
-}
-
 // names writes the name section with the functions' new indices. A name section that
 // cannot be read has no meaning, and is dropped.
 func (w *writer) names(p *preparation) {

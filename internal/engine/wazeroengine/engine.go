@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/tetratelabs/wazero"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/linear"
+	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
 // Name is the engine's name in the configuration.
@@ -21,16 +24,23 @@ const Name = "wazero"
 type Options struct {
 	Funcs    []hostcalls.Func      // what guests may import, usually hostcalls.Functions()
 	CacheDir string                // where compiled code is kept; empty: nowhere
+	Idle     int64                 // bytes that idle instances of all modules may hold; 0: 256 MiB, negative: none
 	Logger   *slog.Logger          // nil discards
 	Metrics  prometheus.Registerer // nil registers nothing
 }
 
+const defaultIdle = 256 << 20
+
 // Engine compiles modules for wazero. Only New makes one.
 type Engine struct {
-	funcs   []hostcalls.Func
-	log     *slog.Logger
-	runtime wazero.Runtime
-	cache   wazero.CompilationCache
+	funcs    []hostcalls.Func
+	log      *slog.Logger
+	runtime  wazero.Runtime
+	cache    *cache
+	restorer *linear.Restorer
+	pool     pool
+	gate     gate
+	metrics  metrics
 }
 
 // Engine is an engine.Engine.
@@ -41,35 +51,44 @@ func New(o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	config := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithCloseOnContextDone(true).WithMemoryLimitPages(defaultMemory / engine.PageSize)
-	e := &Engine{funcs: o.Funcs, log: o.Logger}
+	if o.Idle == 0 {
+		o.Idle = defaultIdle
+	}
+	e := &Engine{funcs: o.Funcs, log: o.Logger, restorer: linear.NewRestorer()}
+	e.pool.budget = o.Idle
+	e.gate.free = max(1, runtime.GOMAXPROCS(0)-1)
+	config := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
 	if o.CacheDir != "" {
-		cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
-		if err != nil {
+		var err error
+		if e.cache, err = openCache(o.CacheDir, o.Logger); err != nil {
 			return nil, fmt.Errorf("compiled code in %s: %w", o.CacheDir, err)
 		}
-		e.cache, config = cache, config.WithCompilationCache(cache)
+		config = config.WithCompilationCache(e.cache.wazero)
 	}
 	ctx := context.Background()
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	if err := e.offer(ctx); err != nil {
+	if err := errors.Join(e.offer(ctx), e.metrics.register(o.Metrics, e)); err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}
+	e.log.Info("engine ready", "engine", Name, "restore", e.restorer.Method(), "idle_bytes", o.Idle)
 	return e, nil
 }
 
 // offer instantiates the ABI's functions, one wazero module for each import module.
 func (e *Engine) offer(ctx context.Context) error {
 	builders := map[string]wazero.HostModuleBuilder{}
+	builder := func(name string) wazero.HostModuleBuilder {
+		if builders[name] == nil {
+			builders[name] = e.runtime.NewHostModuleBuilder(name)
+		}
+		return builders[name]
+	}
 	for i := range e.funcs {
 		f := &e.funcs[i]
-		b := builders[f.Module]
-		if b == nil {
-			b = e.runtime.NewHostModuleBuilder(f.Module)
-			builders[f.Module] = b
-		}
-		b.NewFunctionBuilder().WithGoModuleFunction(hostFunction(f), types(f.Params), types(f.Results)).Export(f.Name)
+		builder(f.Module).NewFunctionBuilder().
+			WithGoModuleFunction(hostFunction(f), types(f.Params), types(f.Results)).Export(f.Name)
 	}
+	builder(prepare.Module).NewFunctionBuilder().WithGoFunction(api.GoFunc(tick), nil, nil).Export(prepare.Tick)
 	for name, b := range builders {
 		if _, err := b.Instantiate(ctx); err != nil {
 			return fmt.Errorf("functions of %q: %w", name, err)
@@ -91,9 +110,10 @@ func (e *Engine) Name() string { return Name }
 
 // Close implements engine.Engine.
 func (e *Engine) Close(ctx context.Context) error {
-	err := e.runtime.Close(ctx)
+	e.metrics.unregister()
+	err := errors.Join(e.runtime.Close(ctx), e.restorer.Close())
 	if e.cache != nil {
-		err = errors.Join(err, e.cache.Close(ctx))
+		err = errors.Join(err, e.cache.wazero.Close(ctx))
 	}
 	return err
 }

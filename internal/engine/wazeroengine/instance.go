@@ -2,103 +2,124 @@ package wazeroengine
 
 import (
 	"context"
-	"math"
+	"crypto/rand"
+	"errors"
+	"time"
 
+	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental/table"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine/linear"
+	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
 // instance is one sandbox. While a request is in it, it is the context that wazero
 // passes to host functions, so that they find it without a search.
 type instance struct {
-	context.Context // of the request
+	context.Context // of the request; nil when idle
 
-	mod    api.Module
-	memory bool // it has one; wazero would return an interface around nil
-	x      *hostcalls.Exchange
+	module    *module
+	mod       api.Module
+	memory    *linear.Memory // nil if the module has none
+	adopted   bool
+	enter     api.Function
+	state     api.MutableGlobal
+	denied    api.MutableGlobal
+	allocator tableFunction
+
+	x       *hostcalls.Exchange
+	nested  int           // calls of the guest by host functions, now
+	refused bool          // Grow has failed
+	since   time.Time     // start of the slice of processor time
+	used    time.Duration // time on a processor up to since
+	ticked  bool
+	slot    bool          // of the gate
+	turn    chan struct{} // where the gate gives it
+
+	older, newer *instance // in the pool, among those of all modules
+	cost         int64     // bytes, in the pool
 }
 
-type instanceKey struct{}
+// Value hides the request's values: wazero asks for its own at each call, and none of
+// them is set.
+func (*instance) Value(any) any { return nil }
 
-// hostFunction adapts f. A panic with an error is how a wazero host function traps
-// its guest.
-func hostFunction(f *hostcalls.Func) api.GoModuleFunc {
-	return func(ctx context.Context, mod api.Module, stack []uint64) {
-		in, ok := ctx.(*instance)
-		if !ok {
-			in, _ = ctx.Value(instanceKey{}).(*instance)
-			in.mod = mod
-		}
-		if err := f.Call(in.Context, in.x, in, stack); err != nil { //nolint:contextcheck // the request's own context, which in carries
-			panic(err)
-		}
+func instanceConfig() wazero.ModuleConfig {
+	return wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader)
+}
+
+func (in *instance) bind(mod api.Module) {
+	in.mod = mod
+	in.enter = mod.ExportedFunction(prepare.Enter)
+	in.state, _ = mod.ExportedGlobal(prepare.State).(api.MutableGlobal)
+	in.denied, _ = mod.ExportedGlobal(prepare.Refused).(api.MutableGlobal)
+}
+
+// run calls the module's entry for a request. After an error the instance is void.
+func (in *instance) run(ctx context.Context, x *hostcalls.Exchange) error {
+	in.Context, in.x, in.since = ctx, x, time.Now()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-}
-
-// Memory implements hostcalls.Guest.
-func (in *instance) Memory() []byte {
-	if !in.memory {
+	err := in.enter.CallWithStack(in, nil) //nolint:contextcheck // in is ctx
+	if in.slot {
+		in.module.engine.gate.leave(in)
+	}
+	if exit, ok := errors.AsType[*hostcalls.Exit](err); ok && exit.Code == 0 {
+		in.ticked = true // what it called is still on its stack
 		return nil
 	}
-	mem := in.mod.Memory()
-	all, _ := mem.Read(0, uint32(min(uint64(mem.Size()), math.MaxUint32)))
-	return all
+	return err
 }
 
-// Grow implements hostcalls.Guest.
-func (in *instance) Grow(pages uint32) (uint32, bool) {
-	if !in.memory {
-		return 0, false
+// reset puts the instance back into the state of a new one. Globals are left to Enter.
+func (in *instance) reset() error {
+	in.Context, in.x, in.used, in.refused = nil, nil, 0, false
+	if in.ticked { // it may have grown a large stack; before the first tick it cannot
+		in.ticked = false
+		in.enter = in.mod.ExportedFunction(prepare.Enter)
+		in.allocator = tableFunction{}
 	}
-	return in.mod.Memory().Grow(pages)
-}
-
-// CallTable implements hostcalls.Guest.
-func (in *instance) CallTable(_ context.Context, index, arg uint32, result bool) (uint32, error) {
-	fn, err := in.tableFunction(index, result)
-	if err != nil {
-		return 0, err
+	in.cost = instanceCost
+	if in.memory == nil {
+		return nil
 	}
-	return in.call(fn, arg) //nolint:contextcheck // in is the context
-}
-
-// tableFunction looks up a function; wazero panics when there is none.
-func (in *instance) tableFunction(index uint32, result bool) (fn api.Function, err error) {
-	defer func() {
-		if recover() != nil {
-			err = hostcalls.ErrNoFunction
+	if len(in.memory.Bytes()) != in.module.image.Size() {
+		done := in.memory.Shrink()
+		_, ok := in.mod.Memory().Grow(1)
+		done()
+		if !ok {
+			return errFull
 		}
-	}()
-	return table.LookupFunction(in.mod, 0, index, i32, i32[:results(result)]), nil
-}
-
-var i32 = []api.ValueType{api.ValueTypeI32} //nolint:gochecknoglobals // a constant that Go cannot express
-
-func results(result bool) int {
-	if result {
-		return 1
 	}
-	return 0
+	resident, err := in.memory.Reset()
+	in.cost += resident + in.module.image.Held()
+	return err
 }
 
-// CallExport implements hostcalls.Guest.
-func (in *instance) CallExport(_ context.Context, name string, arg uint32, result bool) (uint32, error) {
-	fn := in.mod.ExportedFunction(name)
-	if fn == nil || !callable(fn.Definition(), result) {
-		return 0, hostcalls.ErrNoFunction
+// instanceCost is what wazero holds for an instance: mostly a stack.
+const instanceCost = 24 << 10
+
+var errFull = errors.New("the memory has grown to 4 GiB")
+
+// close frees the instance.
+func (in *instance) close() {
+	if in.mod != nil {
+		// The error is the exit code of a module that was closed before, and that none is.
+		_ = in.mod.Close(context.Background())
 	}
-	return in.call(fn, arg) //nolint:contextcheck // in is the context
+	if in.memory != nil {
+		in.memory.Free()
+	}
+	if in.adopted {
+		in.module.leave()
+	}
+	*in = instance{}
 }
 
-func callable(d api.FunctionDefinition, result bool) bool {
-	isI32 := func(t []api.ValueType) bool { return len(t) == 1 && t[0] == api.ValueTypeI32 }
-	return isI32(d.ParamTypes()) && (result && isI32(d.ResultTypes()) || !result && len(d.ResultTypes()) == 0)
-}
-
-func (in *instance) call(fn api.Function, arg uint32) (uint32, error) {
-	stack := [1]uint64{uint64(arg)}
-	err := fn.CallWithStack(in, stack[:])
-	return uint32(stack[0]), err
+func closeAll(all []*instance) {
+	for _, in := range all {
+		in.close()
+	}
 }

@@ -2,31 +2,40 @@ package wazeroengine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/linear"
+	"github.com/terrane/terrane/internal/engine/prepare"
 )
+
+const defaultMemory = 128 << 20
 
 // module is a compiled module.
 type module struct {
 	engine   *Engine
 	compiled wazero.CompiledModule
-	entry    string
-	memory   bool // has one
-	limits   engine.Limits
+	prepared prepare.Result // without its Wasm
+	memory   bool            // it has one
+	cpu      time.Duration
+	lane     lane
 
-	mu     sync.RWMutex // held for reading by each Run
-	closed bool
+	running sync.RWMutex // held for reading by each Run
+	closed  bool         // guarded by running
+
+	idle []*instance // guarded by the pool's mutex, as each instance's place in it
+
+	mu    sync.Mutex
+	image *linear.Image // nil while users is 0
+	users int           // instances that map image
 }
-
-const (
-	defaultMemory = 128 << 20
-)
 
 // Compile implements engine.Engine.
 func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits) (engine.Module, error) {
@@ -40,45 +49,142 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	if err := engine.Check(info, e.funcs, limits); err != nil {
 		return nil, err
 	}
-	compiled, err := e.runtime.CompileModule(ctx, wasm)
+	prepared, err := prepare.Prepare(wasm, prepare.Options{
+		Entry:       info.Entry,
+		MemoryPages: uint32(min(limits.Memory, 4<<30) / engine.PageSize),
+		SparePage:   true,
+		TableSize:   engine.MaxTable,
+	})
 	if err != nil {
 		return nil, engine.Refuse(err)
 	}
-	return &module{engine: e, compiled: compiled, entry: info.Entry, memory: info.Memory != nil, limits: limits}, nil
+	compiled, err := e.compile(ctx, prepared.Wasm)
+	if err != nil {
+		return nil, engine.Refuse(err)
+	}
+	prepared.Wasm = nil
+	m := &module{engine: e, compiled: compiled, prepared: *prepared, memory: info.Memory != nil, cpu: limits.CPU}
+	in, err := m.instantiate(ctx) // segments outside memory show only now
+	if err != nil {
+		return nil, errors.Join(engine.Refuse(err), compiled.Close(ctx))
+	}
+	m.release(in)
+	return m, nil
+}
+
+func (e *Engine) compile(ctx context.Context, wasm []byte) (wazero.CompiledModule, error) {
+	if e.cache == nil {
+		return e.runtime.CompileModule(ctx, wasm)
+	}
+	return e.cache.compile(ctx, e.runtime, wasm)
 }
 
 var errClosed = errors.New("module is closed")
 
 // Run implements engine.Module.
 func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
+	m.running.RLock()
+	defer m.running.RUnlock()
 	if m.closed {
 		return errClosed
 	}
-	if m.limits.CPU > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, m.limits.CPU, errCPU)
-		defer cancel()
+	in := m.engine.pool.take(m)
+	if in == nil {
+		var err error
+		if in, err = m.instantiate(ctx); err != nil {
+			return err
+		}
 	}
-	in := &instance{Context: ctx, memory: m.memory, x: x}
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader)
-	mod, err := m.engine.runtime.InstantiateModule(context.WithValue(ctx, instanceKey{}, in), m.compiled, config)
+	err := in.run(ctx, x)
+	if err == nil {
+		m.release(in)
+		return nil
+	}
+	err = in.trap(err)
+	in.close()
+	return err
+}
+
+// release ends a request's use of an instance that has not trapped: it is put back
+// into its first state and kept, or closed.
+func (m *module) release(in *instance) {
+	if m.prepared.Fresh != "" || m.engine.pool.budget < 0 {
+		in.close()
+		return
+	}
+	if err := in.reset(); err != nil {
+		m.engine.log.Warn("instance not recycled", "err", err)
+		in.close()
+		return
+	}
+	closeAll(m.engine.pool.put(in))
+}
+
+// instantiate makes a new instance.
+func (m *module) instantiate(ctx context.Context) (*instance, error) {
+	in := &instance{module: m}
+	ctx = context.WithoutCancel(ctx)
+	if m.memory {
+		var err error
+		if in.memory, err = linear.New(uint64(m.prepared.MemoryPages) * engine.PageSize); err != nil {
+			return nil, err
+		}
+		ctx = experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(
+			func(_, _ uint64) experimental.LinearMemory { return in.memory }))
+	}
+	mod, err := m.engine.runtime.InstantiateModule(ctx, m.compiled, instanceConfig())
 	if err != nil {
-		return in.trap(err)
+		in.close()
+		return nil, fmt.Errorf("instantiate: %w", err)
 	}
-	defer func() { _ = mod.Close(context.WithoutCancel(ctx)) }()
-	in.mod = mod
-	return in.trap(mod.ExportedFunction(m.entry).CallWithStack(in, nil)) //nolint:contextcheck // in is ctx
+	in.bind(mod)
+	if err := m.adopt(in); err != nil {
+		in.close()
+		return nil, err
+	}
+	m.engine.metrics.created()
+	return in, nil
+}
+
+// adopt lets the instance's memory share the module's image, which the first one makes.
+func (m *module) adopt(in *instance) error {
+	if in.memory == nil || m.prepared.Fresh != "" {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.image == nil {
+		var err error
+		if m.image, err = m.engine.restorer.NewImage(in.memory.Bytes()); err != nil {
+			return err
+		}
+	}
+	m.users++
+	in.adopted = true
+	return in.memory.Adopt(m.image)
+}
+
+// leave is called when an instance that has adopted the image is gone.
+func (m *module) leave() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.users--; m.users > 0 {
+		return
+	}
+	if err := m.image.Close(); err != nil {
+		m.engine.log.Error("image of a module not freed", "err", err)
+	}
+	m.image = nil
 }
 
 // Close implements engine.Module.
 func (m *module) Close(ctx context.Context) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.running.Lock()
+	defer m.running.Unlock()
 	if m.closed {
 		return nil
 	}
 	m.closed = true
+	closeAll(m.engine.pool.drain(m))
 	return m.compiled.Close(ctx)
 }

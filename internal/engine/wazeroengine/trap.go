@@ -4,48 +4,66 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strconv"
 	"strings"
-
-	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
 )
 
-var errCPU = errors.New("the time on a processor is used up")
-
-// trap makes of an error of wazero what Run returns.
+// trap makes of an error of run what Run returns.
 func (in *instance) trap(err error) error {
-	if err == nil {
-		return nil
-	}
 	if bug, ok := errors.AsType[runtime.Error](err); ok {
 		return bug
 	}
-	reason, frames := split(err.Error())
+	reason, frames := in.split(err.Error())
 	t := &engine.Trap{Reason: reason, Backtrace: frames, Err: err}
 	exit, exited := errors.AsType[*hostcalls.Exit](err)
-	_, closed := errors.AsType[*sys.ExitError](err)
 	switch {
-	case exited && exit.Code == 0:
-		return nil
 	case exited:
 		t.Kind, t.Reason = engine.TrapExit, exit.Error()
-	case closed || in.Err() != nil:
+	case errors.Is(err, errCPU):
+		t.Kind, t.Reason, t.Err = engine.TrapDeadline, errCPU.Error()+" (limit "+in.module.cpu.String()+")", errCPU
+	case in.Err() != nil:
 		t.Kind, t.Err = engine.TrapDeadline, context.Cause(in.Context)
 		t.Reason = t.Err.Error()
+	case in.refused || in.denied.Get() != 0:
+		t.Kind = engine.TrapMemory
+		t.Reason += " after the memory could not grow beyond its limit of " +
+			strconv.FormatUint(uint64(in.module.prepared.MemoryPages)*engine.PageSize>>10, 10) + " KiB"
 	}
 	return t
 }
 
-// split takes apart wazero's text: what happened, and the functions it happened in.
-func split(text string) (reason string, frames []string) {
+// split takes apart wazero's text: what happened, and the functions it happened in, as
+// the module's author knows them. Nested calls have a trace each, innermost first.
+func (in *instance) split(text string) (reason string, frames []string) {
 	reason, trace, _ := strings.Cut(text, "\nwasm stack trace:")
-	reason = strings.TrimSuffix(strings.TrimPrefix(reason, "wasm error: "), " (recovered by wazero)")
+	reason = strings.TrimPrefix(reason, "wasm error: ")
+	reason = strings.ReplaceAll(reason, " (recovered by wazero)", "")
 	for line := range strings.Lines(trace) {
-		if line = strings.TrimSpace(line); line != "" {
-			frames = append(frames, strings.TrimPrefix(line, "."))
+		if frame := in.frame(strings.TrimSpace(line)); frame != "" {
+			frames = append(frames, frame)
 		}
 	}
 	return reason, frames
+}
+
+// frame is a line of a trace without what is not the author's: preparation has added
+// functions, and has moved those without a name from "$N" to "$N+1".
+func (in *instance) frame(line string) string {
+	_, name, found := strings.Cut(line, ".$")
+	digits, signature, _ := strings.Cut(name, "(")
+	index, err := strconv.ParseUint(digits, 10, 32)
+	switch {
+	case strings.HasPrefix(line, "wasm stack trace"), strings.HasPrefix(line, "(recovered"):
+		return ""
+	case !found || err != nil:
+		return strings.TrimPrefix(line, ".")
+	case uint32(index) == in.module.prepared.Enter, uint32(index) == in.module.prepared.Tick:
+		return ""
+	case uint32(index) > in.module.prepared.Tick:
+		index--
+	}
+	return "$" + strconv.FormatUint(index, 10) + "(" + signature
 }

@@ -1,0 +1,45 @@
+package wazeroengine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/terrane/terrane/internal/engine/prepare"
+)
+
+var (
+	errCPU   = errors.New("the time on a processor is used up")
+	errStack = errors.New("stack overflow")
+)
+
+// maxSlice is more than a guest computes between two ticks: what exceeds it was spent
+// waiting, in a host function or for a processor.
+const maxSlice = 5 * time.Millisecond
+
+// tick is called by a guest whose fuel or stack has run out. That it is Go code is what
+// lets the scheduler and the garbage collector in: they cannot stop compiled code.
+func tick(ctx context.Context, _ []uint64) {
+	in, _ := ctx.(*instance)
+	state := in.state.Get()
+	if state&prepare.Exhausted != 0 {
+		panic(errStack)
+	}
+	in.state.Set(prepare.Refuel(state))
+	in.ticked = true
+	now := time.Now()
+	in.used += min(now.Sub(in.since), maxSlice)
+	in.since = now
+	if limit := in.module.cpu; limit > 0 && in.used > limit {
+		panic(errCPU)
+	}
+	if in.Err() != nil {
+		panic(context.Cause(in.Context))
+	}
+	if in.module.engine.gate.pass(in) {
+		in.since = time.Now()
+	}
+	if in.Err() != nil {
+		panic(context.Cause(in.Context))
+	}
+}
