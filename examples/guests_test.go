@@ -212,11 +212,17 @@ func webhook(t *testing.T, s *site) {
 	send("1").want(t, 200, "known already\n")
 	send("2").want(t, 202, "taken\n")
 	s.get("/").want(t, 200, `[{"id":"1","event":"push"},{"id":"2","event":"push"}]`+"\n")
-	long := strings.Repeat("x", 1000)
-	mac := hmac.New(sha256.New, []byte(s.tenant.Env["WEBHOOK_SECRET"]))
-	mac.Write([]byte(long))
-	s.do("POST", "/", long, "X-Github-Delivery", "3",
-		"X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil))).want(t, 202, "taken\n")
+	signed := func(body string) string {
+		mac := hmac.New(sha256.New, []byte(s.tenant.Env["WEBHOOK_SECRET"]))
+		mac.Write([]byte(body))
+		return "sha256=" + hex.EncodeToString(mac.Sum(nil))
+	}
+	for n := range 130 { // around the hash's blocks of 64 bytes
+		long := strings.Repeat("x", n)
+		s.do("POST", "/", long, "X-Github-Delivery", "1", "X-Hub-Signature-256", signed(long)).want(t, 200, "known already\n")
+	}
+	long := strings.Repeat("x", 1<<20+1)
+	s.do("POST", "/", long, "X-Github-Delivery", "3", "X-Hub-Signature-256", signed(long)).contains(t, 413, "store")
 }
 
 func vote(t *testing.T, s *site) {

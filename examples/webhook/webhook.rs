@@ -8,6 +8,8 @@ use terrane::{kv, Request, Response};
 
 terrane::handler!(handle);
 
+const LARGEST: usize = 1 << 20;
+
 fn handle(req: &Request) -> Response {
     match req.method.as_str() {
         "POST" => receive(req),
@@ -26,6 +28,9 @@ fn receive(req: &Request) -> Response {
     let got = req.header("x-hub-signature-256").unwrap_or_default();
     if !equal(want.as_bytes(), got.as_bytes()) {
         return Response::text(401, "the signature does not fit the body\n");
+    }
+    if body.len() > LARGEST {
+        return Response::text(413, "more than the store holds under one key\n");
     }
     let id = match req.header("x-github-delivery") {
         Some(id) if id.bytes().all(|b| b.is_ascii_graphic()) => id,
