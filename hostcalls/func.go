@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ValueType is a WebAssembly number type, by its byte in the binary format.
@@ -77,11 +78,12 @@ type Dialect struct {
 func Dialects() []Dialect {
 	return []Dialect{
 		{Module: moduleEnv, Entry: "run", Title: "hostcalls (Rust, C, WAT)"},
+		{Module: moduleAS, Entry: "run", Title: "hostcalls (AssemblyScript 0.5 and 0.6)"},
 	}
 }
 
 // Functions lists every function of every dialect.
-func Functions() []Func { return envFunctions() }
+func Functions() []Func { return slices.Concat(envFunctions(), asFunctions()) }
 
 // impl is what a function does. It reads its arguments before it calls anything
 // that may run the guest, and writes its results last.

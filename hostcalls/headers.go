@@ -110,37 +110,34 @@ func lookup(h http.Header, name []byte) []string {
 	return h[string(key)]
 }
 
-// setHeader replaces the values of a name in h by those that the guest lists at
-// the arguments i (name) and i+2 (values). It reports whether they are valid; if
-// they are not, h is as it was.
-func (x *Exchange) setHeader(g Guest, a args, i int, h http.Header) (bool, error) {
-	name, err := a.bytes(g, i, "name")
-	if err != nil {
-		return false, err
-	}
+// setHeader replaces the values of a name in h by those of list. It reports
+// whether they are valid; if they are not, or cannot be read, h is as it was.
+func (x *Exchange) setHeader(h http.Header, name []byte, values list) (bool, error) {
 	var buf [maxName]byte
 	key, valid := canonical(&buf, name)
+	valid = valid && values.len() <= maxList
 	start, spent := len(x.values), len(name)
-	err = a.slices(g, i+2, "values", func(v []byte) bool {
+	var err error
+	for valid && err == nil && values.len() > 0 {
+		var v []byte
+		v, err = values.next()
 		spent += len(v) + headerCost
-		if valid = valid && spent+x.spent <= maxHeaders && validValue(v); valid {
+		if valid = spent+x.spent <= maxHeaders && validValue(v); valid {
 			x.values = append(x.values, string(v))
 		}
-		return valid
-	})
+	}
 	if err != nil || !valid {
 		x.values = x.values[:start]
 		return false, err
 	}
 	x.spent += spent
-	if hostOwned(key) {
+	switch set := x.values[start:len(x.values):len(x.values)]; {
+	case hostOwned(key):
 		x.values = x.values[:start]
-		return true, nil
-	}
-	if values := x.values[start:len(x.values):len(x.values)]; len(values) > 0 {
-		h[intern(key)] = values
-	} else {
+	case len(set) == 0:
 		delete(h, string(key))
+	default:
+		h[intern(key)] = set
 	}
 	return true, nil
 }

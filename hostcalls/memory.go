@@ -124,28 +124,46 @@ func (x *Exchange) giveList(ctx context.Context, g Guest, o out, items []string,
 // sliceSize is the size of a GuestSlice, { ptr, len u32 }.
 const sliceSize = 8
 
-// slices reads the list of GuestSlices at the pointer a[i] with the length a[i+1],
-// and calls each for every element until it is false.
-func (a args) slices(g Guest, i int, name string, each func(b []byte) bool) error {
-	n := a.u32(i + 1)
-	if n > maxList {
-		return fmt.Errorf("%s: a list of %d elements, more than %d", name, n, maxList)
+// slices is the list of GuestSlices at the pointer a[i] with the length a[i+1].
+func (a args) slices(g Guest, i int, name string) (list, error) {
+	elems, err := elements(g, a.u32(i), 0, a.u32(i+1), sliceSize, name)
+	return list{g, elems, sliceSize, name}, err
+}
+
+// list is a list of strings in the guest's memory: GuestSlices, or pointers to
+// strings of AssemblyScript, as the size of an element tells.
+type list struct {
+	g    Guest
+	rest []byte
+	size int
+	name string
+}
+
+func (l *list) len() int { return len(l.rest) / l.size }
+
+// next takes the first of the strings that are left.
+func (l *list) next() ([]byte, error) {
+	head := l.rest[:l.size]
+	l.rest = l.rest[l.size:]
+	ptr := binary.LittleEndian.Uint32(head)
+	if l.size == sliceSize {
+		return view(l.g, ptr, binary.LittleEndian.Uint32(head[4:]), l.name)
 	}
-	list, err := view(g, a.u32(i), n*sliceSize, name)
-	if err != nil {
-		return err
+	return asString(l.g, ptr, l.name)
+}
+
+// elements is n elements of size bytes each, which stand head bytes behind ptr.
+func elements(g Guest, ptr, head, n, size uint32, name string) ([]byte, error) {
+	if n == 0 {
+		return nil, nil
 	}
-	for ; len(list) > 0; list = list[sliceSize:] {
-		ptr, size := binary.LittleEndian.Uint32(list), binary.LittleEndian.Uint32(list[4:])
-		b, err := view(g, ptr, size, name)
-		if err != nil {
-			return err
-		}
-		if !each(b) {
-			return nil
-		}
+	mem := g.Memory()
+	from := uint64(ptr) + uint64(head)
+	end := from + uint64(n)*uint64(size)
+	if end > uint64(len(mem)) {
+		return nil, &rangeError{name, uint32(from), uint32(min(end-from, 1<<32-1)), len(mem)}
 	}
-	return nil
+	return mem[from:end:end], nil
 }
 
 // maxList is the length of the longest list that a guest may pass.

@@ -143,7 +143,7 @@ func reqSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
 		a.returnsStatus(false)
 		return nil
 	}
-	ok, err := x.setHeader(g, a, 1, r.header)
+	ok, err := setHeaderTo(x, g, a, r.header)
 	a.returnsStatus(ok && r.takeHost())
 	return err
 }
@@ -296,11 +296,7 @@ func respGetHeaders(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err != nil {
 		return err
 	}
-	var names []string
-	if r := x.at(a.handle(2)).response; r != nil {
-		names = x.names(r.header)
-	}
-	return x.giveList(ctx, g, o, names, true)
+	return x.giveList(ctx, g, o, x.responseNames(a.handle(2)), true)
 }
 
 func respGetHeader(ctx context.Context, x *Exchange, g Guest, a args) error {
@@ -312,11 +308,7 @@ func respGetHeader(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err != nil {
 		return err
 	}
-	var values []string
-	if r := x.at(a.handle(2)).response; r != nil {
-		values = lookup(r.header, name)
-	}
-	return x.giveList(ctx, g, o, values, false)
+	return x.giveList(ctx, g, o, x.responseValues(a.handle(2), name), false)
 }
 
 func respGetBody(ctx context.Context, x *Exchange, g Guest, a args) error {
@@ -324,11 +316,30 @@ func respGetBody(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err != nil {
 		return err
 	}
-	var body []byte
-	if r := x.at(a.handle(2)).response; r != nil {
-		body = r.body
+	return give(ctx, x, g, o, x.responseBody(a.handle(2)))
+}
+
+// What a handle that is no response has: nothing.
+
+func (x *Exchange) responseNames(n int32) []string {
+	if r := x.at(n).response; r != nil {
+		return x.names(r.header)
 	}
-	return give(ctx, x, g, o, body)
+	return nil
+}
+
+func (x *Exchange) responseValues(n int32, name []byte) []string {
+	if r := x.at(n).response; r != nil {
+		return lookup(r.header, name)
+	}
+	return nil
+}
+
+func (x *Exchange) responseBody(n int32) []byte {
+	if r := x.at(n).response; r != nil {
+		return r.body
+	}
+	return nil
 }
 
 func respGetResponseCode(_ context.Context, x *Exchange, _ Guest, a args) error {

@@ -30,6 +30,13 @@ func upstream(t testing.TB, h http.HandlerFunc) (*hostcalls.Tenant, string) {
 	return &hostcalls.Tenant{Fetcher: client}, srv.URL
 }
 
+// echo answers with what it was sent.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header()["X-Echo"] = r.Header["X-A"]
+	_, _ = fmt.Fprintf(w, "%s %s %s %s", r.Method, r.RequestURI, r.Header["X-A"], body)
+}
+
 func (b *bench) create(method, url string) uint32 {
 	b.t.Helper()
 	h := b.status("req_create", b.url(method, url)...)

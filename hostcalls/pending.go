@@ -119,15 +119,19 @@ func (x *Exchange) poll(ctx context.Context, n int32) (int32, error) {
 // pendingReqSelect writes the finished pending's handle even when it fails. A
 // handle that is no pending request fails at once; of no handles at all, none does.
 func pendingReqSelect(ctx context.Context, x *Exchange, g Guest, a args) error {
-	n := a.u32(1)
-	if n > maxList {
-		return fmt.Errorf("pending requests: a list of %d elements, more than %d", n, maxList)
-	}
-	list, err := view(g, a.u32(0), 4*n, "pending requests")
+	list, err := elements(g, a.u32(0), 0, a.u32(1), 4, "pending requests")
 	if err != nil {
 		return err
 	}
-	place := a.u32(2)
+	return selectTo(ctx, x, g, a, list, a.u32(2))
+}
+
+// selectTo is the select of both dialects: list holds handles, place is where the
+// finished one goes.
+func selectTo(ctx context.Context, x *Exchange, g Guest, a args, list []byte, place uint32) error {
+	if n := len(list) / 4; n > maxList {
+		return fmt.Errorf("pending requests: a list of %d elements, more than %d", n, maxList)
+	}
 	if _, err := view(g, place, 4, "finished request"); err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 package hostcalls
 
-import "context"
+import (
+	"context"
+	"net/http"
+)
 
 // validCode reports whether a response may have the status code. net/http panics
 // beyond 999, and takes 1xx for an interim response.
@@ -11,9 +14,23 @@ func respSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
 		a.returnsStatus(false)
 		return nil
 	}
-	ok, err := x.setHeader(g, a, 1, x.resp.Header)
+	ok, err := setHeaderTo(x, g, a, x.resp.Header)
 	a.returnsStatus(ok)
 	return err
+}
+
+// setHeaderTo sets the header whose name is at the arguments 1 and 2, its values
+// at 3 and 4.
+func setHeaderTo(x *Exchange, g Guest, a args, h http.Header) (bool, error) {
+	name, err := a.bytes(g, 1, "name")
+	if err != nil {
+		return false, err
+	}
+	values, err := a.slices(g, 3, "values")
+	if err != nil {
+		return false, err
+	}
+	return x.setHeader(h, name, values)
 }
 
 func respSetBody(_ context.Context, x *Exchange, g Guest, a args) error {
@@ -37,10 +54,14 @@ func (x *Exchange) setBody(b []byte) bool {
 }
 
 func respSetResponseCode(_ context.Context, x *Exchange, _ Guest, a args) error {
-	ok := a.handle(0) == responseOutgoing && validCode(a.u32(1))
-	if ok {
-		x.resp.Code = int(a.u32(1))
-	}
-	a.returnsStatus(ok)
+	a.returnsStatus(a.handle(0) == responseOutgoing && x.setCode(a.u32(1)))
 	return nil
+}
+
+func (x *Exchange) setCode(code uint32) bool {
+	if !validCode(code) {
+		return false
+	}
+	x.resp.Code = int(code)
+	return true
 }

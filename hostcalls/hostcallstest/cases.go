@@ -68,3 +68,16 @@ func envTests() []test {
 		{name: "start section that loops", guest: "startloop", time: 300 * time.Millisecond, trap: "deadline"},
 	}
 }
+
+// asTests are the tests of the dialect http_guest.
+func asTests() []test {
+	return []test{
+		{name: "AssemblyScript: request", guest: "kit-as", body: "ok", code: http.StatusAccepted, req: hostcalls.Request{
+			Method: "POST", Path: "/request", Body: []byte("grüße 𝄞"), Header: http.Header{"X-Many": {"one", "two"}},
+		}, header: http.Header{"X-Back": {"a", "b"}}},
+		{name: "AssemblyScript: kv", guest: "kit-as", body: "ok", req: hostcalls.Request{Path: "/kv"}},
+		{name: "AssemblyScript: fetch", guest: "kit-as", body: "ok", req: hostcalls.Request{Path: "/fetch"}, setup: (*env).upstream},
+		{name: "AssemblyScript: system", guest: "kit-as", body: "ok", req: hostcalls.Request{Path: "/system"}, setup: (*env).dns},
+		{name: "AssemblyScript: throw", guest: "kit-as", trap: "no such test", logs: []string{"ERROR abort: no such test at kit-as.ts:"}},
+	}
+}
