@@ -54,11 +54,11 @@ func TestBird(t *testing.T) {
 		return
 	}
 	b := startBird(t, 1, `
-protocol bgp edge4 { local as 64512; neighbor 10.0.1.2 as 65001; password "md5 secret"; ipv4 { import filter take; export all; }; }
+protocol bgp edge4 { local as 64512; neighbor 10.0.1.2 as 65001; password "md5-secret"; ipv4 { import filter take; export all; }; }
 protocol bgp edge6 { local as 64512; neighbor fd00:1::2 as 65001; ipv6 { import filter take; export all; }; }
 `)
 	n4 := b.neighbor()
-	n4.Password = "md5 secret"
+	n4.Password = "md5-secret"
 	o := example()
 	o.ListenPort = 179 // BIRD may connect first: the password must hold on the listener, too
 	o.Prefixes = append(o.Prefixes, netip.MustParsePrefix("2001:db8::10/128"))
