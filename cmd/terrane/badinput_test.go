@@ -129,7 +129,7 @@ func TestPortInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
+	defer ln.Close() //nolint:errcheck // the test is over
 	taken := ln.Addr().String()
 	f := devFlags{http: taken, https: "127.0.0.1:0", data: t.TempDir(), logs: logFlags{format: "text"}}
 	out := newWatched("")

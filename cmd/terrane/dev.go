@@ -78,7 +78,7 @@ func dev(ctx context.Context, dir string, f *devFlags, stdout, stderr io.Writer)
 	if err != nil {
 		return err
 	}
-	dns, err := zone.New(zone.Options{})
+	dns, err := zone.New(zone.Options{}) //nolint:contextcheck // binds a loopback port at once
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 func (e *edge) buildGuests(context.Context) error {
 	c := e.cfg
 	var err error
-	e.engine, err = wazeroengine.New(wazeroengine.Options{
+	e.engine, err = wazeroengine.New(wazeroengine.Options{ //nolint:contextcheck // starts nothing
 		Funcs:    hostcalls.Functions(),
 		CacheDir: filepath.Join(c.Edge.Data, "compiled"),
 		Logger:   e.logger("engine"),
