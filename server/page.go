@@ -54,9 +54,9 @@ func (v *visit) cutOff(ctx context.Context) {
 	v.code = statusLeft
 }
 
-// redirect sends the visitor elsewhere, with the same method (RFC 9110 15.4.9).
-func (v *visit) redirect(to string) {
+// redirect sends the visitor elsewhere.
+func (v *visit) redirect(code int, to string) {
 	v.Header()["Location"] = []string{to}
 	v.Header()["Content-Length"] = []string{"0"}
-	v.WriteHeader(http.StatusPermanentRedirect)
+	v.WriteHeader(code)
 }

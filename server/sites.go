@@ -94,7 +94,8 @@ func (s *Sites) count() (n int) {
 // Modules that the live release has already are not compiled again.
 func (s *Sites) Publish(ctx context.Context, snap *tenant.Snapshot) error {
 	limits := s.opts.Limits.Lower(snap.Manifest.Limits)
-	if err := checkRoutes(snap); err != nil {
+	moved, headers, err := s.rules(snap)
+	if err := errors.Join(checkRoutes(snap), err); err != nil {
 		return err
 	}
 	compiled, err := s.compile(ctx, snap, limits)
@@ -108,6 +109,8 @@ func (s *Sites) Publish(ctx context.Context, snap *tenant.Snapshot) error {
 		files:          snap.Files,
 		paths:          tenant.NewSite(snap),
 		modules:        compiled,
+		moved:          moved,
+		headers:        headers,
 		limits:         limits,
 		guest:          s.opts.Guest(snap, limits),
 		revisionHeader: []string{string(snap.Revision)},
@@ -164,6 +167,43 @@ func checkRoutes(snap *tenant.Snapshot) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// rules reads _redirects and _headers.
+func (s *Sites) rules(snap *tenant.Snapshot) (moved *redirects, hs *headers, err error) {
+	text, err := s.ruleFile(snap, redirectsName)
+	if err != nil {
+		return nil, nil, err
+	}
+	if text != "" {
+		moved, err = parseRedirects(text)
+	}
+	text, readErr := s.ruleFile(snap, headersName)
+	if readErr != nil {
+		return nil, nil, readErr
+	}
+	if text != "" {
+		var headersErr error
+		hs, headersErr = parseHeaders(text)
+		err = errors.Join(err, headersErr)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", err, engine.ErrRefused)
+	}
+	return moved, hs, nil
+}
+
+// ruleFile is the text of a file of rules, empty if the folder has none.
+func (s *Sites) ruleFile(snap *tenant.Snapshot, name string) (string, error) {
+	f, ok := snap.Files[name]
+	if !ok {
+		return "", nil
+	}
+	if f.Size > maxRuleFile {
+		return "", fmt.Errorf("%s: %d bytes: it may have %d: %w", name, f.Size, maxRuleFile, engine.ErrRefused)
+	}
+	text, err := s.modules.read(f.Hash, f.Size)
+	return string(text), err
 }
 
 // compile acquires every module of the snapshot, or none.

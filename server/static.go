@@ -82,6 +82,7 @@ func (v *visit) open(name string) (io.ReadSeekCloser, bool) {
 	if h["Content-Encoding"] != nil && v.r.Header["Range"] == nil {
 		h["Content-Length"] = []string{strconv.FormatInt(file.Size, 10)}
 	}
+	v.place.release.headers.set(h, v.r.URL.Path)
 	v.writeDeadline(file.Size)
 	return content, true
 }

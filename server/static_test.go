@@ -1,8 +1,13 @@
 package server_test
 
 import (
+	"errors"
 	"net/http"
+	"strings"
 	"testing"
+
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/tenant"
 )
 
 func TestStatic(t *testing.T) {
@@ -60,4 +65,63 @@ func TestStatic(t *testing.T) {
 		t.Errorf("304 with %v", a.Header)
 	}
 	get(t, c, url+"/app.js", "If-None-Match", packed).want(t, 200, "plain js")
+}
+
+func TestRedirectsAndHeaders(t *testing.T) {
+	e := startEdge(t, edgeOptions{engine: newStub()})
+	e.deploy("alice.example",
+		"index.html", "home", "404.html", "lost", "taken.txt", "taken", "app/index.html", "the app", "gone.html", "gone",
+		"api.wasm", "say:api", "style.css", "css",
+		"_redirects", "/old /new 302\n/taken.txt /never\n/style.css /moved.css 301!\n/app/* /app/index.html 200\n"+
+			"/call/* /api.wasm/:splat 200\n/gone /gone.html 404\n/bad/* /:splat\n",
+		"_headers", "/*\n  X-Frame-Options: DENY\n  Link: </a>\n/app/*\n  Link: </b>\n  Cache-Control: no-store\n")
+	c := e.client()
+	const url = "https://alice.example"
+	for _, tt := range []struct {
+		path string
+		code int
+		want string // body, or Location
+	}{
+		{"/old?x=1", 302, "/new?x=1"},
+		{"/taken.txt", 200, "taken"},
+		{"/style.css", 301, "/moved.css"},
+		{"/app/deep/link", 200, "the app"},
+		{"/call/x", 200, "api"},
+		{"/gone", 404, "gone"},
+		{"/bad//evil.example", 404, "lost"},
+		{"/_redirects", 404, "lost"},
+		{"/_headers", 404, "lost"},
+		{"/api", 200, "api"},
+	} {
+		a := get(t, c, url+tt.path)
+		if a.StatusCode != tt.code || a.body+a.Header.Get("Location") != tt.want {
+			t.Errorf("%s: %d %q %q, want %d %q", tt.path, a.StatusCode, a.body, a.Header.Get("Location"), tt.code, tt.want)
+		}
+	}
+	a := get(t, c, url+"/app/x")
+	if got := a.Header.Values("Link"); len(got) != 2 || a.Header.Get("X-Frame-Options") != "DENY" || a.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("header %v", a.Header)
+	}
+	if a := get(t, c, url+"/api"); a.Header.Get("X-Frame-Options") != "" {
+		t.Error("a module's answer has the files' headers")
+	}
+	err := e.sites.Publish(t.Context(), e.snapshot("/git/alice", "r2", "_redirects", "/a", "_headers", "x"))
+	if !errors.Is(err, engine.ErrRefused) || !strings.Contains(err.Error(), "_redirects:1:") || !strings.Contains(err.Error(), "_headers:1:") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRedirectsBeforeTheModuleForAllElse(t *testing.T) {
+	e := startEdge(t, edgeOptions{engine: newStub()})
+	s := e.snapshot("/git/alice", "r1", "index.wasm", "say:index", "_redirects", "/* /moved 302\n")
+	s.Manifest.Routes = []tenant.Route{{Path: "/routed/*", Module: "index.wasm"}}
+	e.zone.set("alice.example", verified("/git/alice"))
+	if err := e.sites.Publish(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/": 200, "/index": 200, "/routed/x": 200, "/else": 302} {
+		if got := get(t, e.client(), "https://alice.example"+path).StatusCode; got != want {
+			t.Errorf("%s: %d, want %d", path, got, want)
+		}
+	}
 }

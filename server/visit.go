@@ -166,7 +166,7 @@ func (v *visit) route(ctx context.Context, secure bool) {
 	case v.place.release == nil:
 		v.nothingHere()
 	case !secure && !v.srv.opts.ServePlain:
-		v.redirect("https://" + string(host) + v.srv.httpsPort + v.requestURI())
+		v.redirect(http.StatusPermanentRedirect, "https://"+string(host)+v.srv.httpsPort+v.requestURI())
 	case !v.place.release.allowed(v.start):
 		v.retryLater(http.StatusTooManyRequests, "rate", "this site gets more requests than its owner allows")
 	default:
@@ -177,7 +177,39 @@ func (v *visit) route(ctx context.Context, secure bool) {
 // answer serves what the release has at the path.
 func (v *visit) answer(ctx context.Context) {
 	r := v.place.release
-	switch t := r.paths.Resolve(v.r.URL.Path); t.Kind {
+	path := v.r.URL.Path
+	t := r.paths.Resolve(path)
+	if rule, got := r.moved.find(path, r.has(path, t)); rule != nil && v.moved(ctx, rule, got) {
+		return
+	}
+	v.show(ctx, t)
+}
+
+// moved does what a line of _redirects says. It is false for a line that leads
+// nowhere.
+func (v *visit) moved(ctx context.Context, rule *redirect, got captures) bool {
+	if !rule.stays() {
+		to := rule.location(got, v.r.URL.RawQuery)
+		if to != "" {
+			v.redirect(rule.status, to)
+		}
+		return to != ""
+	}
+	t := v.place.release.paths.Resolve(rule.path(got))
+	switch {
+	case rule.status == http.StatusOK:
+		v.show(ctx, t)
+	case t.Kind == tenant.Static:
+		v.notFound(t.File)
+	default:
+		v.notFound("")
+	}
+	return true
+}
+
+// show answers with a target of the release.
+func (v *visit) show(ctx context.Context, t tenant.Target) {
+	switch t.Kind {
 	case tenant.Static:
 		v.static(t.File)
 	case tenant.Module:
@@ -187,7 +219,7 @@ func (v *visit) answer(ctx context.Context) {
 		if q := v.r.URL.RawQuery; q != "" {
 			to += "?" + q
 		}
-		v.redirect(to)
+		v.redirect(http.StatusPermanentRedirect, to)
 	case tenant.NotFound:
 		v.notFound(t.File)
 	}

@@ -1,0 +1,95 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// headersName is the file of a folder that holds headers for its files, as Netlify
+// and Cloudflare Pages read it:
+//
+//	/assets/*
+//	  Cache-Control: public, max-age=31536000, immutable
+//	/*
+//	  X-Frame-Options: DENY
+//
+// All rules that match count. Modules set their own headers.
+const headersName = "_headers"
+
+// headers are a folder's rules. They are immutable; nil has none.
+type headers struct{ rules []headerRule }
+
+type headerRule struct {
+	path   pattern
+	fields []headerField
+}
+
+type headerField struct{ name, value string }
+
+func parseHeaders(text string) (*headers, error) {
+	hs := new(headers)
+	err := eachLine(headersName, text, func(line string) error {
+		if line[0] != ' ' && line[0] != '\t' {
+			p, err := parsePattern(line)
+			if err == nil && len(hs.rules) == maxPatterns {
+				err = fmt.Errorf("too many rules: a folder may have %d", maxPatterns)
+			}
+			hs.rules = append(hs.rules, headerRule{path: p})
+			return err
+		}
+		if len(hs.rules) == 0 {
+			return errors.New("a header stands below the path that it is for")
+		}
+		f, err := parseHeader(strings.TrimLeft(line, " \t"))
+		last := &hs.rules[len(hs.rules)-1]
+		last.fields = append(last.fields, f)
+		return err
+	})
+	return hs, err
+}
+
+func parseHeader(line string) (headerField, error) {
+	name, value, ok := strings.Cut(line, ":")
+	name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
+	f := headerField{name, strings.TrimSpace(value)}
+	switch {
+	case !ok || !httpguts.ValidHeaderFieldName(name):
+		return f, fmt.Errorf(`%q: want "Name: value"`, line)
+	case !httpguts.ValidHeaderFieldValue(f.value):
+		return f, fmt.Errorf("%s: the value has a control character", name)
+	case name == "Basic-Auth":
+		return f, errors.New("passwords by Basic-Auth are not known here, and visitors would see them")
+	case hopByHop(name), strings.HasPrefix(name, "Terrane-"), name == "Content-Encoding", name == "Content-Range", name == "Etag", name == "Date":
+		return f, fmt.Errorf("%s is for the edge to set", name)
+	}
+	return f, nil
+}
+
+// set adds the headers of all rules that match the path. The first value of a name
+// takes the place of the edge's own, as with Content-Type.
+func (hs *headers) set(h http.Header, path string) {
+	if hs == nil {
+		return
+	}
+	var ours map[string]bool
+	for i := range hs.rules {
+		if !hs.rules[i].path.match(path, nil) {
+			continue
+		}
+		for _, f := range hs.rules[i].fields {
+			if ours == nil {
+				ours = make(map[string]bool)
+			}
+			if !ours[f.name] && f.name != "Vary" {
+				delete(h, f.name)
+			}
+			ours[f.name] = true
+			h[f.name] = append(h[f.name], f.value)
+		}
+	}
+}
