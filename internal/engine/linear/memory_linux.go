@@ -62,7 +62,7 @@ func (m *Memory) Free() {
 // From now on Reset works.
 func (m *Memory) Adopt(img *Image) error {
 	if img.size > 0 {
-		_, err := unix.MmapPtr(img.fd, 0, unsafe.Pointer(&m.all[0]), uintptr(img.size),
+		_, err := unix.MmapPtr(img.fd, 0, unsafe.Pointer(&m.all[0]), uintptr(img.size), //nolint:gosec // the start of a range that this package has mapped
 			unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE)
 		if err != nil {
 			return fmt.Errorf("map a guest's image: %w", err)
@@ -118,7 +118,7 @@ func (m *Memory) restore(high int) (pages int, err error) {
 	return pages, nil
 }
 
-func (m *Memory) base() uintptr { return uintptr(unsafe.Pointer(&m.all[0])) }
+func (m *Memory) base() uintptr { return uintptr(unsafe.Pointer(&m.all[0])) } //nolint:gosec // an address for the kernel
 
 // Shrink makes the next Reallocate set the image's size, whatever it is asked for,
 // until the returned function is called.
@@ -153,14 +153,14 @@ const (
 // own finds the pages from start to end that this mapping does not share, up to next.
 func (s *scan) own(pagemap int, start, end uintptr) (found []region, next uintptr, err error) {
 	s.size, s.start, s.end = uint64(unsafe.Offsetof(s.regions)), uint64(start), uint64(end)
-	s.vec, s.vecLen = uint64(uintptr(unsafe.Pointer(&s.regions))), uint64(len(s.regions))
+	s.vec, s.vecLen = uint64(uintptr(unsafe.Pointer(&s.regions))), uint64(len(s.regions)) //nolint:gosec // for the kernel; s stays on the heap
 	s.inverted, s.mask = pageIsFile|pageIsZero, pageIsFile|pageIsZero
 	s.anyOf, s.returnMask = pageIsPresent|pageIsSwapped, pageIsPresent
 	call := unix.Syscall
 	if end-start <= 4<<20 { // so quick that the scheduler need not know
 		call = unix.RawSyscall
 	}
-	n, _, errno := call(unix.SYS_IOCTL, uintptr(pagemap), pagemapScan, uintptr(unsafe.Pointer(s)))
+	n, _, errno := call(unix.SYS_IOCTL, uintptr(pagemap), pagemapScan, uintptr(unsafe.Pointer(s))) //nolint:gosec // likewise
 	runtime.KeepAlive(s)
 	if errno != 0 {
 		return nil, 0, fmt.Errorf("scan for written pages: %w", errno)

@@ -10,14 +10,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/terrane/terrane/internal/engine/prepare"
+	"github.com/terrane/terrane/internal/engine/wasmbin"
 )
 
 // specFiles finds the official test suite's scripts in wazero's source, where the
@@ -106,7 +109,23 @@ func runScript(t *testing.T, file string) (calls int) {
 			}
 		}
 	}
+	for m, initial := range prepared.globals {
+		if _, err := m.ExportedFunction(prepare.Enter).Call(ctx); err != nil {
+			t.Errorf("%s: enter: %v", filepath.Base(file), err)
+		}
+		if got := globals(m); !slices.Equal(got, initial) {
+			t.Errorf("%s: globals after Enter: %v, want %v", filepath.Base(file), got, initial)
+		}
+	}
 	return calls
+}
+
+func globals(m api.Module) (all []uint64) {
+	in, _ := m.(experimental.InternalModule)
+	for i := range in.NumGlobal() {
+		all = append(all, in.Global(i).Get())
+	}
+	return all
 }
 
 func same(t *testing.T, where, plain, prepared string) {
@@ -122,13 +141,14 @@ type host struct {
 	prepare bool
 	byName  map[string]api.Module
 	states  map[api.MutableGlobal]uint64 // each module's, with its initial value
+	globals map[api.Module][]uint64      // those that Enter must restore, without a start section
 }
 
 var errStack = errors.New("stack overflow")
 
 func newHost(t testing.TB, prepared bool) *host {
 	t.Helper()
-	h := &host{prepare: prepared, byName: map[string]api.Module{}, states: map[api.MutableGlobal]uint64{}}
+	h := &host{prepare: prepared, byName: map[string]api.Module{}, states: map[api.MutableGlobal]uint64{}, globals: map[api.Module][]uint64{}}
 	ctx := t.Context()
 	h.Runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2))
 	_, err := h.NewHostModuleBuilder(prepare.Module).NewFunctionBuilder().WithGoModuleFunction(
@@ -156,12 +176,14 @@ func (h *host) tick(_ context.Context, m api.Module, _ []uint64) {
 
 // load instantiates a module and returns "", or that it failed.
 func (h *host) load(wasm []byte, name, as string) string {
+	restorable := false
 	if h.prepare {
 		r, err := prepare.Prepare(wasm, prepare.Options{MemoryPages: 1 << 16, TableSize: 1 << 31})
 		if err != nil {
 			return "not loaded"
 		}
-		wasm = r.Wasm
+		m, _ := wasmbin.Decode(wasm)
+		wasm, restorable = r.Wasm, r.Fresh == "" && m.Start == nil
 	}
 	ctx := context.Background()
 	if m := h.Module(as); as != "" && m != nil {
@@ -171,6 +193,9 @@ func (h *host) load(wasm []byte, name, as string) string {
 	if err == nil && h.prepare {
 		state, _ := m.ExportedGlobal(prepare.State).(api.MutableGlobal)
 		h.states[state] = state.Get()
+		if restorable {
+			h.globals[m] = globals(m)
+		}
 		_, err = m.ExportedFunction(prepare.Enter).Call(ctx)
 	}
 	if err != nil {

@@ -1,33 +1,33 @@
 package wazeroengine_test
 
 import (
-	"net/http"
-	"os"
 	"testing"
+
+	"go.uber.org/goleak"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/enginetest"
 	"github.com/terrane/terrane/internal/engine/wazeroengine"
 )
 
-func TestHello(t *testing.T) {
-	wasm, err := os.ReadFile("../../../examples/hello-wat/hello.wasm")
-	if err != nil {
-		t.Skip(err)
-	}
-	e, err := wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = e.Close(t.Context()) }()
-	m, err := e.Compile(t.Context(), wasm, engine.Limits{})
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newEngine(t testing.TB, o wazeroengine.Options) *wazeroengine.Engine {
+	t.Helper()
+	e, err := wazeroengine.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := hostcalls.NewExchange(&hostcalls.Tenant{}, &hostcalls.Request{Method: "GET", Path: "/", Header: http.Header{}})
-	defer x.Close()
-	if err := m.Run(t.Context(), x); err != nil {
-		t.Fatal(err)
+	return e
+}
+
+func TestConformance(t *testing.T) {
+	for name, idle := range map[string]int64{"recycled": 0, "fresh": -1, "evicted": 100_000} {
+		t.Run(name, func(t *testing.T) {
+			enginetest.Run(t, func(t testing.TB, funcs []hostcalls.Func) engine.Engine {
+				return newEngine(t, wazeroengine.Options{Funcs: funcs, Idle: idle})
+			})
+		})
 	}
-	t.Logf("%d %v %q", x.Response().Code, x.Response().Header, x.Response().Body)
 }

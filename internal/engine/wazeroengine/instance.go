@@ -104,10 +104,10 @@ const instanceCost = 24 << 10
 var errFull = errors.New("the memory has grown to 4 GiB")
 
 // close frees the instance.
-func (in *instance) close() {
+func (in *instance) close(ctx context.Context) {
 	if in.mod != nil {
 		// The error is the exit code of a module that was closed before, and that none is.
-		_ = in.mod.Close(context.Background())
+		_ = in.mod.Close(ctx)
 	}
 	if in.memory != nil {
 		in.memory.Free()
@@ -118,8 +118,8 @@ func (in *instance) close() {
 	*in = instance{}
 }
 
-func closeAll(all []*instance) {
+func closeAll(ctx context.Context, all []*instance) {
 	for _, in := range all {
-		in.close()
+		in.close(ctx)
 	}
 }

@@ -23,7 +23,7 @@ type module struct {
 	engine   *Engine
 	compiled wazero.CompiledModule
 	prepared prepare.Result // without its Wasm
-	memory   bool            // it has one
+	memory   bool           // it has one
 	cpu      time.Duration
 	lane     lane
 
@@ -68,7 +68,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	if err != nil {
 		return nil, errors.Join(engine.Refuse(err), compiled.Close(ctx))
 	}
-	m.release(in)
+	m.release(ctx, in)
 	return m, nil
 }
 
@@ -97,27 +97,27 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 	}
 	err := in.run(ctx, x)
 	if err == nil {
-		m.release(in)
+		m.release(ctx, in)
 		return nil
 	}
 	err = in.trap(err)
-	in.close()
+	in.close(ctx)
 	return err
 }
 
 // release ends a request's use of an instance that has not trapped: it is put back
 // into its first state and kept, or closed.
-func (m *module) release(in *instance) {
+func (m *module) release(ctx context.Context, in *instance) {
 	if m.prepared.Fresh != "" || m.engine.pool.budget < 0 {
-		in.close()
+		in.close(ctx)
 		return
 	}
 	if err := in.reset(); err != nil {
 		m.engine.log.Warn("instance not recycled", "err", err)
-		in.close()
+		in.close(ctx)
 		return
 	}
-	closeAll(m.engine.pool.put(in))
+	closeAll(ctx, m.engine.pool.put(in))
 }
 
 // instantiate makes a new instance.
@@ -134,12 +134,12 @@ func (m *module) instantiate(ctx context.Context) (*instance, error) {
 	}
 	mod, err := m.engine.runtime.InstantiateModule(ctx, m.compiled, instanceConfig())
 	if err != nil {
-		in.close()
+		in.close(ctx)
 		return nil, fmt.Errorf("instantiate: %w", err)
 	}
 	in.bind(mod)
 	if err := m.adopt(in); err != nil {
-		in.close()
+		in.close(ctx)
 		return nil, err
 	}
 	m.engine.metrics.created()
@@ -185,6 +185,6 @@ func (m *module) Close(ctx context.Context) error {
 		return nil
 	}
 	m.closed = true
-	closeAll(m.engine.pool.drain(m))
+	closeAll(ctx, m.engine.pool.drain(m))
 	return m.compiled.Close(ctx)
 }

@@ -34,12 +34,12 @@ func tick(ctx context.Context, _ []uint64) {
 		panic(errCPU)
 	}
 	if in.Err() != nil {
-		panic(context.Cause(in.Context))
+		panic(context.Cause(in.Context)) //nolint:contextcheck // ctx is in
 	}
 	if in.module.engine.gate.pass(in) {
 		in.since = time.Now()
 	}
 	if in.Err() != nil {
-		panic(context.Cause(in.Context))
+		panic(context.Cause(in.Context)) //nolint:contextcheck // ctx is in
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
 // trap makes of an error of run what Run returns.
@@ -56,7 +57,8 @@ func (in *instance) frame(line string) string {
 	digits, signature, _ := strings.Cut(name, "(")
 	index, err := strconv.ParseUint(digits, 10, 32)
 	switch {
-	case strings.HasPrefix(line, "wasm stack trace"), strings.HasPrefix(line, "(recovered"):
+	case strings.HasPrefix(line, "wasm stack trace"), strings.HasPrefix(line, "(recovered"),
+		strings.HasPrefix(line, prepare.Module+"."+prepare.Tick+"("):
 		return ""
 	case !found || err != nil:
 		return strings.TrimPrefix(line, ".")

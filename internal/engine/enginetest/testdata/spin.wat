@@ -1,0 +1,3 @@
+(module
+  (func $forever (loop $l (br $l)))
+  (func (export "run") (call $forever)))

@@ -1,0 +1,4 @@
+(module
+  (func $init (loop $l (br $l)))
+  (start $init)
+  (func (export "run")))

@@ -1,0 +1,77 @@
+package wazeroengine
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine"
+)
+
+// TestRecycledEqualsNew runs every guest of the suite and of the examples, and compares
+// the memory of the recycled instance with that of a new one. That Enter restores the
+// globals, and that the tables of what is recycled cannot change, is tested in prepare.
+func TestRecycledEqualsNew(t *testing.T) {
+	e, err := New(Options{Funcs: hostcalls.Functions()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Close(context.Background()) }()
+	recycled := 0
+	for _, pattern := range []string{"../enginetest/testdata/*.wasm", "../../../examples/*/*.wasm"} {
+		files, _ := filepath.Glob(pattern)
+		for _, f := range files {
+			wasm, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compiled, err := e.Compile(t.Context(), wasm, engine.Limits{CPU: 50 * time.Millisecond, Memory: 32 << 20})
+			if err != nil {
+				continue // it needs what is not offered here
+			}
+			m, _ := compiled.(*module)
+			for range 5 {
+				x := hostcalls.NewExchange(&hostcalls.Tenant{}, &hostcalls.Request{
+					ID: "1", Method: "POST", Path: "/a?b=c", Host: "example.com", Header: http.Header{"X-Test": {"1", ""}}, Body: bytes.Repeat([]byte("x"), 100_000)})
+				if m.Run(t.Context(), x) == nil && len(m.idle) > 0 {
+					recycled++
+					compare(t, m, filepath.Base(f))
+				}
+				x.Close()
+			}
+			if err := m.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if e.pool.held != 0 || e.pool.oldest != nil {
+		t.Errorf("%d bytes are held for closed modules", e.pool.held)
+	}
+	if recycled < 50 {
+		t.Errorf("only %d instances were recycled", recycled)
+	}
+}
+
+func compare(t *testing.T, m *module, name string) {
+	t.Helper()
+	if m.idle[len(m.idle)-1].memory == nil {
+		return
+	}
+	anew, err := m.instantiate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer anew.close(t.Context())
+	old := m.idle[len(m.idle)-1]
+	if n := old.mod.Memory().Size(); int(n) != len(anew.memory.Bytes()) {
+		t.Errorf("%s: recycled, the memory has %d bytes; anew %d", name, n, len(anew.memory.Bytes()))
+	}
+	if !bytes.Equal(old.memory.Bytes(), anew.memory.Bytes()) {
+		t.Errorf("%s: recycled, the memory differs from a new one", name)
+	}
+}
