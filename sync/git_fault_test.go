@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +20,6 @@ import (
 
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/sync/storetest"
-	"github.com/terrane/terrane/tenant"
 )
 
 // badLine is a proxy that does something to what the origin sends.
@@ -64,7 +65,7 @@ func isPack(r *http.Request) bool { return r.Method == http.MethodPost }
 func TestGitBadLine(t *testing.T) {
 	for name, bad := range map[string]func(http.ResponseWriter, *http.Request, []byte){
 		"cut": func(w http.ResponseWriter, _ *http.Request, b []byte) {
-			w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+			w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 			_, _ = w.Write(b[:len(b)/2])
 			panic(http.ErrAbortHandler)
 		},
@@ -312,6 +313,44 @@ func hashObject(t *testing.T, p *gitPlace, kind, content string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// TestGitBomb: a blob that is small on the line and huge in memory is refused for
+// its size, and never held in memory.
+func TestGitBomb(t *testing.T) {
+	p := newGitPlace(t).serveHTTP(t)
+	p.Deploy(t, storetest.Tree{"alice/i.html": "1", "bob/i.html": "b"})
+	check(t, os.WriteFile(filepath.Join(p.work, "alice/bomb"), nil, 0o644))
+	check(t, os.Truncate(filepath.Join(p.work, "alice/bomb"), 200<<20))
+	p.push(t)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	o := tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{p.Store()}}
+	o.Limits.SiteSize = 1 << 20
+	e := storetest.Start(t, o)
+	if r := e.AwaitRefusal(t, alice); r.Retry || !strings.Contains(r.Reason, "more than 1048576 bytes") {
+		t.Errorf("refusal %+v", r)
+	}
+	e.AwaitContent(t, "/t/bob", "i.html", "b")
+	runtime.ReadMemStats(&after)
+	if grown := after.Sys - before.Sys; grown > 100<<20 {
+		t.Errorf("memory grew by %d MB", grown>>20)
+	}
+}
+
+// TestGitManyPushes: packs are made one before there are too many.
+func TestGitManyPushes(t *testing.T) {
+	p, e, o := gitEdge(t)
+	for i := range 70 {
+		p.Deploy(t, storetest.Tree{"alice/i.html": strconv.Itoa(i), "bob/i.html": "b"})
+		e.AwaitContent(t, alice, "i.html", strconv.Itoa(i))
+	}
+	e.Stop(t)
+	packs, err := filepath.Glob(filepath.Join(o.Data, "git/*/objects/pack/*.pack"))
+	check(t, err)
+	if len(packs) > 10 {
+		t.Errorf("%d packs after 70 pushes", len(packs))
+	}
+}
+
 // TestReaders: during 100 releases, who reads the files of a snapshot gets those of
 // that snapshot, whole, however long it takes.
 func TestReaders(t *testing.T) {
@@ -370,7 +409,7 @@ func readBoth(t *testing.T, e *storetest.Edge) {
 		}
 		got[i] = string(data)
 	}
-	if got[0] != got[1] || tenant.File(s.Files["a"]).Size != int64(len(got[0])) {
+	if got[0] != got[1] || s.Files["a"].Size != int64(len(got[0])) {
 		t.Error("two revisions in one reading")
 	}
 }

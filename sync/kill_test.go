@@ -104,7 +104,7 @@ func TestKilled(t *testing.T) {
 // the last version that the child called live.
 func killOne(t *testing.T, dir string, put func()) int64 {
 	t.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:gosec // this very binary
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+dir)
 	out, err := cmd.StdoutPipe()
 	check(t, err)

@@ -80,7 +80,7 @@ func (f *Folder) Close() error { return f.watch.close() }
 func (f *Folder) Look(ctx context.Context) (*origin.Look, error) {
 	now := time.Now()
 	dirty, all := f.watch.take()
-	if f.last == nil || now.Sub(f.full) >= f.o.Poll*3/4 || (len(dirty) == 0 && f.again(now, 0) == 0) {
+	if f.last == nil || now.Sub(f.full) >= f.o.Poll*3/4 || (len(dirty) == 0 && f.again(now, false) == 0) {
 		all = true
 	}
 	look, err := f.lookAt(ctx, now, dirty, all)
@@ -123,7 +123,7 @@ func (f *Folder) lookAt(ctx context.Context, now time.Time, dirty map[string]boo
 		}
 	}
 	f.vanished(look, now)
-	look.Again = f.again(now, patience)
+	look.Again = f.again(now, true)
 	return look, nil
 }
 
@@ -226,13 +226,16 @@ func (f *Folder) vanished(look *origin.Look, now time.Time) {
 }
 
 // again is how soon the next folder may have settled; zero: none is awaited.
-// Folders that vanished are awaited for gone times as long.
-func (f *Folder) again(now time.Time, gone time.Duration) time.Duration {
+// gone includes folders that vanished.
+func (f *Folder) again(now time.Time, gone bool) time.Duration {
 	var next time.Duration
 	for _, s := range f.seen {
 		still := f.settle
 		if s.stamp == "" {
-			still *= gone
+			if !gone {
+				continue
+			}
+			still *= patience
 		}
 		at := s.since.Add(still)
 		if s.hold.After(at) {

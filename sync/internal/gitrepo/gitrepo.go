@@ -41,13 +41,15 @@ type Options struct {
 	Branch  string
 	Depth   int           // how deep tenants' folders lie; below 1: 1
 	Timeout time.Duration // of a fetch or clone
+	MaxPack int64         // bytes that one fetch may bring; 0: no bound
 	Auth    Auth
 }
 
 const (
 	objectCache    = 16 << 20 // bytes of unpacked objects
 	largeObject    = 1 << 20  // bytes from which a blob is streamed
-	maxPacks       = 500      // fetches after which a new clone is cheaper than searching them
+	maxTree        = 64 << 20 // bytes of one tree object
+	maxPacks       = 64       // fetches after which they are made one
 	maxTenants     = 200_000
 	sideRef        = plumbing.ReferenceName("refs/terrane/fetched")
 	maxLinkLength  = 4096
@@ -59,7 +61,8 @@ const (
 type Repo struct {
 	o    Options
 	git  *git.Repository // nil: not opened, or dropped
-	look *origin.Look    // of head
+	disk *filesystem.Storage
+	look *origin.Look // of head
 	head *object.Commit
 	auth transport.AuthMethod
 	ca   []byte
@@ -135,11 +138,17 @@ func (r *Repo) advance(ctx context.Context, want plumbing.Hash) error {
 	if err == nil {
 		err = r.fetch(ctx)
 	}
-	switch {
-	case err != nil && transient(ctx, err):
+	if err != nil && transient(ctx, err) {
 		return fmt.Errorf("fetch: %w", err) // the line was cut; what is there is whole
-	case err == nil:
+	}
+	if err == nil {
 		err = r.move(want)
+	}
+	if errors.Is(err, origin.ErrRefused) { // the commit is too much, the mirror is whole
+		return err
+	}
+	if err == nil {
+		err = r.compact(ctx)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: %w", errBroken, err), r.drop())
@@ -164,17 +173,17 @@ func (r *Repo) open() error {
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		repo, err = git.Init(store, nil)
 	}
-	r.git = repo
+	r.git, r.disk = repo, store
 	return err
 }
 
 func (r *Repo) drop() error {
-	r.git, r.head, r.look = nil, nil, nil
+	r.git, r.disk, r.head, r.look = nil, nil, nil, nil
 	return os.RemoveAll(r.o.Dir)
 }
 
 func (r *Repo) fetch(ctx context.Context) error {
-	remote := git.NewRemote(r.git.Storer, &config.RemoteConfig{Name: "origin", URLs: []string{r.o.URL}})
+	remote := git.NewRemote(indexer{r.disk, ctx, r.o}, &config.RemoteConfig{Name: "origin", URLs: []string{r.o.URL}})
 	spec := fmt.Sprintf("+%s:%s", plumbing.NewBranchReferenceName(r.o.Branch), sideRef)
 	err := remote.FetchContext(ctx, &git.FetchOptions{
 		RefSpecs: []config.RefSpec{config.RefSpec(spec)},
@@ -197,7 +206,7 @@ func (r *Repo) move(want plumbing.Hash) error {
 	if err != nil {
 		return err
 	}
-	tree, err := head.Tree()
+	tree, err := r.tree(head.TreeHash)
 	if err != nil {
 		return err
 	}
@@ -212,7 +221,7 @@ func (r *Repo) move(want plumbing.Hash) error {
 // names fills look with the folders that lie depth levels below dir.
 func (r *Repo) names(tree *object.Tree, dir string, depth int, look *origin.Look) error {
 	if len(tree.Entries)+len(look.Folders) > maxTenants {
-		return fmt.Errorf("the repository holds more than %d folders: spread the tenants over several", maxTenants)
+		return origin.Refuse("the repository holds more than %d folders: spread the tenants over several", maxTenants)
 	}
 	empty := true
 	for _, e := range tree.Entries {
@@ -226,7 +235,7 @@ func (r *Repo) names(tree *object.Tree, dir string, depth int, look *origin.Look
 		case e.Mode != filemode.Dir:
 		case depth > 1:
 			empty = false
-			sub, err := r.git.TreeObject(e.Hash)
+			sub, err := r.tree(e.Hash)
 			if err != nil {
 				return err
 			}
@@ -245,7 +254,7 @@ func (r *Repo) names(tree *object.Tree, dir string, depth int, look *origin.Look
 }
 
 // tidy removes what a killed process left in the mirror: go-git writes references
-// and packs in place. Too many packs, and the mirror goes.
+// and packs in place.
 func tidy(dir string) error {
 	for _, glob := range []string{"refs/*/*", "objects/pack/tmp_*", "objects/pack/*.pack", "objects/pack/*.idx", "*.lock", "refs/*/*.lock"} {
 		paths, err := filepath.Glob(filepath.Join(dir, glob))
@@ -258,11 +267,7 @@ func tidy(dir string) error {
 			}
 		}
 	}
-	packs, err := filepath.Glob(filepath.Join(dir, "objects/pack/*.pack"))
-	if err == nil && len(packs) > maxPacks {
-		err = os.RemoveAll(dir)
-	}
-	return err
+	return nil
 }
 
 func tidyFile(p string) error {

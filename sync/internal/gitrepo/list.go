@@ -72,7 +72,7 @@ func (l *lister) tree(h plumbing.Hash, dir string, depth int) error {
 	if depth > origin.MaxDepth {
 		return origin.Refuse("%s: folders lie deeper than %d: flatten them", dir, origin.MaxDepth)
 	}
-	tree, err := l.r.git.TreeObject(h)
+	tree, err := l.r.tree(h)
 	if err != nil {
 		return err
 	}
