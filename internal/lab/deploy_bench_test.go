@@ -143,10 +143,9 @@ func startBenchEdge(ctx context.Context, b *testing.B) *benchEdge {
 
 	e.https, err = freeAddr()
 	check(err)
-	config, binary := l.Path("terrane.toml"), l.Path("terrane")
+	config := l.Path("terrane.toml")
 	check(os.WriteFile(config, fmt.Appendf(nil, benchConfig, l.Dir(), url, records.Addr(), e.https), 0o600))
-	buildTerrane(ctx, b, binary)
-	_, err = l.Host().Start(ctx, "terrane", binary, "serve", "--config", config)
+	_, err = l.Host().Start(ctx, "terrane", buildTerrane(b), "serve", "--config", config)
 	check(err)
 	return e
 }

@@ -73,11 +73,9 @@ type world struct {
 	roots                        string // PEM of the edge's CA
 }
 
-func newWorld(ctx context.Context, t *testing.T) *world {
+func newWorld(ctx context.Context, t *testing.T, binary string) *world {
 	t.Helper()
 	w := &world{lab: newLab(ctx, t)}
-	data, config, binary := w.lab.Path("data"), w.lab.Path("terrane.toml"), w.lab.Path("terrane")
-	buildTerrane(ctx, t, binary)
 	w.client = must(w.lab.Node(ctx, "client"))(t)
 	w.router = must(w.lab.Node(ctx, "router"))(t)
 	w.edge = must(w.lab.Node(ctx, "edge"))(t)
@@ -99,6 +97,7 @@ func newWorld(ctx context.Context, t *testing.T) *world {
 	url := must(git.Create(ctx, "tenants.git"))(t)
 	w.tenants = must(w.origin.Clone(ctx, url))(t)
 
+	data, config := w.lab.Path("data"), w.lab.Path("terrane.toml")
 	w.roots = data + "/" + caRoot
 	try(t, os.WriteFile(config, fmt.Appendf(nil, edgeConfig, data, url), 0o600))
 	// Another tenant is there before ours: the platform is in use.
@@ -109,7 +108,8 @@ func newWorld(ctx context.Context, t *testing.T) *world {
 	return w
 }
 
-func buildTerrane(ctx context.Context, t testing.TB, binary string) {
+// buildTerrane builds the command and returns its path.
+func buildTerrane(t testing.TB) string {
 	t.Helper()
 	// go test repeats an old result unless something that the test has read is new:
 	// read the folders that the binary is made of.
@@ -122,11 +122,13 @@ func buildTerrane(ctx context.Context, t testing.TB, binary string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", binary, "../../cmd/terrane")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	binary := filepath.Join(t.TempDir(), "terrane")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", binary, "../../cmd/terrane")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build, whose packages go build then finds
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	return binary
 }
 
 // onboarded is what a domain's owner puts into DNS.
@@ -176,9 +178,9 @@ func (w *world) answers(ctx context.Context, url, body, revision string) error {
 // TestEdge is the main job on one edge, from the first push to the shutdown, each
 // step seen from outside.
 func TestEdge(t *testing.T) {
-	ctx := within(t, 5*time.Minute)
-	needs(ctx, t, "bird", "birdc", "knotd", "knotc", "git", "go")
-	w := newWorld(ctx, t)
+	needs(t.Context(), t, "bird", "birdc", "knotd", "knotc", "git", "go")
+	binary := buildTerrane(t)
+	w := newWorld(within(t, 3*time.Minute), t, binary)
 	var live string // alice's revision
 
 	steps := []struct {

@@ -66,7 +66,7 @@ func (n *Node) role(ctx context.Context, role string, args ...string) (*exec.Cmd
 		return nil, err
 	}
 	cmd := n.Command(ctx, self, args...)
-	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	cmd.Env = roleEnvironment(role)
 	return cmd, nil
 }
 
