@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are labelled by the store's prefix, which the operator bounds.
+// metrics are labelled by the store's prefix or an HTTP status, which are few.
 type metrics struct {
 	deploys  *prometheus.CounterVec
 	refusals *prometheus.CounterVec
@@ -14,6 +14,7 @@ type metrics struct {
 	looks    *prometheus.HistogramVec
 	success  *prometheus.GaugeVec
 	tenants  *prometheus.GaugeVec
+	hooks    *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -38,12 +39,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		tenants: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "terrane_sync_live_tenants", Help: "Tenants with a live release.",
 		}, store),
+		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "terrane_sync_webhooks_total", Help: "Webhooks by the status they were answered with.",
+		}, []string{"status"}),
 	}
 	if r == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.deploys, m.refusals, m.failures, m.looks, m.success, m.tenants} {
+	for _, c := range []prometheus.Collector{m.deploys, m.refusals, m.failures, m.looks, m.success, m.tenants, m.hooks} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -21,7 +21,10 @@ import (
 )
 
 const (
-	minGap     = 5 * time.Millisecond // between two looks, whatever the hints
+	// Between two looks, whatever the hints: a flood of them must not become a
+	// flood at the origin.
+	folderGap  = 5 * time.Millisecond
+	gitGap     = 100 * time.Millisecond
 	maxBackoff = time.Minute
 	again      = 20 * time.Millisecond // to the next look, after a folder moved while it was read
 	maxOdd     = 100                   // entries of StoreStatus.Odd
@@ -39,6 +42,7 @@ type store struct {
 	log    *slog.Logger
 	mirror *mirror.Mirror
 	origin origin.Origin
+	gap    time.Duration
 	nudged chan struct{}
 	ready  chan struct{}
 	jobs   sync.WaitGroup
@@ -61,9 +65,11 @@ func newStore(s *Syncer, c Store) *store {
 	st.log = s.log.With("store", c.Prefix)
 	st.status.Prefix = c.Prefix
 	poll := defaultGitPoll
+	st.gap = gitGap
 	switch {
 	case c.Folder != nil:
 		st.status.Kind, st.status.Origin, poll = "folder", c.Folder.Path, defaultFolderPoll
+		st.gap = folderGap
 	case c.Git != nil:
 		st.status.Kind, st.status.Origin = "git", redact(c.Git.URL)
 	}
@@ -97,6 +103,9 @@ func (st *store) openOrigin() origin.Origin {
 	}
 	if o.Branch == "" {
 		o.Branch = "main"
+	}
+	if o.MaxPack = g.MaxPack; o.MaxPack == 0 {
+		o.MaxPack = defaultMaxPack
 	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultGitTimeout
@@ -151,8 +160,9 @@ func (st *store) run(ctx context.Context) error {
 			begun := time.Now()
 			wait := st.look(ctx)
 			took := time.Since(begun)
-			earliest = time.Now().Add(max(minGap, took))
-			timer.Reset(max(wait, minGap, took))
+			gap := max(st.gap, took)
+			earliest = time.Now().Add(gap)
+			timer.Reset(max(wait, gap))
 		}
 	}
 }

@@ -84,6 +84,9 @@ type Git struct {
 	SSHKey     string        // ssh: file of a private key without passphrase
 	KnownHosts string        // ssh: file; empty: the user's and the system's
 	CA         string        // https: PEM file of further roots
+	MaxPack    int64         // bytes that one fetch may bring; 0: 4 GiB
+	// WebhookSecret is what webhooks for this store are signed with; empty: none are taken.
+	WebhookSecret string
 }
 
 const (
@@ -92,6 +95,7 @@ const (
 	defaultFolderPoll = 2 * time.Second
 	defaultGitPoll    = 5 * time.Second
 	defaultGitTimeout = 5 * time.Minute
+	defaultMaxPack    = 4 << 30
 	publishTimeout    = 5 * time.Minute
 )
 
