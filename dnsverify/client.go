@@ -140,49 +140,50 @@ func (c *Client) race(ctx context.Context, q *dns.Msg) (reply, error) {
 	defer running.Wait()
 	defer cancel()
 
-	var (
-		errs    []error
-		failed  = make(map[*resolver]bool) // answered with a failure: asking again gives the same
-		pending int
-		delay   = c.hedge
-		next    = time.NewTimer(0)
-	)
-	defer next.Stop()
-	for {
+	var errs []error
+	failed := make(map[*resolver]bool) // to ask them again would give the same
+	pending, delay := 0, c.hedge
+	patience := time.NewTimer(delay)
+	defer patience.Stop()
+	start := func() {
+		for len(plan) > 0 && failed[plan[0]] {
+			plan = plan[1:]
+		}
+		if len(plan) == 0 || ctx.Err() != nil {
+			return
+		}
+		r := plan[0]
+		plan = plan[1:]
+		pending++
+		running.Go(func() {
+			rep, err := r.ask(ctx, q.Copy())
+			results <- attempt{rep, err}
+		})
+		patience.Reset(delay)
+		delay *= 2
+	}
+	for start(); pending > 0; {
 		select {
-		case <-next.C:
-			for len(plan) > 0 && failed[plan[0]] {
-				plan = plan[1:]
-			}
-			if len(plan) > 0 {
-				r := plan[0]
-				plan = plan[1:]
-				pending++
-				running.Go(func() {
-					rep, err := r.ask(ctx, q.Copy())
-					results <- attempt{rep, err}
-				})
-				next.Reset(delay)
-				delay *= 2
-			} else if pending == 0 {
-				return reply{}, errors.Join(errs...)
-			}
+		case <-patience.C:
+			start()
 		case a := <-results:
 			pending--
 			if a.err == nil {
 				a.from.downUntil.Store(0)
 				return a.reply, nil
 			}
-			if ctx.Err() != nil && pending == 0 {
-				c.rest(a.from)
-				return reply{}, errors.Join(append(errs, a.err)...)
-			}
 			c.rest(a.from)
-			failed[a.from] = true
-			errs = append(errs, a.err)
-			next.Reset(0)
+			if !failed[a.from] {
+				failed[a.from] = true
+				errs = append(errs, a.err)
+			}
+			start()
 		}
 	}
+	if len(errs) == 0 {
+		return reply{}, context.Cause(ctx) // it had ended before
+	}
+	return reply{}, errors.Join(errs...)
 }
 
 func (c *Client) rest(r *resolver) { r.downUntil.Store(time.Now().Add(restAfterFault).UnixNano()) }

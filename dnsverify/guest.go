@@ -34,8 +34,8 @@ func (c *Client) LookupIP(ctx context.Context, name string, ipv6 bool) ([]netip.
 	}
 	if a.err != nil {
 		e.Err, e.UnwrapErr, e.IsTemporary = a.err.Error(), a.err, true
-		var timeout net.Error
-		e.IsTimeout = errors.Is(a.err, context.DeadlineExceeded) || errors.As(a.err, &timeout) && timeout.Timeout()
+		var timeout net.Error // context.DeadlineExceeded is one too
+		e.IsTimeout = errors.As(a.err, &timeout) && timeout.Timeout()
 	}
 	return nil, e
 }

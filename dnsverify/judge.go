@@ -200,6 +200,8 @@ func verifiedReason(h tenant.Host, id tenant.ID, answers []answer) string {
 	return fmt.Sprintf("%s is at %s, and its TXT record names %s", h, ips[0], id)
 }
 
+// reason is what the faults of that standing say. Questions without an answer mostly share
+// the cause, so that one of them speaks for all.
 func reason(standing tenant.Standing, faults []fault) string {
 	var parts []string
 	for _, f := range faults {
@@ -213,6 +215,9 @@ func reason(standing tenant.Standing, faults []fault) string {
 		if !slices.Contains(parts, part) {
 			parts = append(parts, part)
 		}
+	}
+	if more := len(parts) - 1; standing == tenant.Unknown && more > 0 {
+		return fmt.Sprintf("%s (and not for %d more)", parts[0], more)
 	}
 	return strings.Join(parts, "; ")
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/terrane/terrane/dnsverify/zone"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -155,7 +157,7 @@ type knotServer struct {
 func startKnot(t *testing.T, zoneFile string) knotServer {
 	t.Helper()
 	need(t, "knotd", "keymgr")
-	dir, addr := t.TempDir(), closedPort(t)
+	dir, addr := t.TempDir(), freePort(t)
 	conf := filepath.Join(dir, "knot.conf")
 	write(t, conf, fmt.Sprintf(`server:
     rundir: "%[1]s"
@@ -198,7 +200,7 @@ zone:
 func startBind(t *testing.T, zoneFile string) netip.AddrPort {
 	t.Helper()
 	need(t, "named")
-	dir, addr := t.TempDir(), closedPort(t)
+	dir, addr := t.TempDir(), freePort(t)
 	conf := filepath.Join(dir, "named.conf")
 	write(t, conf, fmt.Sprintf(`options {
   directory "%[1]s"; pid-file "%[1]s/pid"; session-keyfile "%[1]s/key"; managed-keys-directory "%[1]s";
@@ -216,7 +218,7 @@ zone "plain.example" { type primary; file "%[4]s"; };
 func startUnbound(t *testing.T, knot knotServer) netip.AddrPort {
 	t.Helper()
 	need(t, "unbound")
-	dir, addr := t.TempDir(), closedPort(t)
+	dir, addr := t.TempDir(), freePort(t)
 	conf := filepath.Join(dir, "unbound.conf")
 	wrong := strings.Replace(knot.anchor, "signed.example.", "bogus.example.", 1)
 	var stubs strings.Builder
@@ -259,6 +261,24 @@ func write(t *testing.T, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// freePort is one that was free a moment ago, below those that clients get.
+func freePort(t *testing.T) netip.AddrPort {
+	t.Helper()
+	for range 100 {
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(20_000+rand.N(12_000)))
+		s, err := zone.New(zone.Options{Addr: addr.String()})
+		if err != nil {
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return addr
+	}
+	t.Fatal("no free port")
+	return netip.AddrPort{}
 }
 
 // serve runs a server until the test ends, and returns once it answers for the zone.

@@ -45,7 +45,7 @@ func (v *Verifier) Run(ctx context.Context) error {
 
 // dispatch hands hosts to due when their time has come, until ctx ends.
 func (v *Verifier) dispatch(ctx context.Context, due chan<- tenant.Host) {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(time.Hour) // until the first of the queue is known
 	defer timer.Stop()
 	for {
 		select {

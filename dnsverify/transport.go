@@ -62,9 +62,36 @@ func (r *resolver) ask(ctx context.Context, m *dns.Msg) (reply, error) {
 	return rep, nil
 }
 
+// silence is the error of a resolver that gave no usable answer in time.
+type silence struct {
+	network string
+	instead error // what it sent, if anything
+}
+
+var _ net.Error = silence{}
+
+func (e silence) Error() string {
+	if e.instead != nil {
+		return fmt.Sprintf("no answer over %s but %s", e.network, e.instead)
+	}
+	return "no answer over " + e.network
+}
+
+// Timeout implements net.Error.
+func (silence) Timeout() bool { return true }
+
+// Temporary implements net.Error.
+func (silence) Temporary() bool { return true }
+
 // send exchanges one message. Over UDP, datagrams with another id or that wanted
 // refuses are skipped, for anybody can send them.
-func (r *resolver) send(ctx context.Context, network string, query []byte, wanted func([]byte) error) ([]byte, error) {
+func (r *resolver) send(ctx context.Context, network string, query []byte, wanted func([]byte) error) (raw []byte, err error) {
+	var skipped error
+	defer func() {
+		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+			err = silence{network, skipped}
+		}
+	}()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, r.addr.String())
 	if err != nil {
@@ -83,11 +110,10 @@ func (r *resolver) send(ctx context.Context, network string, query []byte, wante
 		return nil, err
 	}
 	buf := make([]byte, udpBuffer)
-	var skipped error
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return nil, errors.Join(err, skipped)
+			return nil, err
 		}
 		raw := buf[:n]
 		if n < headerSize || raw[flagsByte]&isResponse == 0 || [2]byte(raw) != [2]byte(query) {

@@ -62,7 +62,7 @@ func check(t *testing.T, got tenant.Verdict, want tenant.Standing, id tenant.ID,
 			t.Errorf("reason %q lacks %q", got.Reason, r)
 		}
 	}
-	if got.Reason == "" || strings.ContainsAny(got.Reason, "\n\r\x00") || len(got.Reason) > 2000 {
+	if got.Reason == "" || strings.ContainsAny(got.Reason, "\n\r\x00") || len(got.Reason) > 600 {
 		t.Errorf("reason %q is not one readable sentence", got.Reason)
 	}
 }
