@@ -50,10 +50,9 @@ fuzz: ## each fuzz target for FUZZTIME
 	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's,/[^/]*:func , ,' | while read -r dir name; do \
 		echo "$$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done
 
-examples: ## rebuild the committed guests from their sources; needs their compilers
+examples: ## rebuild the committed guests from their sources, those of tests too; needs their compilers
 	$(MAKE) -C examples
-	for wat in $$(git ls-files '*/testdata/*.wat'); do \
-		[ ! -e "$${wat%.wat}.wasm" ] || wat2wasm "$$wat" -o "$${wat%.wat}.wasm" || exit 1; done
+	for file in $$(git ls-files '*/Makefile' ':!examples/*'); do $(MAKE) -B -C "$${file%/*}" || exit 1; done
 
 clean:
 	rm -f terrane
