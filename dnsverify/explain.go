@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -55,11 +56,18 @@ type Record struct {
 func (v *Verifier) Explain(ctx context.Context, h tenant.Host) Report {
 	ctx, cancel := context.WithTimeout(ctx, lookupQueries*v.client.timeout)
 	defer cancel()
+	answers := make([][]answer, len(v.client.resolvers)) // CAA last
+	var wg sync.WaitGroup
+	for i, r := range v.client.resolvers {
+		wg.Go(func() {
+			c := v.client.only(r)
+			answers[i] = append(v.ask(ctx, c, h), c.caa(ctx, h))
+		})
+	}
+	wg.Wait()
 	rep := Report{Host: h, Agree: true}
 	for i, r := range v.client.resolvers {
-		c := v.client.only(r)
-		answers := v.ask(ctx, c, h)
-		verdict, faults := v.policy.judge(h, answers)
+		verdict, faults := v.policy.judge(h, answers[i][:len(answers[i])-1])
 		if i > 0 && (verdict.Standing != rep.Verdict.Standing || verdict.Tenant != rep.Verdict.Tenant) {
 			rep.Agree = false
 		}
@@ -67,16 +75,14 @@ func (v *Verifier) Explain(ctx context.Context, h tenant.Host) Report {
 			rep.Verdict = verdict
 		}
 		first := len(rep.Records)
-		for j := range answers {
-			rep.Records = append(rep.Records, v.record(h, r.addr, &answers[j]))
+		for j := range answers[i] {
+			rep.Records = append(rep.Records, v.record(h, r.addr, &answers[i][j]))
 		}
 		for _, f := range faults {
 			if rec := &rep.Records[first+f.answer]; rec.Problem == "" {
 				rec.Standing, rec.Problem, rec.Mend = f.standing, f.found, f.mend
 			}
 		}
-		caa := c.caa(ctx, h)
-		rep.Records = append(rep.Records, v.record(h, r.addr, &caa))
 	}
 	e := v.known.get(h)
 	if e == nil {

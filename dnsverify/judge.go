@@ -70,12 +70,11 @@ func (p *policy) judge(h tenant.Host, answers []answer) (tenant.Verdict, []fault
 // judgeAddresses takes the answers for A and AAAA. A foreign address beside ours
 // is a fault, because visitors and CAs may choose it.
 func (p *policy) judgeAddresses(answers []answer) (faults []fault) {
-	ours, unsure := 0, false
+	ours := 0
 	for i := range answers {
 		a := &answers[i]
 		kind := dns.TypeToString[a.qtype]
 		if f, bad := a.unusable(i); bad {
-			unsure = unsure || f.standing == tenant.Unknown
 			faults = append(faults, f)
 			continue
 		}
@@ -89,7 +88,7 @@ func (p *policy) judgeAddresses(answers []answer) (faults []fault) {
 			break
 		}
 	}
-	if ours == 0 && !unsure && len(faults) == 0 {
+	if ours == 0 && len(faults) == 0 {
 		faults = append(faults, fault{0, tenant.Denied, answers[0].via() + " has no A or AAAA record", "add " + p.wantedAddresses()})
 	}
 	return faults
@@ -104,11 +103,9 @@ type naming struct {
 // judgeNaming takes the answers for TXT, and returns the tenant that they name.
 func (p *policy) judgeNaming(h tenant.Host, answers []answer) (id tenant.ID, faults []fault) {
 	var found []naming
-	unsure := false
 	for i := range answers {
 		if f, bad := answers[i].unusable(i); bad {
 			faults = append(faults, f)
-			unsure = unsure || f.standing == tenant.Unknown
 			continue
 		}
 		for _, txt := range answers[i].texts {
@@ -120,7 +117,7 @@ func (p *policy) judgeNaming(h tenant.Host, answers []answer) (id tenant.ID, fau
 		}
 	}
 	switch {
-	case len(found) == 0 && !unsure && len(faults) == 0:
+	case len(found) == 0 && len(faults) == 0:
 		faults = append(faults, fault{0, tenant.Denied, "there is no TXT record with " + p.wantedKeys() + " at " + p.wantedNames(h),
 			fmt.Sprintf("add one, such as \"%s=/PATH/OF/YOUR/FOLDER\"", p.keys[0])})
 	case len(found) == 1:

@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -428,6 +430,38 @@ func BenchmarkNegative(b *testing.B) {
 	for b.Loop() {
 		v.Verify(b.Context(), host)
 	}
+}
+
+// The slowest of a verified host's requests while others ask for new names as fast as they can.
+func BenchmarkVerifiedInFlood(b *testing.B) {
+	s := dnstest.Start(b)
+	setAlice(b, s)
+	v := newVerifier(b, nil, s.Addr())
+	v.Verify(b.Context(), host)
+	ctx, cancel := context.WithCancel(b.Context())
+	var flood sync.WaitGroup
+	var asked atomic.Int64
+	for range 4 {
+		flood.Go(func() {
+			for ctx.Err() == nil {
+				v.Verify(ctx, tenant.Host(fmt.Sprintf("r%d.example.org", asked.Add(1))))
+			}
+		})
+	}
+	start := time.Now()
+	took := make([]time.Duration, 0, 1<<20)
+	for b.Loop() {
+		before := time.Now()
+		v.Verify(ctx, host)
+		took = append(took, time.Since(before))
+	}
+	b.StopTimer()
+	rate := float64(asked.Load()) / time.Since(start).Seconds()
+	cancel()
+	flood.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100]), "p99-ns")
+	b.ReportMetric(rate, "flood-names/s")
 }
 
 func BenchmarkLookup(b *testing.B) {
