@@ -7,16 +7,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/terrane/terrane/tenant"
 )
 
 // Options are what New takes.
@@ -31,6 +35,9 @@ type Options struct {
 	// Status has the sections of /status: each value is made per request and
 	// encoded as JSON. It must not block.
 	Status map[string]func() any
+	// Logs yields the last lines of a tenant's log, each to be encoded as JSON, and
+	// with follow those to come until ctx ends. Nil: no /logs.
+	Logs   func(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[any]
 	Logger *slog.Logger // nil discards
 }
 
@@ -77,9 +84,11 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("admin: listen on %s: %w", s.opts.Listen, err)
 	}
+	base, endStreams := context.WithCancel(context.WithoutCancel(ctx))
+	defer endStreams()
 	srv := &http.Server{
 		Handler:           s.handler(),
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      time.Minute,
@@ -96,6 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("admin: serve %s: %w", s.addr, err)
 	case <-ctx.Done():
 	}
+	endStreams()
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := srv.Shutdown(limit); err != nil {
@@ -112,6 +122,9 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
 	mux.Handle("GET /readyz", s.guarded(http.HandlerFunc(s.readyz)))
 	mux.Handle("GET /status", s.guarded(http.HandlerFunc(s.status)))
+	if s.opts.Logs != nil {
+		mux.Handle("GET /logs", s.guarded(http.HandlerFunc(s.logs)))
+	}
 	if s.opts.Gatherer != nil {
 		mux.Handle("GET /metrics", s.guarded(promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{
 			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError), MaxRequestsInFlight: 4,
@@ -166,6 +179,34 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	s.json(w, http.StatusOK, all)
 }
 
+// logs streams JSON lines.
+func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	id, err := tenant.ParseID(q.Get("tenant"))
+	if err != nil {
+		text(w, http.StatusBadRequest, "tenant: "+err.Error())
+		return
+	}
+	lines := 100
+	if n := q.Get("lines"); n != "" {
+		if lines, err = strconv.Atoi(n); err != nil {
+			text(w, http.StatusBadRequest, "lines: want a number")
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	control, to := http.NewResponseController(w), json.NewEncoder(w)
+	if control.Flush() != nil {
+		return // the client has left
+	}
+	for line := range s.opts.Logs(r.Context(), id, lines, q.Get("follow") != "") {
+		deadline := control.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		if errors.Join(deadline, to.Encode(line), control.Flush()) != nil {
+			return // likewise
+		}
+	}
+}
+
 func (s *Server) json(w http.ResponseWriter, code int, value any) {
 	body, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
@@ -180,6 +221,7 @@ func (s *Server) json(w http.ResponseWriter, code int, value any) {
 
 func text(w http.ResponseWriter, code int, line string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
-	_, _ = w.Write([]byte(line + "\n")) // a client who has left is no error
+	_, _ = w.Write([]byte(line + "\n")) //nolint:gosec // plain text; a client who has left is no error
 }

@@ -1,9 +1,11 @@
 package admin_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/terrane/terrane/internal/admin"
+	"github.com/terrane/terrane/tenant"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -132,6 +135,53 @@ func TestToken(t *testing.T) {
 		if code, _ := get(t, url+tt.path, "Authorization", tt.auth); code != tt.code {
 			t.Errorf("%s with %q: %d, want %d", tt.path, tt.auth, code, tt.code)
 		}
+	}
+}
+
+func TestLogs(t *testing.T) {
+	more := make(chan string)
+	url := start(t, admin.Options{Listen: "127.0.0.1:0", Ready: ready,
+		Logs: func(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[any] {
+			return func(yield func(any) bool) {
+				if !yield(map[string]any{"tenant": id, "lines": lines}) || !follow {
+					return
+				}
+				for {
+					select {
+					case text := <-more:
+						if !yield(text) {
+							return
+						}
+					case <-ctx.Done():
+						return
+					}
+				}
+			}
+		}})
+	for query, want := range map[string]struct {
+		code int
+		body string
+	}{
+		"?tenant=/git/alice":          {200, `{"lines":100,"tenant":"/git/alice"}` + "\n"},
+		"?tenant=/git/alice&lines=7":  {200, `{"lines":7,"tenant":"/git/alice"}` + "\n"},
+		"?tenant=alice":               {400, "tenant: "},
+		"?tenant=/git/alice&lines=no": {400, "lines: "},
+	} {
+		if code, body := get(t, url+"/logs"+query); code != want.code || !strings.HasPrefix(body, want.body) {
+			t.Errorf("%s: %d %q", query, code, body)
+		}
+	}
+	// A stream that is followed neither waits for more to be shown, nor holds up the end.
+	resp, err := http.Get(url + "/logs?tenant=/git/alice&follow=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	lines := bufio.NewScanner(resp.Body)
+	lines.Scan()
+	more <- "new"
+	if lines.Scan(); lines.Text() != `"new"` {
+		t.Errorf("got %q", lines.Text())
 	}
 }
 

@@ -5,6 +5,7 @@
 //	/healthz   200 while the process runs
 //	/readyz    200 when the edge is fit to serve, else 503 with what is missing
 //	/status    JSON, one section for each part of the edge
+//	/logs      JSON lines: ?tenant=ID, &lines=N the last ones (default 100), &follow=1 those to come
 //
 // On loopback it needs no token; anywhere else it takes requests with the bearer
 // token only. It speaks plain HTTP: put it on loopback or on a private network.
