@@ -2,6 +2,7 @@ package hostcalls
 
 import (
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -23,6 +24,7 @@ type Tenant struct {
 	Fetcher  Fetcher       // nil: nothing can be fetched
 	Resolver Resolver      // nil: no name resolves
 	Logger   Logger        // nil discards
+	Files    fs.FS         // what a WASI program finds at "/"; nil: nothing
 	Edge     string
 	Region   string
 
@@ -80,6 +82,8 @@ type Exchange struct {
 	finished chan *pending  // room for each subrequest, so that none waits
 	fetches  sync.WaitGroup // asynchronous ones
 	random   [8]byte
+	wasi     *wasi // nil until the guest uses it
+	cgi      bool
 	held     atomic.Int64 // bytes of bodies of outbound requests and their responses
 }
 
@@ -94,8 +98,15 @@ func NewExchange(t *Tenant, req *Request) *Exchange {
 	return x
 }
 
-// Response returns the answer so far.
-func (x *Exchange) Response() *Response { return &x.resp }
+// Response returns the answer. It is called once the guest has returned.
+func (x *Exchange) Response() *Response {
+	if x.cgi {
+		x.cgi = false
+		x.wasiState()
+		x.answerCGI()
+	}
+	return &x.resp
+}
 
 // Request returns the request.
 func (x *Exchange) Request() *Request { return x.req }
@@ -111,6 +122,7 @@ func (x *Exchange) Close() {
 		h.end()
 	}
 	x.fetches.Wait()
+	x.endWASI()
 	clear(x.resp.Header)
 	clear(x.list)
 	clear(x.values)

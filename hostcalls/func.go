@@ -79,11 +79,12 @@ func Dialects() []Dialect {
 	return []Dialect{
 		{Module: moduleEnv, Entry: "run", Title: "hostcalls (Rust, C, WAT)"},
 		{Module: moduleAS, Entry: "run", Title: "hostcalls (AssemblyScript 0.5 and 0.6)"},
+		{Module: moduleWASI, Entry: entryCGI, Title: "WASI preview 1 (CGI)"},
 	}
 }
 
 // Functions lists every function of every dialect.
-func Functions() []Func { return slices.Concat(envFunctions(), asFunctions()) }
+func Functions() []Func { return slices.Concat(envFunctions(), asFunctions(), wasiFunctions()) }
 
 // impl is what a function does. It reads its arguments before it calls anything
 // that may run the guest, and writes its results last.

@@ -24,6 +24,9 @@ var guests embed.FS
 // Guest is the module of that name in the kit, without ".wasm".
 func Guest(t testing.TB, name string) []byte {
 	t.Helper()
+	if name == "go" {
+		return goGuest(t)
+	}
 	b, err := guests.ReadFile("guests/" + name + ".wasm")
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +49,10 @@ func Engine(e engine.Engine) Host {
 		if err != nil {
 			t.Fatal(err)
 		}
+		info, err := engine.Inspect(wasm)
+		if err != nil {
+			t.Fatal(err)
+		}
 		t.Cleanup(func() {
 			if err := m.Close(context.WithoutCancel(t.Context())); err != nil {
 				t.Error(err)
@@ -54,6 +61,7 @@ func Engine(e engine.Engine) Host {
 		return func(ctx context.Context, req *hostcalls.Request) (*hostcalls.Response, error) {
 			x := hostcalls.NewExchange(tn, req)
 			defer x.Close()
+			x.Enter(info.Entry)
 			if err := m.Run(ctx, x); err != nil {
 				return nil, err
 			}
@@ -80,7 +88,7 @@ type test struct {
 
 // Run runs the kit's guests on a host.
 func Run(t *testing.T, host Host) {
-	for _, c := range slices.Concat(envTests(), asTests()) {
+	for _, c := range slices.Concat(envTests(), asTests(), wasiTests()) {
 		t.Run(c.name, func(t *testing.T) { c.run(t, host) })
 	}
 	t.Run("requests share nothing but the store", func(t *testing.T) { apart(t, host) })
