@@ -138,8 +138,20 @@ func TestGitHistory(t *testing.T) {
 	if got := e.Live()[alice].Revision; string(got) != first {
 		t.Errorf("revision %s, want the commit %s", got, first)
 	}
-	p.Deploy(t, storetest.Tree{"alice/i.html": "2", "bob/i.html": "b"})
+	syncTree(t, p.work, storetest.Tree{"alice/i.html": "2", "bob/i.html": "b"})
+	git(t, p.work, "commit", "-q", "-am", "of alice")
+	changed := git(t, p.work, "rev-parse", "HEAD")
+	git(t, p.work, "commit", "-q", "--allow-empty", "-m", "of nobody")
+	git(t, p.work, "push", "-q", "origin", "HEAD:main")
 	e.AwaitContent(t, alice, "i.html", "2")
+	if got := e.Live()[alice].Revision; string(got) != changed {
+		t.Errorf("revision %s, want the commit that changed the folder: %s", got, changed)
+	}
+	head := git(t, p.work, "rev-parse", "HEAD")
+	e.Await(t, "the head is done", func() bool {
+		st := e.Status().Stores[0]
+		return st.Head == head && st.Pending == 0
+	})
 
 	git(t, p.work, "reset", "-q", "--hard", first)
 	git(t, p.work, "push", "-q", "-f", "origin", "HEAD:main")

@@ -16,12 +16,15 @@ type Status struct {
 
 // StoreStatus is the state of one store.
 type StoreStatus struct {
-	Prefix      string            `json:"prefix"`
-	Kind        string            `json:"kind"`   // "folder" or "git"
-	Origin      string            `json:"origin"` // without credentials
-	Reachable   bool              `json:"reachable"`
-	Head        string            `json:"head,omitempty"`  // what the origin was last seen at
-	Error       string            `json:"error,omitempty"` // of the last look
+	Prefix    string `json:"prefix"`
+	Kind      string `json:"kind"`   // "folder" or "git"
+	Origin    string `json:"origin"` // without credentials
+	Reachable bool   `json:"reachable"`
+	Head      string `json:"head,omitempty"`  // what the origin was last seen at
+	Pending   int    `json:"pending"`         // tenants whose release is being published
+	Error     string `json:"error,omitempty"` // of the last look
+	// Refused is why the origin's newest commit is not taken; Head is the one that was.
+	Refused     string            `json:"refused,omitempty"`
 	LastLook    time.Time         `json:"last_look,omitzero"`
 	LastSuccess time.Time         `json:"last_success,omitzero"`
 	Mirrored    bool              `json:"mirrored"`

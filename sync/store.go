@@ -97,6 +97,7 @@ func (st *store) openOrigin() origin.Origin {
 	o := gitrepo.Options{
 		Dir: filepath.Join(st.s.o.Data, "git", strings.ReplaceAll(url.PathEscape(st.c.Prefix), ".", "%2E")),
 		URL: g.URL, Branch: g.Branch, Depth: st.c.Depth, Timeout: g.Timeout,
+		Signers: gitrepo.Signers{SSH: g.AllowedSigners, OpenPGP: g.SignerKeys}, FastForward: g.FastForward,
 		Auth: gitrepo.Auth{
 			Username: g.Username, TokenFile: g.TokenFile, SSHKey: g.SSHKey, KnownHosts: g.KnownHosts, CA: g.CA,
 		},
@@ -202,6 +203,7 @@ func (st *store) look(ctx context.Context) time.Duration {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.status.Head = look.Head // only now, so that Pending counts what it brought
 	st.looked = st.looked || settled || begun.Sub(st.begun) > firstSettle
 	st.checkReady()
 	return min(wait, st.nextRetry(time.Now()))
@@ -219,7 +221,11 @@ func (st *store) unreachable(err error) time.Duration {
 	if st.status.Error != err.Error() {
 		st.log.Warn("store cannot be read, what is live stays", "err", err)
 	}
-	st.status.Reachable, st.status.Error, st.status.LastLook = false, err.Error(), time.Now()
+	refused := errors.Is(err, ErrRefused)
+	st.status.Reachable, st.status.Error, st.status.LastLook = refused, err.Error(), time.Now()
+	if refused { // it answers, and may have something better soon
+		return st.jitter(st.c.Poll)
+	}
 	st.errors++
 	return min(st.jitter(backoff(st.c.Poll, st.errors)), st.nextRetry(time.Now()))
 }
@@ -238,7 +244,12 @@ func (st *store) reached(look *origin.Look) {
 		st.log.Info("store can be read again")
 	}
 	st.errors = 0
-	st.status.Reachable, st.status.Error, st.status.Head = true, "", look.Head
+	if look.Refused != "" && look.Refused != st.status.Refused {
+		st.s.metrics.refusals.WithLabelValues(st.c.Prefix).Inc()
+		st.log.Warn("store is not followed to its newest state", "err", look.Refused)
+	}
+	st.status.Refused = look.Refused
+	st.status.Reachable, st.status.Error = true, ""
 	st.status.LastLook, st.status.LastSuccess = now, now
 	if slices.Contains(look.Blind, ".") {
 		st.status.Error = "the store is empty: what is live stays"
@@ -348,6 +359,9 @@ func (st *store) snapshot() (StoreStatus, []TenantStatus) {
 	out.Odd = maps.Clone(out.Odd)
 	tenants := make([]TenantStatus, 0, len(st.sites))
 	for _, s := range st.sites {
+		if s.busy {
+			out.Pending++
+		}
 		tenants = append(tenants, s.status.clone())
 	}
 	return out, tenants

@@ -85,6 +85,13 @@ type Git struct {
 	KnownHosts string        // ssh: file; empty: the user's and the system's
 	CA         string        // https: PEM file of further roots
 	MaxPack    int64         // bytes that one fetch may bring; 0: 4 GiB
+	// AllowedSigners is a file as ssh-keygen(1) describes it, SignerKeys one of armored
+	// OpenPGP keys. If any is set, only commits signed by one of its keys go live, and
+	// only if they descend from the one before.
+	AllowedSigners string
+	SignerKeys     string
+	// FastForward asks for such descent without signatures.
+	FastForward bool
 	// WebhookSecret is what webhooks for this store are signed with; empty: none are taken.
 	WebhookSecret string
 }

@@ -43,6 +43,10 @@ type Options struct {
 	Timeout time.Duration // of a fetch or clone
 	MaxPack int64         // bytes that one fetch may bring; 0: no bound
 	Auth    Auth
+	Signers Signers
+	// FastForward refuses commits that do not descend from the one taken last, as
+	// Signers do.
+	FastForward bool
 }
 
 const (
@@ -51,6 +55,7 @@ const (
 	maxTree        = 64 << 20 // bytes of one tree object
 	maxPacks       = 64       // fetches after which they are made one
 	maxTenants     = 200_000
+	maxHistory     = 256 // commits that are searched for the one that changed a folder
 	sideRef        = plumbing.ReferenceName("refs/terrane/fetched")
 	maxLinkLength  = 4096
 	maxLinkHops    = 8
@@ -64,6 +69,7 @@ type Repo struct {
 	disk *filesystem.Storage
 	look *origin.Look // of head
 	head *object.Commit
+	revs map[string]revision // of look's folders
 	auth transport.AuthMethod
 	ca   []byte
 }
@@ -93,11 +99,16 @@ func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
 		return nil, fmt.Errorf("ask origin: %w", err)
 	}
 	if r.head != nil && r.head.Hash == want {
+		r.look.Refused = ""
 		return r.look, nil
 	}
 	err = r.advance(ctx, want)
 	if errors.Is(err, errBroken) && ctx.Err() == nil { // once more, from nothing
 		err = r.advance(ctx, want)
+	}
+	if errors.Is(err, origin.ErrRefused) && r.look != nil {
+		r.look.Refused = err.Error()
+		return r.look, nil
 	}
 	if err != nil {
 		return nil, err
@@ -144,7 +155,7 @@ func (r *Repo) advance(ctx context.Context, want plumbing.Hash) error {
 	if err == nil {
 		err = r.move(want)
 	}
-	if errors.Is(err, origin.ErrRefused) { // the commit is too much, the mirror is whole
+	if errors.Is(err, origin.ErrRefused) || errors.Is(err, errSigners) { // the mirror is whole
 		return err
 	}
 	if err == nil {
@@ -202,7 +213,7 @@ func (r *Repo) move(want plumbing.Hash) error {
 	if err != nil {
 		return fmt.Errorf("fetch of %s left no reference: %w", want, err)
 	}
-	head, err := r.git.CommitObject(ref.Hash())
+	head, err := r.accept(ref.Hash())
 	if err != nil {
 		return err
 	}
@@ -214,8 +225,60 @@ func (r *Repo) move(want plumbing.Hash) error {
 	if err := r.names(tree, ".", r.o.Depth, look); err != nil {
 		return err
 	}
-	r.head, r.look = head, look
+	revs, err := r.revisions(head, look.Folders)
+	if err != nil {
+		return err
+	}
+	if err := r.remember(head.Hash); err != nil {
+		return err
+	}
+	r.head, r.look, r.revs = head, look, revs
 	return nil
+}
+
+// revision is the commit that gave a folder its content.
+type revision struct {
+	hash plumbing.Hash
+	time time.Time
+}
+
+// revisions finds the commit that last changed each folder, along the branch's
+// first parents; beyond maxHistory commits, one that has the same content.
+func (r *Repo) revisions(head *object.Commit, folders map[string]string) (map[string]revision, error) {
+	found := make(map[string]revision, len(folders))
+	sought := map[string]string{}
+	for name, key := range folders {
+		if r.look != nil && r.look.Folders[name] == key {
+			found[name] = r.revs[name]
+		} else {
+			sought[name] = key
+		}
+	}
+	for n, c := 0, head; len(sought) > 0; n++ {
+		before := &origin.Look{Folders: map[string]string{}, Odd: map[string]string{}}
+		var parent *object.Commit
+		if len(c.ParentHashes) > 0 && n < maxHistory {
+			var err error
+			if parent, err = r.git.CommitObject(c.ParentHashes[0]); err != nil {
+				return nil, err
+			}
+			tree, err := r.tree(parent.TreeHash)
+			if err != nil {
+				return nil, err
+			}
+			if err := r.names(tree, ".", r.o.Depth, before); err != nil {
+				return nil, err
+			}
+		}
+		for name, key := range sought {
+			if parent == nil || before.Folders[name] != key {
+				found[name] = revision{c.Hash, c.Committer.When}
+				delete(sought, name)
+			}
+		}
+		c = parent
+	}
+	return found, nil
 }
 
 // names fills look with the folders that lie depth levels below dir.

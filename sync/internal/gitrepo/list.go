@@ -32,8 +32,8 @@ func (r *Repo) List(_ context.Context, name string) (_ *origin.Listing, err erro
 		return nil, err
 	}
 	return &origin.Listing{
-		Revision: tenant.Revision(r.head.Hash.String()),
-		Time:     r.head.Committer.When,
+		Revision: tenant.Revision(r.revs[name].hash.String()),
+		Time:     r.revs[name].time,
 		Files:    l.files,
 		Settled:  func() error { return nil },
 	}, nil

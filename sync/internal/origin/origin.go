@@ -38,6 +38,9 @@ type Origin interface {
 // until the next Look.
 type Look struct {
 	Head string // what is there, for people: a commit, or empty
+	// Refused is why the origin is not followed to its newest state, in words for who
+	// deploys: the rest of Look is then of the last state that was taken. Empty: it is.
+	Refused string
 	// Folders maps each tenant's folder, by its path below the store's root, to a
 	// key: equal keys mean equal content. An empty key means that the folder is
 	// there and cannot be taken yet.
