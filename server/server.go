@@ -158,7 +158,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
-	return ln, nil
+	return lazyListener{ln}, nil
 }
 
 func (s *Server) newHTTPServer(base context.Context, h http.HandlerFunc) *http.Server {

@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/tenant"
+)
+
+// everyHost is alice's.
+type everyHost struct{}
+
+func (everyHost) Verify(context.Context, tenant.Host) tenant.Verdict {
+	return tenant.Verdict{Standing: tenant.Verified, Tenant: "/git/alice"}
+}
+
+// noModules compiles nothing: the release under test has its module already.
+type noModules struct{ engine.Engine }
+
+// noContent has no file.
+type noContent struct{}
+
+func (noContent) Open(tenant.Hash) (io.ReadSeekCloser, error) { return nil, errors.New("no content") }
+
+// hello is a module.
+type hello struct{ engine.Module }
+
+func (hello) Run(_ context.Context, x *hostcalls.Exchange) error {
+	x.Response().Body = append(x.Response().Body, "hello"...)
+	return nil
+}
+
+// sink is a response that nobody reads.
+type sink http.Header
+
+func (s sink) Header() http.Header         { return http.Header(s) }
+func (s sink) WriteHeader(int)             {}
+func (s sink) Write(b []byte) (int, error) { return len(b), nil }
+
+// newHandler is the way of a request without its connection and its guest.
+func newHandler(tb testing.TB) func() {
+	tb.Helper()
+	sites, err := NewSites(SitesOptions{
+		Engine: noModules{}, Blobs: noContent{}, Verifier: everyHost{},
+		Guest: func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant { return &hostcalls.Tenant{} },
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s, err := New(Options{Sites: sites, HTTP: []string{"127.0.0.1:0"}, ServePlain: true, AccessLog: io.Discard, Edge: "test1"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	snap := &tenant.Snapshot{ID: "/git/alice", Files: map[string]tenant.File{"index.wasm": {}}}
+	r := &release{
+		id: snap.ID, manifest: &snap.Manifest, files: snap.Files, paths: tenant.NewSite(snap),
+		modules: map[string]*module{"index.wasm": {Module: hello{}}}, guest: new(hostcalls.Tenant), revisionHeader: []string{"r1"},
+	}
+	r.holders.Store(1)
+	sites.swap(tb.Context(), r)
+	req := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, "http://alice.example/", http.NoBody)
+	return func() { s.servePlain(make(sink), req) }
+}
+
+func TestHandlerAllocations(t *testing.T) {
+	// The header's map and its values, the request's id, its deadline.
+	const want = 7
+	if got := testing.AllocsPerRun(1000, newHandler(t)); got > want {
+		t.Errorf("%v allocations per request, want at most %d", got, want)
+	}
+}
+
+func BenchmarkHandler(b *testing.B) {
+	handle := newHandler(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		handle()
+	}
+}
