@@ -69,6 +69,7 @@ func TestGuests(t *testing.T) {
 		log  string
 	}{
 		{"/trap", 500, "failed to answer", "trap.wasm at revision r1 trapped"},
+		{"/greedy", 503, "ran out of memory", "greedy.wasm at revision r1 trapped"},
 		{"/loop", 504, "took too long", "loop.wasm at revision r1 trapped"},
 	} {
 		a := get(t, c, url+tt.path)
