@@ -143,15 +143,14 @@ func TestPortInUse(t *testing.T) {
 func TestOriginGone(t *testing.T) {
 	data, dir := t.TempDir(), t.TempDir()
 	same := func(c *config.Config) { c.Edge.Data = data; c.Stores[0].Path = dir }
-	e := startEdge(t, same)
+	domain := func(e *anEdge) { e.domain("alice.example", "terrane=/sites/alice/") }
+	e := startEdge(t, same, domain)
 	e.dir = dir
-	e.domain("alice.example", "terrane=/sites/alice/")
 	e.deploy("alice", map[string][]byte{"index.wasm": testdata(t, "examples/hello-wat/hello.wasm")})
 	e.want("alice.example", "/", 200, hello)
 	e.stop()
 
-	e = startEdge(t, func(c *config.Config) { same(c); c.Stores[0].Path = filepath.Join(dir, "unmounted") })
-	e.domain("alice.example", "terrane=/sites/alice/")
+	e = startEdge(t, func(c *config.Config) { same(c); c.Stores[0].Path = filepath.Join(dir, "unmounted") }, domain)
 	e.await("readiness", func() bool { code, _ := e.admin("/readyz"); return code == 200 })
 	e.want("alice.example", "/", 200, hello)
 }

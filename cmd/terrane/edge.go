@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/terrane/terrane/bgp"
+	"github.com/terrane/terrane/bgp/hostaddr"
 	"github.com/terrane/terrane/dnsverify"
 	"github.com/terrane/terrane/internal/admin"
 	"github.com/terrane/terrane/internal/certs"
@@ -38,14 +39,17 @@ type edge struct {
 	resolver  *fetch.Resolver
 	fetcher   *fetch.Client
 	verifier  *dnsverify.Verifier
+	logs      *server.Logs
 	sites     *server.Sites
 	syncer    *tenantsync.Syncer
 	authority *certs.Internal // tls.mode = "internal"
 	files     *certs.Files    // tls.mode = "files"
+	tickets   *certs.Tickets  // nil without tls.tickets
 	server    *server.Server
 	health    *health.Monitor
-	announcer *bgp.Announcer // nil without [bgp]
-	admin     *admin.Server  // nil without admin.listen
+	announcer *bgp.Announcer    // nil without [bgp]
+	addresses *hostaddr.Manager // nil without bgp.manage_address
+	admin     *admin.Server     // nil without admin.listen
 }
 
 // edgeOptions are what is not for the configuration to say.
@@ -81,6 +85,7 @@ func (e *edge) buildSites(context.Context) error {
 		Labels:    c.DNS.Labels,
 		Keys:      c.DNS.Keys,
 		StatePath: filepath.Join(c.Edge.Data, "verdicts.json"),
+		RequireAD: c.DNS.RequireDNSSEC,
 		MinTTL:    time.Duration(c.DNS.MinTTL),
 		Logger:    e.logger("dnsverify"),
 		Metrics:   e.metrics,
@@ -124,6 +129,11 @@ func (e *edge) buildServer(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if secret := e.cfg.TLS.Tickets; secret != "" {
+		if e.tickets, err = certs.NewTickets(tlsConfig, []byte(secret), 0); err != nil {
+			return err
+		}
+	}
 	e.server, err = server.New(server.Options{
 		Sites:      e.sites,
 		Edge:       e.cfg.Edge.Name,
@@ -131,11 +141,14 @@ func (e *edge) buildServer(context.Context) error {
 		HTTPS:      e.cfg.HTTPS.Listen,
 		TLS:        tlsConfig,
 		ServePlain: e.opt.servePlain,
+		HSTS:       time.Duration(e.cfg.HTTPS.HSTS),
 		Refused:    e.refused,
-		Drain:      time.Duration(e.cfg.HTTPS.Drain),
-		Logger:     e.logger("server"),
-		AccessLog:  e.opt.accessLog,
-		Metrics:    e.metrics,
+
+		ProxyProtocol: e.cfg.HTTPS.ProxyProtocol,
+		Drain:         time.Duration(e.cfg.HTTPS.Drain),
+		Logger:        e.logger("server"),
+		AccessLog:     e.opt.accessLog,
+		Metrics:       e.metrics,
 	})
 	return err
 }
@@ -144,9 +157,15 @@ func (e *edge) buildBGP(context.Context) error {
 	if e.cfg.BGP == nil {
 		return nil
 	}
+	var err error
+	if e.cfg.BGP.ManageAddress {
+		o := hostaddr.Options{Addresses: e.announced(), Logger: e.logger("hostaddr")}
+		if e.addresses, err = hostaddr.New(o); err != nil {
+			return err
+		}
+	}
 	o := announcerOptions(e.cfg.BGP)
 	o.Logger, o.Metrics = e.logger("bgp"), e.metrics
-	var err error
 	e.announcer, err = bgp.New(o)
 	if faults, ok := errors.AsType[bgp.Faults](err); ok {
 		for _, f := range faults {
@@ -177,6 +196,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		Token:    string(e.cfg.Admin.Token),
 		Gatherer: e.metrics,
 		Ready:    e.health.Ready,
+		Logs:     e.tenantLog,
 		Status:   status,
 		Logger:   e.logger("admin"),
 	})
@@ -193,6 +213,12 @@ func (e *edge) run(ctx context.Context) error {
 	}
 	if e.files != nil {
 		add("certificates", e.files.Run)
+	}
+	if e.tickets != nil {
+		add("tickets", e.tickets.Run)
+	}
+	if e.addresses != nil {
+		add("addresses", e.addresses.Run)
 	}
 	add("dnsverify", e.verifier.Run)
 	add("sync", e.syncer.Run)

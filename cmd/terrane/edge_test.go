@@ -34,7 +34,9 @@ type anEdge struct {
 	stop func()
 }
 
-func startEdge(t *testing.T, change func(*config.Config)) *anEdge {
+// startEdge runs an edge until the test ends, or stop is called. before, if any, is
+// called when its DNS stands and it does not run yet.
+func startEdge(t *testing.T, change func(*config.Config), before ...func(*anEdge)) *anEdge {
 	t.Helper()
 	e := &anEdge{t: t, dir: t.TempDir(), log: newWatched("")}
 	var err error
@@ -54,6 +56,9 @@ func startEdge(t *testing.T, change func(*config.Config)) *anEdge {
 	}
 	if e.edge, err = newEdge(t.Context(), cfg, edgeOptions{log: slog.New(slog.NewTextHandler(e.log, nil)), servePlain: true}); err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range before {
+		f(e)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)

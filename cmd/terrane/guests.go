@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -65,7 +66,7 @@ func readRoots(c *config.Config) ([]byte, error) {
 // tenant outlives its releases.
 func (e *edge) guest() func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant {
 	var states sync.Map // tenant.ID -> hostcalls.KV
-	log := guestLogger{e.logger("guest")}
+	e.logs = server.NewLogs(server.LogsOptions{Logger: e.logger("guest")})
 	return func(s *tenant.Snapshot, l tenant.Limits) *hostcalls.Tenant {
 		kv, _ := states.LoadOrStore(s.ID, hostcalls.NewMemoryKV(0))
 		return &hostcalls.Tenant{
@@ -76,21 +77,22 @@ func (e *edge) guest() func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant {
 			KV:       kv.(hostcalls.KV),
 			Fetcher:  e.fetcher,
 			Resolver: e.resolver,
-			Logger:   log.of(s.ID),
+			Logger:   e.logs.Of(s.ID),
 			Edge:     e.cfg.Edge.Name,
 			Region:   e.cfg.Edge.Region,
 		}
 	}
 }
 
-// guestLogger writes what guests log to the edge's log.
-type guestLogger struct{ log *slog.Logger }
-
-func (g guestLogger) of(id tenant.ID) guestLogger { return guestLogger{g.log.With("tenant", id)} }
-
-// Log implements hostcalls.Logger.
-func (g guestLogger) Log(req *hostcalls.Request, level slog.Level, text string) {
-	g.log.Log(context.Background(), level, "guest", "text", text, "module", req.Module, "request", req.ID)
+// tenantLog is the newest of a tenant's log, for the admin listener.
+func (e *edge) tenantLog(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[any] {
+	return func(yield func(any) bool) {
+		for line := range e.logs.Read(ctx, id, lines, follow) {
+			if !yield(line) {
+				return
+			}
+		}
+	}
 }
 
 // publisher is the sites as the syncer sees them.

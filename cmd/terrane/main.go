@@ -53,7 +53,8 @@ func newCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
 	root.AddCommand(
-		checkCommand(), devCommand(), inspectCommand(), runCommand(), serveCommand(), versionCommand(),
+		checkCommand(), devCommand(), inspectCommand(), logsCommand(), runCommand(), serveCommand(), statusCommand(),
+		versionCommand(),
 	)
 	return root
 }

@@ -9,8 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/terrane/terrane/bgp/hostaddr"
 	"github.com/terrane/terrane/internal/health"
 	"github.com/terrane/terrane/server"
 )
@@ -21,18 +24,36 @@ const readyGrace = 500 * time.Millisecond
 // buildHealth builds the checks that an edge passes while it is worth announcing.
 func (e *edge) buildHealth(context.Context) error {
 	client := e.selfClient()
+	checks := []health.Check{
+		{Name: "store", Func: e.checkStore, Interval: 200 * time.Millisecond},
+		{Name: "self-request", Func: func(ctx context.Context) error { return e.checkSelf(ctx, client) }, Interval: time.Second, Timeout: 2 * time.Second},
+	}
+	if a := e.announced(); len(a) > 0 {
+		checks = append(checks, health.Check{Name: "address", Func: hostaddr.Check(a...), Interval: time.Second})
+	}
 	var err error
 	e.health, err = health.New(health.Options{
-		Checks: []health.Check{
-			{Name: "store", Func: e.checkStore, Interval: 200 * time.Millisecond},
-			{Name: "self-request", Func: func(ctx context.Context) error { return e.checkSelf(ctx, client) }, Interval: time.Second, Timeout: 2 * time.Second},
-		},
+		Checks:   checks,
 		Grace:    readyGrace,
 		OnChange: e.setHealth,
 		Logger:   e.logger("health"),
 		Metrics:  e.metrics,
 	})
 	return err
+}
+
+// announced are the addresses whose visitors BGP leads here.
+func (e *edge) announced() []netip.Addr {
+	var list []netip.Addr
+	if e.cfg.BGP == nil {
+		return nil
+	}
+	for _, a := range e.cfg.DNS.Addresses {
+		if slices.ContainsFunc(e.cfg.BGP.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 func (e *edge) checkStore(context.Context) error {
@@ -82,14 +103,14 @@ func (e *edge) selfClient() *http.Client {
 		TLSClientConfig:   conf,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			_, https := e.server.Addrs()
-			return new(net.Dialer).DialContext(ctx, network, loopback(https[0]))
+			return new(net.Dialer).DialContext(ctx, network, reachable(https[0].String()))
 		},
 	}}
 }
 
-// loopback is a listener's address as this host reaches it.
-func loopback(a net.Addr) string {
-	host, port, _ := net.SplitHostPort(a.String())
+// reachable replaces "all addresses" in HOST:PORT by the loopback one.
+func reachable(addr string) string {
+	host, port, _ := net.SplitHostPort(addr)
 	switch host {
 	case "", "0.0.0.0":
 		host = "127.0.0.1"

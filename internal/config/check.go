@@ -143,6 +143,9 @@ func (c *Config) checkListen(key, addr string) {
 	}
 }
 
+// minTickets is the least length of the secret that session tickets come from.
+const minTickets = 32
+
 func (c *Config) checkTLS() {
 	switch c.TLS.Mode {
 	case "internal":
@@ -152,6 +155,9 @@ func (c *Config) checkTLS() {
 		}
 	default:
 		c.Fault("tls.mode", "%q is no mode: want \"internal\" (own CA) or \"files\"", c.TLS.Mode)
+	}
+	if n := len(c.TLS.Tickets); n > 0 && n < minTickets {
+		c.Fault("tls.tickets", "the secret has %d characters: want at least %d of them", n, minTickets)
 	}
 	for i, f := range c.TLS.Files {
 		if f.Cert == "" || f.Key == "" {

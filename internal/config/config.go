@@ -57,6 +57,7 @@ type DNS struct {
 	Keys           []string          `toml:"keys"`
 	MinTTL         tomlfile.Duration `toml:"min_ttl"` // shortest time an answer is kept
 	RequireConsent bool              `toml:"require_consent"`
+	RequireDNSSEC  bool              `toml:"require_dnssec"`
 }
 
 // HTTP is the plain listener.
@@ -68,12 +69,17 @@ type HTTP struct {
 type HTTPS struct {
 	Listen []string          `toml:"listen"`
 	Drain  tomlfile.Duration `toml:"drain"` // how long requests in flight may take at shutdown
+	HSTS   tomlfile.Duration `toml:"hsts"`  // for how long browsers insist on HTTPS; 0: they are not told
+	// ProxyProtocol has the balancers whose connections begin with a PROXY header.
+	ProxyProtocol []netip.Prefix `toml:"proxy_protocol"`
 }
 
 // TLS is where certificates come from.
 type TLS struct {
 	Mode  string    `toml:"mode"` // "internal" or "files"
 	Files []KeyPair `toml:"files"`
+	// Tickets is the secret that edges share to resume each other's sessions.
+	Tickets Secret `toml:"tickets"`
 }
 
 // KeyPair is a certificate chain and its key, in PEM.
@@ -117,6 +123,7 @@ type BGP struct {
 	ListenPort uint16         `toml:"listen_port"` // 0: connects only
 	Neighbors  []Neighbor     `toml:"neighbor"`
 
+	ManageAddress   bool              `toml:"manage_address"` // put the addresses on the loopback
 	AllowHostRoutes bool              `toml:"allow_host_routes"`
 	AllowPrivate    bool              `toml:"allow_private"`
 	ShutdownWait    tomlfile.Duration `toml:"shutdown_wait"`

@@ -103,6 +103,7 @@ func (c *Config) complete() {
 		c.Fetch.Resolvers = c.DNS.Resolvers
 	}
 	c.secret("admin.token", &c.Admin.Token)
+	c.secret("tls.tickets", &c.TLS.Tickets)
 	if c.BGP != nil {
 		for i := range c.BGP.Neighbors {
 			c.secret(fmt.Sprintf("bgp.neighbor[%d].password", i), &c.BGP.Neighbors[i].Password)

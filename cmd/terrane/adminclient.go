@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/terrane/terrane/internal/config"
+)
+
+// adminFlags lead to the admin listener of a running edge.
+type adminFlags struct{ url, config string }
+
+func (f *adminFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.url, "admin", "", "URL of the admin listener (default http://127.0.0.1:9180)")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration of the edge, instead of --admin; "+
+		"without it the token is that of $TERRANE_ADMIN_TOKEN")
+}
+
+// get asks the admin listener. The caller closes the body.
+func (f *adminFlags) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	base, token, err := f.where()
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path+"?"+query.Encode(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no edge answers at %s (name another with --admin or --config): %w", base, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		text, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+		return nil, errors.Join(fmt.Errorf("%s: %s: %s", base, resp.Status, strings.TrimSpace(string(text))), err, resp.Body.Close())
+	}
+	return resp.Body, nil
+}
+
+func (f *adminFlags) where() (base, token string, err error) {
+	switch {
+	case f.url != "" && f.config != "":
+		return "", "", usageError{"terrane", errors.New("want one of --admin and --config")}
+	case f.config != "":
+		cfg, err := config.Load(f.config)
+		if err != nil {
+			return "", "", err
+		}
+		if cfg.Admin.Listen == "" {
+			return "", "", fmt.Errorf("%s: the edge has no admin listener (admin.listen)", f.config)
+		}
+		return "http://" + reachable(cfg.Admin.Listen), string(cfg.Admin.Token), nil
+	}
+	base = strings.TrimSuffix(f.url, "/")
+	if base == "" {
+		base = "http://" + config.Default().Admin.Listen
+	}
+	return base, os.Getenv("TERRANE_ADMIN_TOKEN"), nil
+}

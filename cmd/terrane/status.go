@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/terrane/terrane/bgp"
+	"github.com/terrane/terrane/internal/health"
+	tenantsync "github.com/terrane/terrane/sync"
+)
+
+// edgeStatus is what /status says, as far as it is printed.
+type edgeStatus struct {
+	Edge   map[string]string `json:"edge"`
+	Ready  bool              `json:"ready"`
+	Unmet  []string          `json:"unmet"`
+	Health health.Status     `json:"health"`
+	Sync   tenantsync.Status `json:"sync"`
+	BGP    *bgp.Status       `json:"bgp"`
+}
+
+func statusCommand() *cobra.Command {
+	var f adminFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show an edge: health, stores, tenants, announcements, and why not",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			body, err := f.get(cmd.Context(), "/status", nil)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				_, err = io.Copy(cmd.OutOrStdout(), body)
+				return errors.Join(err, body.Close())
+			}
+			var s edgeStatus
+			if err := errors.Join(json.NewDecoder(body).Decode(&s), body.Close()); err != nil {
+				return err
+			}
+			return s.print(cmd.OutOrStdout())
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (s *edgeStatus) print(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	row := func(format string, args ...any) { _, _ = fmt.Fprintf(tw, format+"\n", args...) } // Flush returns what fails
+	state := "ready"
+	if !s.Ready {
+		state = "not ready"
+	}
+	row("edge\t%s\t%s\t%s", s.Edge["name"], state, s.Edge["version"])
+	for _, why := range s.Unmet {
+		row("\t\t%s", why)
+	}
+	for _, st := range s.Sync.Stores {
+		state := "reachable"
+		if !st.Reachable {
+			state = st.Error
+		}
+		row("store\t%s\t%s\t%s", st.Prefix, st.Origin, state)
+		for name, why := range st.Odd {
+			row("\t%s\t%s", name, why)
+		}
+	}
+	for _, t := range s.Sync.Tenants {
+		live := "never live"
+		if t.Live != nil {
+			live = fmt.Sprintf("%s since %s", t.Live.Revision.Short(), t.Live.Since.Format(time.DateTime))
+		}
+		row("tenant\t%s\t%s", t.ID, live)
+		if t.Refused != nil {
+			row("\trefused %s\t%s", t.Refused.Revision.Short(), t.Refused.Reason)
+		}
+	}
+	if s.BGP != nil {
+		row("bgp\t%s\t%s", s.BGP.State, s.BGP.Reason)
+		for _, n := range s.BGP.Neighbors {
+			state := fmt.Sprintf("announced %v since %s", n.Announced, n.Since.Format(time.DateTime))
+			if n.Reason != "" {
+				state = n.Reason
+			}
+			row("neighbor\t%s AS%d\t%s", n.Address, n.ASN, state)
+		}
+	}
+	return tw.Flush()
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// terrane runs the command line in this process.
+func terrane(t *testing.T, args ...string) (stdout string, err error) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func TestStatusAndLogs(t *testing.T) {
+	e := startEdge(t, nil)
+	admin := "--admin=http://" + e.edge.admin.Addr().String()
+	e.domain("bob.example", "terrane=/sites/bob/")
+	e.deploy("bob", map[string][]byte{"trap.wasm": testdata(t, "server/testdata/trap.wasm")})
+	e.want("bob.example", "/trap", 500, "")
+	e.deploy("bob", map[string][]byte{"index.wasm": []byte("broken")})
+
+	out, err := terrane(t, "status", admin)
+	for _, want := range []string{"edge ", "store ", "/sites/", "reachable", "tenant ", "/sites/bob", "refused", "index.wasm: "} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("status: %v, nothing of %q in\n%s", err, want, out)
+		}
+	}
+	out, err = terrane(t, "logs", "/sites/bob", admin)
+	if err != nil || !strings.Contains(out, "trap.wasm") || !strings.Contains(out, "unreachable") {
+		t.Errorf("logs: %v\n%s", err, out)
+	}
+	if out, err := terrane(t, "logs", "/sites/nobody", admin); err != nil || out != "" {
+		t.Errorf("logs of nobody: %v\n%s", err, out)
+	}
+	if _, err := terrane(t, "logs", "nobody", admin); err == nil {
+		t.Error("a path that is none was taken")
+	}
+	if _, err := terrane(t, "status", "--admin=http://127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "no edge answers") {
+		t.Errorf("status of no edge: %v", err)
+	}
+}
