@@ -45,6 +45,19 @@ func (v *visit) hold(n int64) bool {
 	return true
 }
 
+// bodyTime is how long a body may take of the length that the visitor tells; -1 if
+// it does not.
+func (s *Server) bodyTime(length int64) time.Duration {
+	most := s.opts.Sites.opts.Limits.RequestBody
+	if most <= 0 {
+		most = defaultRequestBody
+	}
+	if length < 0 || length > most {
+		length = most
+	}
+	return transferTime(s.opts.BodyTimeout, length)
+}
+
 // readBody reads the request's body, of at most limit bytes, into v.body. When it
 // cannot, it has answered.
 func (v *visit) readBody(ctx context.Context, limit int64) bool {
@@ -98,13 +111,21 @@ func (v *visit) growBody(limit int64) bool {
 	return true
 }
 
+// closeAfter ends a connection on which nobody knows where the next request begins.
+// HTTP/2 always knows.
+func (v *visit) closeAfter() {
+	if v.r.ProtoMajor == 1 {
+		v.Header()["Connection"] = []string{"close"}
+	}
+}
+
 func (v *visit) tooLarge(limit int64) {
-	v.Header()["Connection"] = []string{"close"}
+	v.closeAfter()
 	v.page(http.StatusRequestEntityTooLarge, "the body is too large: this site takes at most "+strconv.FormatInt(limit, 10)+" bytes")
 }
 
 func (v *visit) badBody(ctx context.Context, err error) {
-	v.Header()["Connection"] = []string{"close"}
+	v.closeAfter()
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 		v.page(http.StatusRequestTimeout, "the body came too slowly")
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 		return
 	}
 	v.guest = hostcalls.Request{
-		ID: v.id, Method: v.r.Method, Path: v.requestURI(), Header: v.r.Header, Host: v.r.Host, Body: v.body,
+		ID: v.id, Method: v.r.Method, Path: v.requestURI(), Header: v.r.Header, Host: v.r.Host, Body: slices.Clip(v.body),
 		Client: v.client(), Scheme: v.scheme(), Module: t.File, Info: t.Info,
 	}
 	x := hostcalls.NewExchange(r.guest, &v.guest)
@@ -158,6 +159,6 @@ func (v *visit) tellTenant(r *release, x *hostcalls.Exchange, trap *engine.Trap)
 	for _, frame := range trap.Backtrace {
 		text.WriteString("; at " + frame)
 	}
-	line := text.String()
+	line := strings.ReplaceAll(text.String(), "\n", " ") // names of functions are the guest's
 	r.guest.Logger.Log(&v.guest, slog.LevelError, strings.ToValidUTF8(line[:min(len(line), hostcalls.LogLineMax)], "\uFFFD"))
 }

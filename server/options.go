@@ -106,5 +106,5 @@ const slowest = 64 << 10
 
 // transferTime is how long a body of n bytes may take.
 func transferTime(base time.Duration, n int64) time.Duration {
-	return base + time.Duration(max(n, 0)/slowest)*time.Second
+	return base + time.Duration(n/slowest)*time.Second
 }

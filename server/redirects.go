@@ -25,7 +25,7 @@ import (
 // that file as what is missing.
 const redirectsName = "_redirects"
 
-// redirects are a folder's rules. They are immutable; nil has none.
+// redirects are a folder's rules. They are immutable.
 type redirects struct {
 	rules    []redirect
 	literal  map[string][]int // rules by the one path that they match, in order
@@ -129,9 +129,6 @@ func (r *redirect) stays() bool {
 // find returns the first rule that matches, and what its placeholders stand for;
 // nil if there is none. taken says that the folder has something at the path.
 func (rs *redirects) find(path string, taken bool) (*redirect, captures) {
-	if rs == nil {
-		return nil, nil
-	}
 	first := len(rs.rules)
 	for _, i := range rs.literal[path] {
 		if rs.rules[i].force || !taken {

@@ -168,7 +168,7 @@ func (s *Server) newHTTPServer(base context.Context, h http.HandlerFunc) *http.S
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
 		// Bodies have a deadline of their own (visit.begin): ReadTimeout would also end
 		// the wait for a guest.
-		WriteTimeout:   s.opts.HeaderTimeout + transferTime(s.opts.BodyTimeout, s.opts.Sites.opts.Limits.RequestBody) + s.opts.Sites.wall() + s.opts.WriteTimeout,
+		WriteTimeout:   s.opts.HeaderTimeout + s.bodyTime(-1) + s.opts.Sites.wall() + s.opts.WriteTimeout,
 		IdleTimeout:    s.opts.IdleTimeout,
 		MaxHeaderBytes: s.opts.HeaderBytes,
 		// What a broken client does is no news for the operator.

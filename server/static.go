@@ -38,7 +38,7 @@ func (v *visit) notFound(name string) {
 		return
 	}
 	defer v.close(content)
-	v.Header().Del("Etag") // it names the page, not what was asked for
+	delete(v.Header(), "Etag") // it names the page, not what was asked for
 	v.WriteHeader(http.StatusNotFound)
 	if v.r.Method != http.MethodHead {
 		_, _ = io.Copy(v, content) // a visitor who has left is no error
@@ -78,8 +78,9 @@ func (v *visit) open(name string) (io.ReadSeekCloser, bool) {
 		h["Content-Type"] = []string{typ}
 	}
 	h["Etag"] = []string{etag(file.Hash)}
-	// ServeContent leaves the length of encoded content to others, but not that of ranges.
-	if h["Content-Encoding"] != nil && v.r.Header["Range"] == nil {
+	// ServeContent leaves the length of encoded content to others, but not that of
+	// ranges; notFound leaves all of it.
+	if v.r.Header["Range"] == nil {
 		h["Content-Length"] = []string{strconv.FormatInt(file.Size, 10)}
 	}
 	v.place.release.headers.set(h, v.r.URL.Path)

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/server"
 	"github.com/terrane/terrane/tenant"
 )
 
 func TestStatic(t *testing.T) {
-	e := startEdge(t, edgeOptions{engine: newStub()})
+	e := startEdge(t, edgeOptions{engine: newStub(), server: func(o *server.Options) { o.ServePlain = true }})
 	e.deploy("alice.example",
 		"index.html", "<h1>alice</h1>", "404.html", "nothing here", "docs/index.html", "docs",
 		"app.js", "plain js", "app.js.br", "br js", "app.js.gz", "gz js", "README", "just text", "photo.PNG", "png",
@@ -39,7 +40,7 @@ func TestStatic(t *testing.T) {
 		{"upper extension", "GET", "/photo.PNG", nil, 200, "png", []string{"Content-Type", "image/png"}},
 		{"folder", "GET", "/docs?x=1", nil, 308, "", []string{"Location", "/docs/?x=1"}},
 		{"folder's index", "GET", "/docs/", nil, 200, "docs", nil},
-		{"miss", "GET", "/nope", nil, 404, "nothing here", []string{"Content-Type", "text/html; charset=utf-8", "Etag", ""}},
+		{"miss", "GET", "/nope", nil, 404, "nothing here", []string{"Content-Type", "text/html; charset=utf-8", "Etag", "", "Content-Length", "12"}},
 		{"miss by head", "HEAD", "/nope", nil, 404, "", nil},
 		{"raw module", "GET", "/mod.wasm", nil, 200, "module", nil},
 		{"method", "DELETE", "/app.js", nil, 405, "", []string{"Allow", "GET, HEAD"}},
@@ -65,6 +66,13 @@ func TestStatic(t *testing.T) {
 		t.Errorf("304 with %v", a.Header)
 	}
 	get(t, c, url+"/app.js", "If-None-Match", packed).want(t, 200, "plain js")
+	for _, coding := range []string{"br", "none"} {
+		get(t, c, url+"/app.js", "If-Match", `"other"`, "Accept-Encoding", coding).want(t, http.StatusPreconditionFailed, "")
+		raw := raw(t, e.http, "GET /app.js HTTP/1.1\r\nHost: alice.example\r\nIf-Match: \"other\"\r\nAccept-Encoding: "+coding+"\r\n\r\n")
+		if raw != http.StatusPreconditionFailed {
+			t.Errorf("by HTTP/1.1: %d", raw)
+		}
+	}
 }
 
 func TestRedirectsAndHeaders(t *testing.T) {

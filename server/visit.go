@@ -51,7 +51,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, secure bool) {
 func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
 	v.ResponseWriter, v.r, v.start, v.id = w, r, time.Now(), v.srv.ids.next()
 	if r.Body != http.NoBody && r.ContentLength != 0 {
-		v.bodyDeadline(v.start.Add(transferTime(v.srv.opts.BodyTimeout, r.ContentLength)))
+		v.bodyDeadline(v.start.Add(v.srv.bodyTime(r.ContentLength)))
 	}
 }
 
@@ -94,6 +94,9 @@ func (v *visit) WriteHeader(code int) {
 		h["Terrane-Edge"] = v.srv.edge
 		if v.place.release != nil {
 			h["Terrane-Revision"] = v.place.release.revisionHeader
+		}
+		if code == http.StatusPreconditionFailed {
+			delete(h, "Content-Length") // http.ServeContent sends nothing after all
 		}
 		if v.srv.hsts != nil && v.r.TLS != nil && h["Strict-Transport-Security"] == nil {
 			h["Strict-Transport-Security"] = v.srv.hsts
@@ -179,8 +182,10 @@ func (v *visit) answer(ctx context.Context) {
 	r := v.place.release
 	path := v.r.URL.Path
 	t := r.paths.Resolve(path)
-	if rule, got := r.moved.find(path, r.has(path, t)); rule != nil && v.moved(ctx, rule, got) {
-		return
+	if r.moved != nil {
+		if rule, got := r.moved.find(path, r.has(path, t)); rule != nil && v.moved(ctx, rule, got) {
+			return
+		}
 	}
 	v.show(ctx, t)
 }
