@@ -159,9 +159,9 @@ func (st *store) call(ctx context.Context, c *candidate) (err error) {
 // wentLive notes success; mu is held.
 func (st *store) wentLive(s *site, rec *mirror.Record) {
 	if s.live == nil {
-		st.s.metrics.tenants.WithLabelValues(st.c.Prefix).Inc()
+		st.s.metrics.tenants.WithLabelValues(st.label).Inc()
 	}
-	st.s.metrics.deploys.WithLabelValues(st.c.Prefix).Inc()
+	st.s.metrics.deploys.WithLabelValues(st.label).Inc()
 	s.live, s.key, s.failures, s.retryAt = rec, rec.Key, 0, time.Time{}
 	s.status.Live = &Release{Revision: rec.Revision, Time: rec.Time, Since: time.Now()}
 	s.status.Waiting = ""
@@ -179,14 +179,14 @@ func (st *store) settle(s *site, key string, rev tenant.Revision, err error) {
 	s.status.Waiting = ""
 	if refused {
 		s.key, s.failures, s.retryAt = key, 0, time.Time{}
-		st.s.metrics.refusals.WithLabelValues(st.c.Prefix).Inc()
+		st.s.metrics.refusals.WithLabelValues(st.label).Inc()
 		st.log.Warn("release refused", "tenant", id, "revision", rev, "err", err)
 		return
 	}
 	s.key = ""
 	s.failures++
 	s.retryAt = time.Now().Add(st.jitter(backoff(time.Second, s.failures)))
-	st.s.metrics.failures.WithLabelValues(st.c.Prefix).Inc()
+	st.s.metrics.failures.WithLabelValues(st.label).Inc()
 	st.log.Error("release failed, trying again", "tenant", id, "revision", rev, "retry_at", s.retryAt, "err", err)
 }
 
@@ -198,7 +198,7 @@ func (st *store) remove(ctx context.Context, name string) {
 	delete(st.sites, name)
 	st.mu.Unlock()
 	if live {
-		st.s.metrics.tenants.WithLabelValues(st.c.Prefix).Dec()
+		st.s.metrics.tenants.WithLabelValues(st.label).Dec()
 	}
 	st.s.o.Publisher.Remove(ctx, s.status.ID)
 	if err := st.mirror.Remove(s.status.ID); err != nil {

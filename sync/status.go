@@ -17,7 +17,7 @@ type Status struct {
 // StoreStatus is the state of one store.
 type StoreStatus struct {
 	Prefix    string `json:"prefix"`
-	Kind      string `json:"kind"`   // "folder" or "git"
+	Kind      string `json:"kind"`   // "folder", "git" or "git-tenant"
 	Origin    string `json:"origin"` // without credentials
 	Reachable bool   `json:"reachable"`
 	Head      string `json:"head,omitempty"`  // what the origin was last seen at
@@ -58,7 +58,7 @@ type Refusal struct {
 // caller's own.
 func (s *Syncer) Status() Status {
 	var out Status
-	for _, st := range s.stores {
+	for _, st := range s.all() {
 		one, tenants := st.snapshot()
 		out.Stores = append(out.Stores, one)
 		out.Tenants = append(out.Tenants, tenants...)
@@ -70,7 +70,12 @@ func (s *Syncer) Status() Status {
 // Tenant returns the state of one tenant, and whether any store has it.
 func (s *Syncer) Tenant(id tenant.ID) (TenantStatus, bool) {
 	for _, st := range s.stores {
-		if st.owns(id) {
+		if t, ok := st.tenant(id); ok {
+			return t, true
+		}
+	}
+	for _, g := range s.groups {
+		if st := g.store(id); st != nil {
 			return st.tenant(id)
 		}
 	}

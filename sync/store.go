@@ -43,6 +43,9 @@ type store struct {
 	mirror *mirror.Mirror
 	origin origin.Origin
 	gap    time.Duration
+	label  string        // in metrics
+	whole  bool          // the prefix is the ID of the only tenant
+	turns  chan struct{} // if not nil, one per look that may be under way at a time
 	nudged chan struct{}
 	ready  chan struct{}
 	jobs   sync.WaitGroup
@@ -62,6 +65,7 @@ func newStore(s *Syncer, c Store) *store {
 		s: s, c: c, sites: map[string]*site{},
 		nudged: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
+	st.label = c.Prefix
 	st.log = s.log.With("store", c.Prefix)
 	st.status.Prefix = c.Prefix
 	poll := defaultGitPoll
@@ -89,14 +93,18 @@ func redact(origin string) string {
 	return u.String()
 }
 
+func (st *store) repoDir() string {
+	return filepath.Join(st.s.o.Data, "git", strings.ReplaceAll(url.PathEscape(st.c.Prefix), ".", "%2E"))
+}
+
 func (st *store) openOrigin() origin.Origin {
 	if f := st.c.Folder; f != nil {
 		return folder.Open(folder.Options{Path: f.Path, Depth: st.c.Depth, Settle: f.Settle, Poll: st.c.Poll})
 	}
 	g := st.c.Git
 	o := gitrepo.Options{
-		Dir: filepath.Join(st.s.o.Data, "git", strings.ReplaceAll(url.PathEscape(st.c.Prefix), ".", "%2E")),
-		URL: g.URL, Branch: g.Branch, Depth: st.c.Depth, Timeout: g.Timeout,
+		Dir: st.repoDir(),
+		URL: g.URL, Branch: g.Branch, Depth: st.c.Depth, Whole: st.whole, Timeout: g.Timeout,
 		Signers: gitrepo.Signers{SSH: g.AllowedSigners, OpenPGP: g.SignerKeys}, FastForward: g.FastForward,
 		Auth: gitrepo.Auth{
 			Username: g.Username, TokenFile: g.TokenFile, SSHKey: g.SSHKey, KnownHosts: g.KnownHosts, CA: g.CA,
@@ -114,11 +122,20 @@ func (st *store) openOrigin() origin.Origin {
 	return gitrepo.Open(o)
 }
 
-func (st *store) id(name string) tenant.ID { return tenant.ID(st.c.Prefix + name) }
+func (st *store) id(name string) tenant.ID {
+	if st.whole {
+		return tenant.ID(st.c.Prefix)
+	}
+	return tenant.ID(st.c.Prefix + name)
+}
 
-func (st *store) owns(id tenant.ID) bool {
-	_, ok := id.Under(st.c.Prefix)
-	return ok
+// name is the path of a tenant's folder below the root, if the tenant is of this
+// store.
+func (st *store) name(id tenant.ID) (string, bool) {
+	if st.whole {
+		return ".", string(id) == st.c.Prefix
+	}
+	return id.Under(st.c.Prefix)
 }
 
 func (st *store) wake() {
@@ -134,7 +151,7 @@ func (st *store) load(m *mirror.Mirror) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, id := range m.Tenants() {
-		if name, ok := id.Under(st.c.Prefix); ok {
+		if name, ok := st.name(id); ok {
 			st.sites[name] = &site{status: TenantStatus{ID: id}, restore: true}
 		}
 	}
@@ -175,8 +192,8 @@ func (st *store) look(ctx context.Context) time.Duration {
 	if st.begun.IsZero() {
 		st.begun = begun
 	}
-	look, err := st.origin.Look(ctx)
-	st.s.metrics.looks.WithLabelValues(st.c.Prefix).Observe(time.Since(begun).Seconds())
+	look, err := st.ask(ctx)
+	st.s.metrics.looks.WithLabelValues(st.label).Observe(time.Since(begun).Seconds())
 	if ctx.Err() != nil {
 		return 0
 	}
@@ -209,17 +226,34 @@ func (st *store) look(ctx context.Context) time.Duration {
 	return min(wait, st.nextRetry(time.Now()))
 }
 
+// ask looks at the origin when it is this store's turn.
+func (st *store) ask(ctx context.Context) (*origin.Look, error) {
+	if st.turns != nil {
+		select {
+		case st.turns <- struct{}{}:
+			defer func() { <-st.turns }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return st.origin.Look(ctx)
+}
+
 // jitter keeps the edges from asking all at once.
 func (st *store) jitter(d time.Duration) time.Duration {
 	return d - time.Duration(rand.Int64N(int64(d)/8+1)) //nolint:gosec // spreads load, hides nothing
 }
 
 func (st *store) unreachable(err error) time.Duration {
-	st.s.metrics.failures.WithLabelValues(st.c.Prefix).Inc()
+	st.s.metrics.failures.WithLabelValues(st.label).Inc()
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.status.Error != err.Error() {
 		st.log.Warn("store cannot be read, what is live stays", "err", err)
+	}
+	if st.whole { // one tenant's fault does not make the edge wait
+		st.looked = true
+		st.checkReady()
 	}
 	refused := errors.Is(err, ErrRefused)
 	st.status.Reachable, st.status.Error, st.status.LastLook = refused, err.Error(), time.Now()
@@ -237,7 +271,7 @@ func backoff(first time.Duration, failures int) time.Duration {
 
 func (st *store) reached(look *origin.Look) {
 	now := time.Now()
-	st.s.metrics.success.WithLabelValues(st.c.Prefix).Set(float64(now.Unix()))
+	st.s.metrics.success.WithLabelValues(st.label).Set(float64(now.Unix()))
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.errors > 0 {
@@ -245,7 +279,7 @@ func (st *store) reached(look *origin.Look) {
 	}
 	st.errors = 0
 	if look.Refused != "" && look.Refused != st.status.Refused {
-		st.s.metrics.refusals.WithLabelValues(st.c.Prefix).Inc()
+		st.s.metrics.refusals.WithLabelValues(st.label).Inc()
 		st.log.Warn("store is not followed to its newest state", "err", look.Refused)
 	}
 	st.status.Refused = look.Refused
@@ -368,11 +402,11 @@ func (st *store) snapshot() (StoreStatus, []TenantStatus) {
 }
 
 func (st *store) tenant(id tenant.ID) (TenantStatus, bool) {
-	name, _ := id.Under(st.c.Prefix)
+	name, ok := st.name(id)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	s, ok := st.sites[name]
-	if !ok {
+	s, found := st.sites[name]
+	if !ok || !found {
 		return TenantStatus{}, false
 	}
 	return s.status.clone(), true

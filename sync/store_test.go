@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"io/fs"
+	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
 	"os"
@@ -139,15 +140,20 @@ func newGitPlace(tb testing.TB) *gitPlace {
 // serveHTTP serves the repository by git http-backend.
 func (p *gitPlace) serveHTTP(tb testing.TB) *gitPlace {
 	tb.Helper()
-	git, err := exec.LookPath("git")
-	check(tb, err)
-	srv := httptest.NewServer(&cgi.Handler{
-		Path: git, Args: []string{"http-backend"}, Dir: p.bare,
-		Env: []string{"GIT_PROJECT_ROOT=" + filepath.Dir(p.bare), "GIT_HTTP_EXPORT_ALL=1"},
-	})
+	srv := httptest.NewServer(p.handler(tb))
 	tb.Cleanup(srv.Close)
 	p.url = srv.URL + "/origin.git"
 	return p
+}
+
+func (p *gitPlace) handler(tb testing.TB) http.Handler {
+	tb.Helper()
+	git, err := exec.LookPath("git")
+	check(tb, err)
+	return &cgi.Handler{
+		Path: git, Args: []string{"http-backend"}, Dir: filepath.Dir(p.bare),
+		Env: []string{"GIT_PROJECT_ROOT=" + filepath.Dir(p.bare), "GIT_HTTP_EXPORT_ALL=1"},
+	}
 }
 
 func git(tb testing.TB, dir string, args ...string) string {

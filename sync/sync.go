@@ -56,13 +56,17 @@ type Options struct {
 	Metrics prometheus.Registerer // nil registers nothing
 }
 
-// Store is one place tenants deploy to. Exactly one of Folder and Git is set.
+// Store is one place tenants deploy to. Exactly one of Folder, Git and GitTenant is
+// set.
 type Store struct {
-	Prefix string        // of the IDs of its tenants: "/git/"
+	Prefix string        // of the IDs of its tenants: "/git/", "git@git.example.net:"
 	Depth  int           // how deep below the root tenants' folders lie; 0: 1
-	Poll   time.Duration // how often to look, at most; 0: 2s for folders, 5s for git
+	Poll   time.Duration // how often to look, at most; 0: folders 2s, git 5s, a tenant's repository 1m
 	Folder *Folder
 	Git    *Git
+	// GitTenant: each tenant has a repository of its own, whose URL is its ID. It is
+	// mirrored from the first Want, and dropped a day after the last. URL is not used.
+	GitTenant *Git
 }
 
 // Folder is a directory.
@@ -112,6 +116,7 @@ type Syncer struct {
 	log      *slog.Logger
 	metrics  *metrics
 	stores   []*store
+	groups   []*group
 	mirrored chan struct{}
 	slots    chan struct{} // one per release that may be published at a time
 }
@@ -141,7 +146,11 @@ func New(o Options) (*Syncer, error) {
 	}
 	for i, c := range o.Stores {
 		errs = append(errs, checkStore(c, o.Stores[:i]))
-		s.stores = append(s.stores, newStore(s, c))
+		if c.GitTenant != nil {
+			s.groups = append(s.groups, newGroup(s, c))
+		} else {
+			s.stores = append(s.stores, newStore(s, c))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -158,16 +167,26 @@ func checkStore(c Store, before []Store) error {
 	fault := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("store %q: %s", c.Prefix, fmt.Sprintf(format, args...)))
 	}
-	if _, err := tenant.ParseID(c.Prefix + "x"); err != nil || !strings.HasSuffix(c.Prefix, "/") {
-		fault("the prefix must be the start of TXT paths and end in \"/\", such as \"/git/\"")
+	end := strings.HasSuffix(c.Prefix, "/")
+	if c.GitTenant != nil {
+		end = (end && c.Prefix[0] != '/') || strings.HasSuffix(c.Prefix, ":")
+	}
+	if _, err := tenant.ParseID(c.Prefix + "x"); err != nil || !end {
+		fault("the prefix must be the start of TXT paths, such as \"/git/\", or of URLs for tenants' own repositories, such as \"git@host:\"")
 	}
 	for _, b := range before {
 		if strings.HasPrefix(c.Prefix, b.Prefix) || strings.HasPrefix(b.Prefix, c.Prefix) {
 			fault("the prefix overlaps that of store %q: a path must lead to one store", b.Prefix)
 		}
 	}
-	if (c.Folder == nil) == (c.Git == nil) {
-		fault("want exactly one of folder and git")
+	kinds := 0
+	for _, set := range []bool{c.Folder != nil, c.Git != nil, c.GitTenant != nil} {
+		if set {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		fault("want exactly one of folder, git and git-tenant")
 	}
 	if c.Folder != nil && c.Folder.Path == "" {
 		fault("want the folder's path")
@@ -195,11 +214,17 @@ func (s *Syncer) Run(ctx context.Context) error {
 		st.load(m)
 	}
 	s.forgetStrays(m)
+	waited := slices.Clone(s.stores)
 	for _, st := range s.stores {
 		g.Go(func() error { return st.run(ctx) })
 	}
+	for _, gr := range s.groups {
+		gr.load(m)
+		waited = append(waited, gr.all()...)
+		g.Go(func() error { return gr.run(ctx) })
+	}
 	g.Go(func() error {
-		for _, st := range s.stores {
+		for _, st := range waited {
 			select {
 			case <-st.ready:
 			case <-ctx.Done():
@@ -217,7 +242,7 @@ func (s *Syncer) mirrorDir() string { return filepath.Join(s.o.Data, "mirror") }
 // forgetStrays drops the releases of tenants whose store is no longer configured.
 func (s *Syncer) forgetStrays(m *mirror.Mirror) {
 	for _, id := range m.Tenants() {
-		if !slices.ContainsFunc(s.stores, func(st *store) bool { return st.owns(id) }) {
+		if !slices.ContainsFunc(s.o.Stores, func(c Store) bool { _, ok := id.Under(c.Prefix); return ok }) {
 			if err := m.Remove(id); err != nil {
 				s.log.Warn("cannot remove a tenant of no store", "tenant", id, "err", err)
 			}
@@ -240,9 +265,29 @@ func (s *Syncer) Read(h tenant.Hash) ([]byte, error) { return mirror.Read(s.mirr
 // Nudge makes the stores whose prefix begins with the given one look at their
 // origins now. It never blocks; nudges in a burst become one.
 func (s *Syncer) Nudge(prefix string) {
-	for _, st := range s.stores {
+	for _, st := range s.all() {
 		if strings.HasPrefix(st.c.Prefix, prefix) {
 			st.wake()
 		}
 	}
+}
+
+// Want says that a verified domain names the tenant. It only matters to stores of
+// tenants' own repositories, which begin to mirror the one it names. It never
+// blocks, and may be called at each verdict.
+func (s *Syncer) Want(id tenant.ID) {
+	for _, g := range s.groups {
+		if _, ok := id.Under(g.c.Prefix); ok {
+			g.want(id)
+		}
+	}
+}
+
+// all are the stores of the configuration and those of tenants' own repositories.
+func (s *Syncer) all() []*store {
+	all := slices.Clone(s.stores)
+	for _, g := range s.groups {
+		all = append(all, g.all()...)
+	}
+	return all
 }

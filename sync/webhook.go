@@ -10,9 +10,12 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/terrane/terrane/tenant"
 )
 
 const (
@@ -25,7 +28,7 @@ const (
 // Webhook returns the handler for the webhooks of GitHub, GitLab, Gitea and
 // Forgejo, at whatever path. A request signed with the WebhookSecret of a store
 // makes that store look at its origin, and is answered with 202; any other gets
-// 401. The payload is only verified, never read: what is live is decided by what
+// 401. For a tenant's own repository, the query "?tenant=ID" must name it. The payload is only verified, never read: what is live is decided by what
 // the origin has, so that a forged, replayed or lost webhook changes nothing. A
 // flood costs the origin at most ten looks a second.
 func (s *Syncer) Webhook() http.Handler {
@@ -44,7 +47,7 @@ func (s *Syncer) Webhook() http.Handler {
 func (s *Syncer) hook(w http.ResponseWriter, r *http.Request, now time.Time) int {
 	var checks []*hookCheck
 	var macs []io.Writer
-	for _, st := range s.stores {
+	for _, st := range s.hooked(tenant.ID(r.URL.Query().Get("tenant"))) {
 		if st.c.Git != nil && st.c.Git.WebhookSecret != "" {
 			c := newHookCheck(st, r.Header)
 			checks = append(checks, c)
@@ -65,6 +68,17 @@ func (s *Syncer) hook(w http.ResponseWriter, r *http.Request, now time.Time) int
 		}
 	}
 	return status
+}
+
+// hooked are the stores that a webhook may be for.
+func (s *Syncer) hooked(id tenant.ID) []*store {
+	stores := slices.Clone(s.stores)
+	for _, g := range s.groups {
+		if st := g.store(id); st != nil {
+			stores = append(stores, st)
+		}
+	}
+	return stores
 }
 
 // hookCheck verifies a request against one store's secret.

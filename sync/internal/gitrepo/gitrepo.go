@@ -40,6 +40,7 @@ type Options struct {
 	URL     string
 	Branch  string
 	Depth   int           // how deep tenants' folders lie; below 1: 1
+	Whole   bool          // the repository is one tenant's: its root is the folder "."
 	Timeout time.Duration // of a fetch or clone
 	MaxPack int64         // bytes that one fetch may bring; 0: no bound
 	Auth    Auth
@@ -100,6 +101,9 @@ func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
 	}
 	if r.head != nil && r.head.Hash == want {
 		r.look.Refused = ""
+		if r.o.Whole { // one of many: it holds no memory between deploys
+			r.git, r.disk = nil, nil
+		}
 		return r.look, nil
 	}
 	err = r.advance(ctx, want)
@@ -222,7 +226,7 @@ func (r *Repo) move(want plumbing.Hash) error {
 		return err
 	}
 	look := &origin.Look{Head: head.Hash.String(), Folders: map[string]string{}, Odd: map[string]string{}}
-	if err := r.names(tree, ".", r.o.Depth, look); err != nil {
+	if err := r.folders(tree, look); err != nil {
 		return err
 	}
 	revs, err := r.revisions(head, look.Folders)
@@ -266,7 +270,7 @@ func (r *Repo) revisions(head *object.Commit, folders map[string]string) (map[st
 			if err != nil {
 				return nil, err
 			}
-			if err := r.names(tree, ".", r.o.Depth, before); err != nil {
+			if err := r.folders(tree, before); err != nil {
 				return nil, err
 			}
 		}
@@ -279,6 +283,18 @@ func (r *Repo) revisions(head *object.Commit, folders map[string]string) (map[st
 		c = parent
 	}
 	return found, nil
+}
+
+// folders fills look with the tenants' folders of a root.
+func (r *Repo) folders(tree *object.Tree, look *origin.Look) error {
+	if !r.o.Whole {
+		return r.names(tree, ".", r.o.Depth, look)
+	}
+	look.Folders["."] = tree.Hash.String()
+	if len(tree.Entries) == 0 {
+		look.Folders["."], look.Blind = "", []string{"."}
+	}
+	return nil
 }
 
 // names fills look with the folders that lie depth levels below dir.

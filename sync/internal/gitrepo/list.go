@@ -23,6 +23,9 @@ func (r *Repo) List(_ context.Context, name string) (_ *origin.Listing, err erro
 	if r.head == nil {
 		return nil, errBroken
 	}
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.drop())
+	}
 	l := lister{r: r, blobs: map[string]plumbing.Hash{}, links: map[string]plumbing.Hash{}}
 	err = l.folder(plumbing.NewHash(r.look.Folders[name]))
 	if err != nil && !errors.Is(err, origin.ErrRefused) {

@@ -1,0 +1,184 @@
+package sync
+
+import (
+	"context"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/terrane/terrane/sync/internal/mirror"
+	"github.com/terrane/terrane/tenant"
+)
+
+const (
+	// wantedFor is how long a tenant's own repository is mirrored after its last Want.
+	wantedFor         = 24 * time.Hour
+	defaultTenantPoll = time.Minute
+	// groupTurns bounds how many repositories are asked at a time.
+	groupTurns = 16
+	// maxRepos bounds the repositories of one group.
+	maxRepos = 10_000
+)
+
+// group follows the repositories that tenants' domains name, each by a store of
+// its own.
+type group struct {
+	s      *Syncer
+	c      Store
+	turns  chan struct{}
+	wanted chan tenant.ID
+
+	mu     sync.Mutex
+	mirror *mirror.Mirror // nil before Run
+	repos  map[tenant.ID]*repo
+}
+
+// repo is one tenant's repository.
+type repo struct {
+	st    *store
+	until time.Time
+	stop  context.CancelFunc // nil: not begun
+	done  chan struct{}
+}
+
+func newGroup(s *Syncer, c Store) *group {
+	if c.Poll == 0 {
+		c.Poll = defaultTenantPoll
+	}
+	return &group{
+		s: s, c: c, turns: make(chan struct{}, groupTurns),
+		wanted: make(chan tenant.ID, 64), repos: map[tenant.ID]*repo{},
+	}
+}
+
+// load takes up the repositories that an earlier run left in the mirror.
+func (g *group) load(m *mirror.Mirror) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mirror = m
+	for _, id := range m.Tenants() {
+		if _, ok := id.Under(g.c.Prefix); ok {
+			g.add(id)
+		}
+	}
+}
+
+// add makes the store of a tenant; mu is held.
+func (g *group) add(id tenant.ID) {
+	c := *g.c.GitTenant
+	c.URL = string(id)
+	st := newStore(g.s, Store{Prefix: string(id), Poll: g.c.Poll, Git: &c})
+	st.label, st.status.Kind, st.whole, st.turns = g.c.Prefix, "git-tenant", true, g.turns
+	st.load(g.mirror)
+	g.repos[id] = &repo{st: st, until: time.Now().Add(wantedFor), done: make(chan struct{})}
+}
+
+// want extends a repository's time, and has run begin one that is not known. If
+// too many are asked for at once, a later Want does it.
+func (g *group) want(id tenant.ID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r, ok := g.repos[id]; ok {
+		r.until = time.Now().Add(wantedFor)
+		return
+	}
+	select {
+	case g.wanted <- id:
+	default:
+	}
+}
+
+func (g *group) store(id tenant.ID) *store {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r, ok := g.repos[id]; ok {
+		return r.st
+	}
+	return nil
+}
+
+func (g *group) all() []*store {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := make([]*store, 0, len(g.repos))
+	for _, r := range g.repos {
+		all = append(all, r.st)
+	}
+	return all
+}
+
+// run begins and ends the stores until ctx ends, then waits for them.
+func (g *group) run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	tick := time.NewTicker(wantedFor / 24)
+	defer tick.Stop()
+	for {
+		g.begin(ctx, &running)
+		select {
+		case <-ctx.Done():
+			return nil
+		case id := <-g.wanted:
+			g.mu.Lock()
+			if g.repos[id] == nil && len(g.repos) < maxRepos {
+				g.add(id)
+			}
+			g.mu.Unlock()
+		case now := <-tick.C:
+			g.expire(ctx, now)
+		}
+	}
+}
+
+// begin runs the stores that do not run yet.
+func (g *group) begin(ctx context.Context, running *sync.WaitGroup) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, r := range g.repos {
+		if r.stop != nil {
+			continue
+		}
+		own, stop := context.WithCancel(ctx)
+		r.stop = stop
+		running.Go(func() {
+			defer close(r.done)
+			defer stop()
+			if err := r.st.run(own); err != nil {
+				r.st.log.Error("store has ended", "tenant", id, "err", err)
+			}
+		})
+	}
+}
+
+// expire drops the repositories that no verified domain has named for long.
+func (g *group) expire(ctx context.Context, now time.Time) {
+	g.mu.Lock()
+	var old []*repo
+	for id, r := range g.repos {
+		if now.After(r.until) {
+			old = append(old, r)
+			delete(g.repos, id)
+		}
+	}
+	g.mu.Unlock()
+	for _, r := range old {
+		r.stop()
+		<-r.done
+		r.st.drop(ctx)
+	}
+}
+
+// drop takes the tenants of a store that has ended down and removes its repository.
+func (st *store) drop(ctx context.Context) {
+	st.mu.Lock()
+	names := slices.Collect(maps.Keys(st.sites))
+	st.mu.Unlock()
+	for _, name := range names {
+		st.remove(ctx, name)
+	}
+	if err := os.RemoveAll(st.repoDir()); err != nil {
+		st.log.Error("cannot remove a repository's mirror", "err", err)
+	}
+}

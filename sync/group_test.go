@@ -1,0 +1,79 @@
+package sync_test
+
+import (
+	"encoding/pem"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/sync/storetest"
+	"github.com/terrane/terrane/tenant"
+)
+
+// TestGitTenant: a repository is mirrored once its tenant is wanted, served while its
+// origin is away, and dropped when nobody wants it any more.
+func TestGitTenant(t *testing.T) {
+	p := newGitPlace(t)
+	srv := httptest.NewTLSServer(p.handler(t))
+	t.Cleanup(srv.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	check(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600))
+	o := tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{{
+		Prefix: srv.URL + "/", Poll: 100 * time.Millisecond,
+		GitTenant: &tenantsync.Git{CA: ca, WebhookSecret: "s"},
+	}}}
+	id := tenant.ID(srv.URL + "/origin.git")
+	p.Deploy(t, storetest.Tree{"i.html": "1", "sub/a.wasm": storetest.Module})
+
+	e := storetest.Start(t, o)
+	e.AwaitMirrored(t)
+	if st := e.Status(); len(st.Tenants) != 0 {
+		t.Errorf("mirrored before anyone wanted it: %+v", st)
+	}
+	e.Want("/other/tenant")
+	e.Want(id)
+	e.Want(tenant.ID(srv.URL + "/nobody.git"))
+	e.AwaitContent(t, id, "i.html", "1")
+	p.Deploy(t, storetest.Tree{"i.html": "2", "sub/a.wasm": storetest.Module})
+	e.AwaitContent(t, id, "i.html", "2")
+	p.Deploy(t, storetest.Tree{"i.html": "3", "sub/a.wasm": "broken"})
+	if r := e.AwaitRefusal(t, id); !strings.Contains(r.Reason, "sub/a.wasm") {
+		t.Errorf("refusal %+v", r)
+	}
+	p.Clear(t)
+	e.Await(t, "the empty repository is seen", func() bool {
+		for _, st := range e.Status().Stores {
+			if st.Prefix == string(id) {
+				return strings.Contains(st.Error, "empty")
+			}
+		}
+		return false
+	})
+	if e.Content(id, "i.html") != "2" {
+		t.Error("an empty repository took its tenant down")
+	}
+	e.Stop(t)
+
+	p.Down(t)
+	e = storetest.Start(t, o)
+	e.AwaitMirrored(t)
+	if e.Content(id, "i.html") != "2" {
+		t.Error("not served after a restart with the origin down")
+	}
+	e.Await(t, "the repository is begun", func() bool {
+		st := e.Status().Stores
+		return len(st) == 1 && st[0].Error != ""
+	})
+	e.Expire(t.Context(), time.Now().Add(25*time.Hour))
+	if st := e.Status(); len(e.Live()) != 0 || len(st.Stores) != 0 {
+		t.Errorf("not dropped: %v %+v", e.Live(), st)
+	}
+	p.Up(t)
+	p.Deploy(t, storetest.Tree{"i.html": "4"})
+	e.Want(id)
+	e.AwaitContent(t, id, "i.html", "4")
+}
