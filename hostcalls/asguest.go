@@ -101,7 +101,7 @@ func asReqGetHeader(ctx context.Context, x *Exchange, g Guest, a args) error {
 }
 
 func asRespSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
-	if a.handle(0) != responseOutgoing {
+	if a.handle(0) != responseOutgoing || x.settled() {
 		a.returnsStatus(false)
 		return nil
 	}
@@ -194,11 +194,11 @@ func asKVGet(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err != nil {
 		return err
 	}
-	value, ok, err := x.get(ctx, string(key))
+	e, ok, err := x.entry(ctx, string(key))
 	if err != nil || !ok {
 		return a.object(0, err)
 	}
-	return a.object(asNewBytes(ctx, x, g, value))
+	return a.object(asNewBytes(ctx, x, g, e.Value))
 }
 
 func asKVWriter(kind func(value []byte) change) impl {

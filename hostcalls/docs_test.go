@@ -52,6 +52,26 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// Each extra function is declared in Rust, C, Go and AssemblyScript.
+func TestDocsDeclareExtras(t *testing.T) {
+	text, err := os.ReadFile("../docs/hostcalls.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```(\\w+)\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(blocks) != 4 {
+		t.Fatalf("%d blocks of declarations, want 4", len(blocks))
+	}
+	first := blocks[0][2]
+	for _, name := range regexp.MustCompile(`hostcall_\w+`).FindAllString(first, -1) {
+		for _, b := range blocks {
+			if !regexp.MustCompile(`\b` + name + `\b`).MatchString(b[2]) {
+				t.Errorf("%s is not declared in %s", name, b[1])
+			}
+		}
+	}
+}
+
 func signature(f hostcalls.Func) string {
 	var s strings.Builder
 	for _, p := range f.Params {

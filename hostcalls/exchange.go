@@ -2,6 +2,7 @@ package hostcalls
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -49,6 +50,11 @@ type Request struct {
 	Scheme string     // "https" or "http"
 	// Module is the file that runs, Info the path's rest behind it (RFC 3875 PATH_INFO).
 	Module, Info string
+
+	// Stream is called if the guest sends its response in chunks: it sends status and
+	// header, and returns where the body goes; each Write must reach the visitor before
+	// long. Nil collects the chunks in Response.Body.
+	Stream func(*Response) (io.Writer, error)
 }
 
 // Response is what the guest answered. It is whole once the guest has returned,
@@ -82,7 +88,9 @@ type Exchange struct {
 	finished chan *pending  // room for each subrequest, so that none waits
 	fetches  sync.WaitGroup // asynchronous ones
 	random   [8]byte
-	wasi     *wasi // nil until the guest uses it
+	stream   io.Writer // of the response, once a chunk was sent
+	streamed int64     // bytes
+	wasi     *wasi     // nil until the guest uses it
 	cgi      bool
 	held     atomic.Int64 // bytes of bodies of outbound requests and their responses
 }

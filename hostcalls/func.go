@@ -84,7 +84,9 @@ func Dialects() []Dialect {
 }
 
 // Functions lists every function of every dialect.
-func Functions() []Func { return slices.Concat(envFunctions(), asFunctions(), wasiFunctions()) }
+func Functions() []Func {
+	return slices.Concat(envFunctions(), extraFunctions(), asFunctions(), wasiFunctions())
+}
 
 // impl is what a function does. It reads its arguments before it calls anything
 // that may run the guest, and writes its results last.

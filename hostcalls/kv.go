@@ -4,41 +4,47 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 var errNoKV = errors.New("there is no key-value store here")
 
-// change is what a writing function makes of a key: the value to store, or keep
-// to leave the entry as it is. old is the zero KVEntry if the key is absent.
-type change func(old KVEntry) (value []byte, keep bool)
+// change is what a writing function makes of a key: the value to store until it
+// expires, or keep to leave the entry as it is. old is the zero KVEntry if the key
+// is absent.
+type change func(old KVEntry) (value []byte, expires time.Time, keep bool)
 
 // update applies a change to a key, again if another request was quicker. It
 // reports whether the key was absent. An error is the store's or the caller's,
 // for which the ABI has no answer: the guest traps, so that nothing is lost silently.
 func (x *Exchange) update(ctx context.Context, key string, do change) (absent bool, err error) {
-	if err := x.checkKey(key); err != nil {
-		return false, err
-	}
 	for {
-		old, err := x.t.KV.Get(ctx, key)
-		absent := errors.Is(err, ErrNotFound)
-		if err != nil && !absent {
+		old, found, err := x.entry(ctx, key)
+		if err != nil {
 			return false, err
 		}
-		value, keep := do(old)
+		value, expires, keep := do(old)
 		if keep {
-			return absent, nil
+			return !found, nil
 		}
-		if len(value) > KVValueMax {
-			return false, fmt.Errorf("a value of %d bytes, more than %d", len(value), KVValueMax)
-		}
-		if _, err = x.t.KV.Put(ctx, key, value, old.Version, 0); !errors.Is(err, ErrConflict) {
-			return absent, err
+		if _, err = x.store(ctx, key, value, old.Version, expires); !errors.Is(err, ErrConflict) {
+			return !found, err
 		}
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
 	}
+}
+
+// store is KV.Put within the bounds of a value.
+func (x *Exchange) store(ctx context.Context, key string, value []byte, at uint64, expires time.Time) (uint64, error) {
+	if err := x.checkKey(key); err != nil {
+		return 0, err
+	}
+	if len(value) > KVValueMax {
+		return 0, fmt.Errorf("a value of %d bytes, more than %d", len(value), KVValueMax)
+	}
+	return x.t.KV.Put(ctx, key, value, at, expires)
 }
 
 func (x *Exchange) checkKey(key string) error {
@@ -51,16 +57,16 @@ func (x *Exchange) checkKey(key string) error {
 	return nil
 }
 
-// get returns a key's value; ok is false if there is none.
-func (x *Exchange) get(ctx context.Context, key string) (value []byte, ok bool, err error) {
+// entry returns a key's entry; found is false if there is none.
+func (x *Exchange) entry(ctx context.Context, key string) (e KVEntry, found bool, err error) {
 	if err := x.checkKey(key); err != nil {
-		return nil, false, err
+		return KVEntry{}, false, err
 	}
-	e, err := x.t.KV.Get(ctx, key)
+	e, err = x.t.KV.Get(ctx, key)
 	if errors.Is(err, ErrNotFound) {
-		return nil, false, nil
+		return KVEntry{}, false, nil
 	}
-	return e.Value, err == nil, err
+	return e, err == nil, err
 }
 
 // remove removes a key, and reports whether it was there.
@@ -87,17 +93,17 @@ func (x *Exchange) remove(ctx context.Context, key string) (bool, error) {
 // The changes of the ABI. Its insert overwrites and its upsert does not: the names
 // are the wrong way round, and guests rely on it.
 func insert(value []byte) change {
-	return func(KVEntry) ([]byte, bool) { return value, false }
+	return func(KVEntry) ([]byte, time.Time, bool) { return value, time.Time{}, false }
 }
 
 func upsert(value []byte) change {
-	return func(old KVEntry) ([]byte, bool) { return value, old.Version != 0 }
+	return func(old KVEntry) ([]byte, time.Time, bool) { return value, time.Time{}, old.Version != 0 }
 }
 
 func appending(value []byte) change {
-	return func(old KVEntry) ([]byte, bool) {
+	return func(old KVEntry) ([]byte, time.Time, bool) {
 		all := make([]byte, 0, len(old.Value)+len(value))
-		return append(append(all, old.Value...), value...), false
+		return append(append(all, old.Value...), value...), old.Expires, false
 	}
 }
 
@@ -110,12 +116,12 @@ func kvstoreGet(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err != nil {
 		return err
 	}
-	value, ok, err := x.get(ctx, string(key))
+	e, ok, err := x.entry(ctx, string(key))
 	if err != nil {
 		return err
 	}
 	if ok {
-		err = giveEvenEmpty(ctx, x, g, o, value)
+		err = giveEvenEmpty(ctx, x, g, o, e.Value)
 	} else {
 		o.set(g, 0, 0)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/hostcalls/kvtest"
@@ -20,7 +21,7 @@ func TestMemoryKVIsBounded(t *testing.T) {
 	var err error
 	n := 0
 	for ; err == nil; n++ {
-		_, err = kv.Put(t.Context(), strings.Repeat("k", n), value, 0, 0)
+		_, err = kv.Put(t.Context(), strings.Repeat("k", n), value, 0, time.Time{})
 	}
 	if !errors.Is(err, hostcalls.ErrFull) || n < 8 || n > 10 {
 		t.Fatalf("after %d entries: %v, want ErrFull", n, err)
@@ -29,7 +30,7 @@ func TestMemoryKVIsBounded(t *testing.T) {
 	if err := kv.Delete(t.Context(), "k", e.Version); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kv.Put(t.Context(), "k", value, 0, 0); err != nil {
+	if _, err := kv.Put(t.Context(), "k", value, 0, time.Time{}); err != nil {
 		t.Errorf("after a delete: %v", err)
 	}
 }

@@ -39,8 +39,8 @@ func (m *MemoryKV) Get(_ context.Context, key string) (KVEntry, error) {
 	return e, nil
 }
 
-// Put implements KV. It keeps value, which must not be modified any more.
-func (m *MemoryKV) Put(_ context.Context, key string, value []byte, at uint64, ttl time.Duration) (uint64, error) {
+// Put implements KV.
+func (m *MemoryKV) Put(_ context.Context, key string, value []byte, at uint64, expires time.Time) (uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old, ok := m.live(key)
@@ -59,11 +59,7 @@ func (m *MemoryKV) Put(_ context.Context, key string, value []byte, at uint64, t
 	}
 	m.size += grown
 	m.version++
-	e := KVEntry{Value: value, Version: m.version}
-	if ttl > 0 {
-		e.Expires = time.Now().Add(ttl)
-	}
-	m.entries[strings.Clone(key)] = e
+	m.entries[strings.Clone(key)] = KVEntry{Value: value, Version: m.version, Expires: expires}
 	return m.version, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Answers of functions that give a handle.
@@ -37,6 +38,9 @@ type request struct {
 	header http.Header
 	host   string
 	body   []byte
+
+	timeout   time.Duration // 0: the fetcher's own
+	streaming bool
 }
 
 // response is the answer to an outbound request.
@@ -44,11 +48,17 @@ type response struct {
 	code   int
 	header http.Header
 	body   []byte
+	offset int           // of body, for resp_read
+	stream io.ReadCloser // instead of body, while it lasts
 }
 
+// end stops what still goes on behind a handle.
 func (h handle) end() {
 	if h.pending != nil {
 		h.pending.cancel()
+	}
+	if h.response != nil && h.response.stream != nil {
+		_ = h.response.stream.Close() // nobody will know
 	}
 }
 
@@ -230,6 +240,7 @@ func (x *Exchange) consume(n int32) *request {
 func (x *Exchange) arrived(ctx context.Context, r *request, resp *response, err error) (int32, error) {
 	x.held.Add(-int64(len(r.body)))
 	if ctx.Err() != nil {
+		handle{response: resp}.end()
 		return failed, ctx.Err()
 	}
 	if err != nil {
@@ -246,14 +257,37 @@ func (x *Exchange) fetch(ctx context.Context, r *request) (*response, error) {
 	if x.t.Fetcher == nil {
 		return nil, errNoFetcher
 	}
+	cancel := context.CancelFunc(func() {})
+	if r.timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, r.timeout)
+	}
 	got, err := x.t.Fetcher.Fetch(ctx, &FetchRequest{
 		Method: r.method, URL: r.url, Header: r.header, Host: r.host, Body: r.body, Allow: x.t.Allow,
 	})
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	body, err := x.readBody(got)
-	return &response{code: got.Code, header: got.Header, body: body}, err
+	resp := &response{code: got.Code, header: got.Header}
+	if r.streaming {
+		resp.stream = &stream{got.Body, cancel}
+		return resp, nil
+	}
+	defer cancel()
+	resp.body, err = x.readBody(got)
+	return resp, err
+}
+
+// stream is a body that is read by and by.
+type stream struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+// Close ends what is left of the request.
+func (s *stream) Close() error {
+	defer s.cancel()
+	return s.ReadCloser.Close()
 }
 
 // readBody reads and closes a response's body, within the limits.
@@ -335,11 +369,20 @@ func (x *Exchange) responseValues(n int32, name []byte) []string {
 	return nil
 }
 
+// responseBody is all of a body, and of a stream what is left.
 func (x *Exchange) responseBody(n int32) []byte {
-	if r := x.at(n).response; r != nil {
-		return r.body
+	r := x.at(n).response
+	if r == nil {
+		return nil
 	}
-	return nil
+	if r.stream != nil {
+		body, err := x.readBody(&FetchResponse{Body: r.stream, Length: -1})
+		if err != nil {
+			x.fail("read of a response: %v", err)
+		}
+		r.body, r.stream = body, nil
+	}
+	return r.body
 }
 
 func respGetResponseCode(_ context.Context, x *Exchange, _ Guest, a args) error {

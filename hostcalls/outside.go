@@ -70,9 +70,10 @@ type KV interface {
 	// Get returns the key's entry, or ErrNotFound. The value must not be modified.
 	Get(ctx context.Context, key string) (KVEntry, error)
 	// Put stores a value if the key's version is still at, 0 meaning that the key
-	// is absent; otherwise it fails with ErrConflict. It returns the new version.
-	// ttl > 0 removes the key after that time, to be rounded up to whole seconds at most.
-	Put(ctx context.Context, key string, value []byte, at uint64, ttl time.Duration) (version uint64, err error)
+	// is absent; otherwise it fails with ErrConflict. It returns the new version. From
+	// expires on, unless that is zero, the key is absent. It keeps value, which must
+	// not be modified any more.
+	Put(ctx context.Context, key string, value []byte, at uint64, expires time.Time) (version uint64, err error)
 	// Delete removes the key if its version is still at; otherwise it fails with
 	// ErrConflict, or ErrNotFound if the key is absent.
 	Delete(ctx context.Context, key string, at uint64) error

@@ -10,7 +10,7 @@ import (
 func validCode(code uint32) bool { return 200 <= code && code <= 999 }
 
 func respSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
-	if a.handle(0) != responseOutgoing {
+	if a.handle(0) != responseOutgoing || x.settled() {
 		a.returnsStatus(false)
 		return nil
 	}
@@ -45,6 +45,9 @@ func respSetBody(_ context.Context, x *Exchange, g Guest, a args) error {
 
 // setBody replaces the response's body by a copy of b.
 func (x *Exchange) setBody(b []byte) bool {
+	if x.settled() {
+		return false
+	}
 	if limit := x.t.maxBody(); int64(len(b)) > limit {
 		x.fail("a response body of %d bytes exceeds the limit of %d", len(b), limit)
 		return false
@@ -59,7 +62,7 @@ func respSetResponseCode(_ context.Context, x *Exchange, _ Guest, a args) error 
 }
 
 func (x *Exchange) setCode(code uint32) bool {
-	if !validCode(code) {
+	if !validCode(code) || x.settled() {
 		return false
 	}
 	x.resp.Code = int(code)

@@ -81,3 +81,21 @@ func asTests() []test {
 		{name: "AssemblyScript: throw", guest: "kit-as", trap: "no such test", logs: []string{"ERROR abort: no such test at kit-as.ts:"}},
 	}
 }
+
+// extraTests are the tests of what authors asked Terrarium for.
+func extraTests() []test {
+	return []test{
+		{name: "extras: environment and place", guest: "kit", body: "ok", req: hostcalls.Request{Path: "/where", ID: "id-1"},
+			setup: func(_ *env, tn *hostcalls.Tenant, _ *hostcalls.Request) {
+				tn.Env = map[string]string{"GREETING": "hello", "EMPTY": ""}
+			},
+			logs: []string{"DEBUG level 0", "INFO level 1", "WARN level 2", "ERROR level 3", "ERROR level -1"}},
+		{name: "extras: kv versions, counters, lists", guest: "kit", body: "ok", req: hostcalls.Request{Path: "/versions"}},
+		{name: "extras: kv expiry", guest: "kit", body: "ok", req: hostcalls.Request{Path: "/expiry"}, setup: (*env).upstream},
+		{name: "extras: timeout and last error", guest: "kit", body: "ok", req: hostcalls.Request{Path: "/timeout"}, setup: (*env).upstream,
+			logs: []string{"DEBUG fetch http://", "did not answer in time"}},
+		{name: "extras: reading by and by", guest: "kit", body: "ok", req: hostcalls.Request{Path: "/read"}, setup: (*env).upstream},
+		{name: "extras: chunks", guest: "kit", body: "zero one two ok", req: hostcalls.Request{Path: "/chunks"},
+			code: http.StatusAccepted, header: http.Header{"X-A": {"v"}}},
+	}
+}

@@ -54,6 +54,11 @@ func upstream() http.Handler {
 	mux.HandleFunc("/last", func(http.ResponseWriter, *http.Request) { met.Wait() })
 	mux.HandleFunc("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	mux.HandleFunc("/never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("/big", func(w http.ResponseWriter, _ *http.Request) {
+		for range 300 {
+			_, _ = w.Write(make([]byte, 10_000))
+		}
+	})
 	mux.HandleFunc("/huge", func(w http.ResponseWriter, _ *http.Request) {
 		for err := error(nil); err == nil; _, err = w.Write(make([]byte, 64<<10)) {
 		}

@@ -41,6 +41,21 @@ u64 ENV(time_now)(u32 *);
 int ENV(dns_query_raw)(u8 **, u32 *, const void *, u32);
 int ENV(dns_query_ip)(slice **, u32 *, const char *, u32, int);
 
+int ENV(env_get)(u8 **, u32 *, const char *, u32);
+void ENV(edge_name)(u8 **, u32 *);
+void ENV(edge_region)(u8 **, u32 *);
+void ENV(request_id)(u8 **, u32 *);
+void ENV(last_error)(u8 **, u32 *);
+void ENV(log)(int, const char *, u32);
+int ENV(kvstore_get_version)(u8 **, u32 *, u64 *, const char *, u32);
+u64 ENV(kvstore_put)(const char *, u32, const void *, u32, u64, u32);
+int ENV(kvstore_increment)(const char *, u32, u64, u32, u64 *);
+void ENV(kvstore_list)(slice **, u32 *, const char *, u32, const char *, u32, u32);
+int ENV(req_set_timeout)(int, u32);
+int ENV(req_send_streaming)(int);
+int ENV(resp_read)(int, void *, u32);
+int ENV(resp_send_chunk)(int, const void *, u32);
+
 // The allocator: blocks behind a header, dirty when given.
 
 enum { MAGIC = 0x616c6c6f, FREED = 0x66726565 };
@@ -330,10 +345,94 @@ static void t_panic(void) {
     __builtin_trap();
 }
 
+static void t_where(void) {
+    BYTES(set); CHECK(env_get(&set, &set_len, S("GREETING")) == 1 && is(set, set_len, "hello"));
+    BYTES(empty); CHECK(env_get(&empty, &empty_len, S("EMPTY")) == 1 && empty && is(empty, empty_len, ""));
+    BYTES(none); CHECK(env_get(&none, &none_len, S("greeting")) == 0 && NONE(none));
+    BYTES(edge); edge_name(&edge, &edge_len); CHECK(is(edge, edge_len, "edge1"));
+    BYTES(region); edge_region(&region, &region_len); CHECK(is(region, region_len, "lab"));
+    BYTES(id); request_id(&id, &id_len); CHECK(id && id_len && padded(id, id_len));
+    log(0, S("level 0")); log(1, S("level 1")); log(2, S("level 2")); log(3, S("level 3")); log(-1, "level -1\0", -1);
+}
+
+static void t_versions(void) {
+    u64 v = 7, first, second, n = 0;
+    BYTES(none); CHECK(kvstore_get_version(&none, &none_len, &v, S("v")) == 0 && NONE(none) && v == 0);
+    CHECK(kvstore_put(S("v"), S("a"), 5, 0) == 0);
+    CHECK((first = kvstore_put(S("v"), S("a"), 0, 0)) != 0 && kvstore_put(S("v"), S("b"), 0, 0) == 0);
+    BYTES(a); CHECK(kvstore_get_version(&a, &a_len, &v, S("v")) == 1 && v == first && is(a, a_len, "a"));
+    CHECK((second = kvstore_put(S("v"), S("b"), first, 0)) != 0 && second != first && kvstore_put(S("v"), S("c"), first, 0) == 0);
+    CHECK(kvstore_put(S("v"), S("d"), -1ull, 60) != 0);
+    BYTES(d); CHECK(kvstore_get(&d, &d_len, S("v")) == 1 && is(d, d_len, "d"));
+    CHECK(kvstore_increment(S("v"), 1, 0, &n) == 1 && n == 0);
+    BYTES(why); last_error(&why, &why_len); CHECK(why_len > 20);
+    release(why);
+    CHECK(kvstore_increment(S("n"), 5, 60, &n) == 0 && n == 5 && kvstore_increment(S("n"), -7ull, 0, &n) == 0 && n == -2ull);
+    CHECK(kvstore_insert(S("max"), S("9223372036854775807")) && kvstore_increment(S("max"), 1, 0, &n) == 1);
+    BYTES(text); CHECK(kvstore_get(&text, &text_len, S("n")) == 1 && is(text, text_len, "-2"));
+    CHECK(kvstore_insert(S("l/1"), "", 0) && kvstore_insert(S("l/2"), "", 0) && kvstore_insert(S("l/3"), "", 0));
+    LIST(all); kvstore_list(&all, &all_len, S("l/"), "", 0, 100); CHECK(all_len == 3 && has(all, 3, "l/1") && drop(all, all_len));
+    LIST(rest); kvstore_list(&rest, &rest_len, S("l/"), S("l/1"), 1);
+    CHECK(rest_len == 1 && equal(rest[0].ptr, rest[0].len, "l/2") && drop(rest, rest_len));
+    LIST(nothing); kvstore_list(&nothing, &nothing_len, S("x/"), "", 0, 100); CHECK(NONE(nothing));
+    CHECK(live == 0);
+}
+
+static void t_expiry(void) {
+    u64 n = 0;
+    CHECK(kvstore_put(S("short"), S("x"), 0, 1) != 0 && kvstore_increment(S("window"), 1, 1, &n) == 0 && n == 1);
+    CHECK(kvstore_increment(S("window"), 1, 100, &n) == 0 && n == 2); // the window stays
+    BYTES(v); CHECK(kvstore_get(&v, &v_len, S("short")) == 1);
+    release(v);
+    int pause = create("GET", "/never");
+    CHECK(req_set_timeout(pause, 1100) == 0 && req_send(pause) == -1);
+    BYTES(gone); CHECK(kvstore_get(&gone, &gone_len, S("short")) == 0 && NONE(gone));
+    CHECK(kvstore_increment(S("window"), 1, 1, &n) == 0 && n == 1);
+}
+
+static void t_timeout(void) {
+    BYTES(none); last_error(&none, &none_len); CHECK(NONE(none));
+    int req = create("GET", "/never");
+    CHECK(req_set_timeout(req, 50) == 0 && req_set_timeout(99, 50) == 1 && req_send(req) == -1);
+    BYTES(why); last_error(&why, &why_len);
+    CHECK(why_len > 10 && padded(why, why_len));
+    debug((char *)why, why_len);
+}
+
+static void t_read(void) {
+    u8 buf[1000];
+    int resp = req_send_streaming(create("GET", "/big")), n, total = 0;
+    CHECK(resp > 0 && resp_get_response_code(resp) == 200);
+    while ((n = resp_read(resp, buf, sizeof buf)) > 0) total += n;
+    CHECK(n == 0 && total == 3000000 && resp_read(resp, buf, 1) == 0);
+    CHECK(resp_read(99, buf, 1) == -1 && resp_read(resp, buf, 0) == -1);
+    int whole = req_send(create("PUT", "/echo"));
+    CHECK(resp_read(whole, buf, 3) == 3 && equal(buf, 3, "PUT") && resp_read(whole, buf, 1) == 1 && buf[0] == ' ');
+    BYTES(body); resp_get_body(&body, &body_len, whole); CHECK(body_len > 4 && equal(body, 4, "PUT "));
+    int half = req_send_streaming(create("PUT", "/echo"));
+    CHECK(resp_read(half, buf, 3) == 3);
+    BYTES(rest); resp_get_body(&rest, &rest_len, half); CHECK(rest_len > 6 && equal(rest, 6, " /echo"));
+    CHECK(req_send_streaming(create("GET", "/never") + 1000) == -1);
+    CHECK(req_send_streaming(create("GET", "/big")) > 0); // left open
+}
+
+static void t_chunks(void) {
+    slice v = {(u8 *)"v", 1};
+    CHECK(resp_set_header(0, S("x-a"), &v, 1) == 0 && resp_set_body(0, "zero ", 5) == 0 && resp_set_response_code(0, 202) == 0);
+    CHECK(resp_send_chunk(0, S("one ")) == 0 && resp_send_chunk(0, (void *)1, 0) == 0 && resp_send_chunk(1, "x", 1) == 1);
+    int late = resp_set_response_code(0, 203); // 1 where the host streams
+    CHECK(resp_set_header(0, S("x-late"), &v, 1) == late && (!late || resp_set_body(0, "x", 1) == 1));
+    if (!late) resp_set_response_code(0, 202);
+    CHECK(resp_send_chunk(0, S("two ")) == 0);
+    resp_send_chunk(0, "ok", 2);
+    failed = 2;
+}
+
 static const struct { const char *path; void (*test)(void); } tests[] = {
     {"/request", t_request}, {"/nobody", t_nobody}, {"/handles", t_handles}, {"/response", t_response}, {"/kv", t_kv}, {"/kept", t_kept},
     {"/seen", t_seen}, {"/fetch", t_fetch}, {"/async", t_async}, {"/fetchfail", t_fetchfail}, {"/count", t_count}, {"/time", t_time},
     {"/rng", t_rng}, {"/dns", t_dns}, {"/log", t_log}, {"/panic", t_panic},
+    {"/where", t_where}, {"/versions", t_versions}, {"/expiry", t_expiry}, {"/timeout", t_timeout}, {"/read", t_read}, {"/chunks", t_chunks},
 };
 
 __attribute__((export_name("run"))) void run(void) {
@@ -346,7 +445,7 @@ __attribute__((export_name("run"))) void run(void) {
         release(path);
         tests[i].test();
         if (!failed) puts("ok");
-        resp_set_body(0, page, written);
+        if (failed != 2) resp_set_body(0, page, written);
         return;
     }
     resp_set_response_code(0, 404);
