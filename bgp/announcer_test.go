@@ -312,13 +312,13 @@ func TestReasons(t *testing.T) {
 	t.Run("wrong AS", func(t *testing.T) {
 		o := example(newRouter(t, "127.0.0.2", 64512))
 		o.Neighbors[0].ASN = 64513
-		startEdge(t, o).wait("reason", reason("another AS than configured: as number mismatch expected 64513, received 64512"))
+		startEdge(t, o).wait("reason", reason("the router is in AS 64512, not AS 64513"))
 	})
 	t.Run("wrong AS of ours", func(t *testing.T) {
 		r := newRouter(t, "127.0.0.2", 64512, func(r *router) {
 			r.refuse = packet.NewBGPNotificationMessage(packet.BGP_ERROR_OPEN_MESSAGE_ERROR, packet.BGP_ERROR_SUB_BAD_PEER_AS, nil)
 		})
-		startEdge(t, example(r)).wait("reason", reason("the router refused the session: see that it expects AS 65001"))
+		startEdge(t, example(r)).wait("reason", reason("the router refused the session, code 2(open) subcode 2(bad peer as): see that it expects AS 65001 from 127.0.0.1"))
 	})
 	t.Run("nobody there", func(t *testing.T) {
 		r := newRouter(t, "127.0.0.2", 64512)
@@ -327,7 +327,7 @@ func TestReasons(t *testing.T) {
 	})
 	t.Run("same router id", func(t *testing.T) {
 		r := newRouter(t, "127.0.0.2", 65001, func(r *router) { r.id = "198.51.100.7" })
-		startEdge(t, example(r)).wait("reason", reason("same router id"))
+		startEdge(t, example(r)).wait("reason", reason("the router has the router id 198.51.100.7, which is this edge's own"))
 	})
 	t.Run("shut down by the other side", func(t *testing.T) {
 		r := newRouter(t, "127.0.0.2", 64512)

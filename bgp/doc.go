@@ -10,6 +10,14 @@
 // that could hurt others (default routes, loopback, private or host-sized ones
 // to a public network) are faults of the Options.
 //
+// GoBGP itself never meets a router. A guard per neighbor holds the session on
+// the outside, and passes on what GoBGP may hear: of an OPEN the capabilities
+// that matter, KEEPALIVE, NOTIFICATION, ROUTE-REFRESH. Updates end in the guard,
+// unread: a full table costs no memory, and no malformed message reaches a decoder
+// that would panic (GoBGP v3.37.0 does on a message of unknown type, and keeps all it
+// rejects). The guard also tells why a session failed and what the router holds,
+// of which GoBGP's API says nothing.
+//
 // # Order
 //
 // Loss of health withdraws at once: what is broken must not attract another
@@ -24,8 +32,8 @@
 // Run owns the state; SetHealth, Drain, Undrain and Status talk to it through a
 // mutex and never wait for GoBGP. GoBGP ignores contexts, so each call into it
 // has a deadline; one that never returns costs a goroutine and is reported in
-// Status. Known weakness: a panic within GoBGP ends the process, and the goroutine
-// of its main loop outlives a stopped speaker (there is no way to end it).
+// Status. Each guard has one goroutine to connect and two per session. The one of
+// GoBGP's main loop outlives a stopped speaker: there is no way to end it.
 //
 // Whatever goes wrong with a neighbor or a port, Run keeps trying and tells why
 // in Status: serving goes on.

@@ -18,7 +18,8 @@ const (
 // installPolicies makes the speaker reject whatever it is not told to accept: on
 // import all but its own routes, on export all but its own prefixes, each to
 // the neighbors that take its family.
-func (s *speaker) installPolicies(ctx context.Context, o *Options) error {
+func (s *speaker) installPolicies(ctx context.Context) error {
+	o := s.opts
 	sets := []*apipb.DefinedSet{{DefinedType: apipb.DefinedType_COMMUNITY, Name: shutdownSet, List: []string{"^" + gracefulShutdown + "$"}}}
 	byFamily := make(map[family]*apipb.DefinedSet)
 	for _, p := range o.Prefixes {
@@ -32,13 +33,11 @@ func (s *speaker) installPolicies(ctx context.Context, o *Options) error {
 		})
 	}
 	var statements []*apipb.Statement
-	for _, n := range o.Neighbors {
-		host := netip.PrefixFrom(n.Address, n.Address.BitLen()).String()
-		sets = append(sets, &apipb.DefinedSet{DefinedType: apipb.DefinedType_NEIGHBOR, Name: n.Address.String(), List: []string{host}})
-		for fam := range byFamily {
-			if n.takes(fam) {
-				statements = append(statements, exportStatements(o, n, fam)...)
-			}
+	for _, g := range s.guards {
+		host := netip.PrefixFrom(g.self, g.self.BitLen()).String()
+		sets = append(sets, &apipb.DefinedSet{DefinedType: apipb.DefinedType_NEIGHBOR, Name: g.self.String(), List: []string{host}})
+		for _, fam := range o.families(g.n) {
+			statements = append(statements, g.exportStatements(fam)...)
 		}
 	}
 	for _, set := range sets {
@@ -73,7 +72,8 @@ func (s *speaker) assign(ctx context.Context, name string, dir apipb.PolicyDirec
 
 // exportStatements are how prefixes of the family go to the neighbor. A drained
 // route keeps the lowest local preference, whatever the neighbor's is.
-func exportStatements(o *Options, n Neighbor, fam family) []*apipb.Statement {
+func (g *guard) exportStatements(fam family) []*apipb.Statement {
+	n := g.n
 	actions := func() *apipb.Actions {
 		a := &apipb.Actions{RouteAction: apipb.RouteAction_ACCEPT}
 		c, _ := parseCommunities(n.Communities) // validated by New
@@ -87,21 +87,23 @@ func exportStatements(o *Options, n Neighbor, fam family) []*apipb.Statement {
 			a.Med = &apipb.MedAction{Type: apipb.MedAction_REPLACE, Value: int64(*n.MED)}
 		}
 		if n.Prepend > 0 {
-			a.AsPrepend = &apipb.AsPrependAction{Asn: o.ASN, Repeat: uint32(n.Prepend)}
+			a.AsPrepend = &apipb.AsPrependAction{Asn: g.opts.ASN, Repeat: uint32(n.Prepend)}
 		}
-		if h := n.nextHop(fam); h.IsValid() {
-			a.Nexthop = &apipb.NexthopAction{Address: h.String()}
+		nextHop := n.nextHop(fam)
+		if !nextHop.IsValid() {
+			nextHop = sessionNextHop(fam)
 		}
+		a.Nexthop = &apipb.NexthopAction{Address: nextHop.String()}
 		return a
 	}
 	conditions := func() *apipb.Conditions {
 		return &apipb.Conditions{
 			PrefixSet:   &apipb.MatchSet{Type: apipb.MatchSet_ANY, Name: fam.String()},
-			NeighborSet: &apipb.MatchSet{Type: apipb.MatchSet_ANY, Name: n.Address.String()},
+			NeighborSet: &apipb.MatchSet{Type: apipb.MatchSet_ANY, Name: g.self.String()},
 			RouteType:   apipb.Conditions_ROUTE_TYPE_LOCAL,
 		}
 	}
-	name := fmt.Sprintf("%v-%v", n.Address, fam)
+	name := fmt.Sprintf("%v-%v", g.self, fam)
 	normal := &apipb.Statement{Name: name, Conditions: conditions(), Actions: actions()}
 	if n.LocalPref == nil {
 		return []*apipb.Statement{normal}

@@ -3,10 +3,10 @@ package bgp
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"syscall"
 
-	gobgplog "github.com/osrg/gobgp/v3/pkg/log"
 	packet "github.com/osrg/gobgp/v3/pkg/packet/bgp"
 )
 
@@ -25,29 +25,71 @@ func connectReason(err error) string {
 	return fmt.Sprintf("connect: %v", err)
 }
 
-// sentReason says why this edge ended a session or refused one.
-func sentReason(f gobgplog.Fields) string {
-	e, ok := f["Data"].(*packet.MessageError)
-	if !ok {
-		return "this edge ended the session: " + notification(f)
-	}
-	if e.TypeCode == packet.BGP_ERROR_OPEN_MESSAGE_ERROR {
-		switch e.SubTypeCode {
-		case packet.BGP_ERROR_SUB_BAD_PEER_AS:
-			return "the router is in another AS than configured: " + e.Message
-		case packet.BGP_ERROR_SUB_BAD_BGP_IDENTIFIER:
-			return "the router has the same router id as this edge: " + e.Message
+// lost says why nothing more can be read from the router, and tells it if it is to blame.
+func (r *relay) lost(err error) string {
+	var wrong *wireError
+	if errors.As(err, &wrong) {
+		if f, err := serialize(packet.NewBGPNotificationMessage(wrong.code, wrong.sub, nil)); err == nil {
+			_ = write(r.outer, f)
 		}
+		return "the router sent " + wrong.text
 	}
-	return "this edge refused the router's message: " + e.Message
+	r.mu.Lock()
+	established := r.ours && r.theirs
+	r.mu.Unlock()
+	var timeout net.Error
+	switch {
+	case established && errors.As(err, &timeout) && timeout.Timeout():
+		return "session closed by this edge"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Sprintf("the router took the connection, and said nothing for %v", openTimeout)
+	case errors.Is(err, net.ErrClosed):
+		return "session closed by this edge"
+	case !established:
+		return fmt.Sprintf("the router closed the connection: see that it expects AS %d from %v", r.opts.ASN, r.local)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "session lost: the router closed the connection"
+	}
+	return "session lost: " + err.Error()
 }
 
-func notification(f gobgplog.Fields) string {
-	code, _ := f["Code"].(uint8)
-	sub, _ := f["Subcode"].(uint8)
-	text := packet.NewNotificationErrorCode(code, sub).String()
-	if said, _ := f["Communicated-Reason"].(string); said != "" {
-		text += fmt.Sprintf(", %.128q", said)
+// refusal says what a router's NOTIFICATION means.
+func (r *relay) refusal(f frame) string {
+	code, text := notification(f)
+	if code == packet.BGP_ERROR_OPEN_MESSAGE_ERROR {
+		return fmt.Sprintf("the router refused the session, %s: see that it expects AS %d from %v, and router id %v from nobody else", text, r.opts.ASN, r.local, r.opts.RouterID)
 	}
-	return text
+	return "the router ended the session: " + text
+}
+
+// sentReason says what GoBGP's NOTIFICATION means.
+func (r *relay) sentReason(f frame) string {
+	code, text := notification(f)
+	sub := uint8(0)
+	if len(f.body()) > 1 {
+		sub = f.body()[1]
+	}
+	asn, id := r.sess.peer()
+	switch {
+	case code == packet.BGP_ERROR_OPEN_MESSAGE_ERROR && sub == packet.BGP_ERROR_SUB_BAD_PEER_AS:
+		return fmt.Sprintf("the router is in AS %d, not AS %d: mend the neighbor's asn", asn, r.n.ASN)
+	case code == packet.BGP_ERROR_OPEN_MESSAGE_ERROR && sub == packet.BGP_ERROR_SUB_BAD_BGP_IDENTIFIER:
+		return fmt.Sprintf("the router has the router id %s, which is this edge's own or none", id)
+	case code == packet.BGP_ERROR_HOLD_TIMER_EXPIRED:
+		return "the router fell silent: nothing came within the hold time"
+	}
+	return "this edge ended the session: " + text
+}
+
+// notification reads a NOTIFICATION and the words with it (RFC 9003).
+func notification(f frame) (uint8, string) {
+	b := f.body()
+	if len(b) < 2 {
+		return 0, "a NOTIFICATION without a code"
+	}
+	text := packet.NewNotificationErrorCode(b[0], b[1]).String()
+	if b[0] == packet.BGP_ERROR_CEASE && len(b) > 3 && int(b[2]) <= len(b)-3 && b[2] > 0 {
+		text += fmt.Sprintf(", %.128q", b[3:3+b[2]])
+	}
+	return b[0], text
 }

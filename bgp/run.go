@@ -102,7 +102,7 @@ func (r *run) move(ctx context.Context, now time.Time, target phase) error {
 	if target == r.phase {
 		return nil
 	}
-	held := r.speaker.sess.anyHolds() // else there is nobody to wait for
+	held := r.speaker.anyHolds() // else there is nobody to wait for
 	var err error
 	var wait time.Duration
 	switch target {

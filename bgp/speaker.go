@@ -2,11 +2,13 @@ package bgp
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
+	"slices"
+	"sync"
 	"time"
 
 	apipb "github.com/osrg/gobgp/v3/api"
@@ -19,103 +21,113 @@ import (
 // milliseconds unless a neighbor floods it.
 const callTimeout = 10 * time.Second
 
-// speaker is one GoBGP server from start to stop. Only Run's goroutine uses it.
+// speaker is one GoBGP server from start to stop, and a guard per neighbor
+// before it. Only Run's goroutine uses it.
 type speaker struct {
-	srv  *gobgp.BgpServer
-	opts *Options
-	sess *sessions
+	srv    *gobgp.BgpServer
+	opts   *Options
+	guards []*guard
+	listen *listener
+	cancel context.CancelFunc // of the guards
+	wg     sync.WaitGroup     // guards and listener
 }
 
-// startSpeaker binds the port, installs the policies and adds the neighbors.
+// startSpeaker binds the port, installs the policies and lets the neighbors in.
 // Nothing is announced yet.
 func startSpeaker(ctx context.Context, o *Options, changed func()) (*speaker, error) {
 	// GoBGP's main loop can not be ended, so it is not started in vain.
-	listen, err := probeListen(ctx, o)
+	listen, err := bind(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	sess := newSessions(o, changed)
-	s := &speaker{srv: gobgp.NewBgpServer(gobgp.LoggerOption(sess)), opts: o, sess: sess}
+	inner, err := freePort(ctx)
+	if err != nil {
+		listen.close()
+		return nil, err
+	}
+	s := &speaker{srv: gobgp.NewBgpServer(gobgp.LoggerOption(&logger{o.Logger})), opts: o, listen: listen}
 	go s.srv.Serve()
-	if err := s.configure(ctx, listen); err != nil {
+	// Sessions end in order, by stop, after ctx did.
+	guarding, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	key := ""
+	if canSign() {
+		key = rand.Text() // so that no other program of this host can pose as a router
+	}
+	for i := range o.Neighbors {
+		g := &guard{
+			n: &o.Neighbors[i], opts: o, inner: inner, self: innerAddr(i), key: key,
+			incoming: make(chan net.Conn), sess: newSession(&o.Neighbors[i], changed),
+		}
+		s.guards = append(s.guards, g)
+		listen.guards[g.n.Address] = g
+	}
+	if err := s.configure(ctx, inner, key); err != nil {
 		s.stop(ctx)
 		return nil, err
 	}
+	for _, g := range s.guards {
+		s.wg.Go(func() { g.run(guarding) })
+	}
+	s.wg.Go(listen.run)
 	return s, nil
 }
 
-func (s *speaker) configure(ctx context.Context, listen []string) error {
+// innerAddr is the address by which GoBGP knows neighbor i.
+func innerAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 84, byte(i >> 8), byte(i)}) }
+
+// freePort finds a port on loopback for GoBGP, which cannot be told to take any.
+func freePort(ctx context.Context) (netip.AddrPort, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("a port for the speaker: %w", err)
+	}
+	defer func() { _ = ln.Close() }()
+	return netip.ParseAddrPort(ln.Addr().String())
+}
+
+func (s *speaker) configure(ctx context.Context, inner netip.AddrPort, key string) error {
 	global := &apipb.Global{
 		Asn: s.opts.ASN, RouterId: s.opts.RouterID.String(),
-		ListenPort: int32(s.opts.ListenPort), ListenAddresses: listen,
-	}
-	if len(listen) == 0 {
-		global.ListenPort = -1
+		ListenPort: int32(inner.Port()), ListenAddresses: []string{inner.Addr().String()},
 	}
 	if err := s.call(ctx, func() error { return s.srv.StartBgp(ctx, &apipb.StartBgpRequest{Global: global}) }); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	if err := s.installPolicies(ctx, s.opts); err != nil {
+	if err := s.installPolicies(ctx); err != nil {
 		return err
 	}
-	for _, n := range s.opts.Neighbors {
-		peer := n.peer(s.opts)
+	for _, g := range s.guards {
+		peer := g.n.peer(s.opts, g.self, key)
 		if err := s.call(ctx, func() error { return s.srv.AddPeer(ctx, &apipb.AddPeerRequest{Peer: peer}) }); err != nil {
-			return fmt.Errorf("neighbor %v: %w", n.Address, err)
+			return fmt.Errorf("neighbor %v: %w", g.n.Address, err)
 		}
 	}
 	return nil
 }
 
-// probeListen binds and releases the addresses to listen on, those of the
-// families that have neighbors.
-func probeListen(ctx context.Context, o *Options) ([]string, error) {
-	if o.ListenPort == 0 {
-		return nil, nil
-	}
-	networks := make(map[string]string)
-	for _, n := range o.Neighbors {
-		if n.Address.Is4() {
-			networks["tcp4"] = "0.0.0.0"
-		} else {
-			networks["tcp6"] = "::"
-		}
-	}
-	var addrs []string
-	for network, addr := range networks {
-		var lc net.ListenConfig
-		l, err := lc.Listen(ctx, network, net.JoinHostPort(addr, strconv.Itoa(int(o.ListenPort))))
-		if err != nil {
-			return nil, fmt.Errorf("%w: free the port, or set bgp.listen_port = 0 to only connect", err)
-		}
-		_ = l.Close()
-		addrs = append(addrs, addr)
-	}
-	return addrs, nil
+// anyHolds reports whether a router holds one of our prefixes.
+func (s *speaker) anyHolds() bool {
+	return slices.ContainsFunc(s.guards, func(g *guard) bool {
+		_, sent := g.sess.get()
+		return len(sent) > 0
+	})
 }
 
-func (n *Neighbor) peer(o *Options) *apipb.Peer {
+// peer is the neighbor as GoBGP knows it: passive, as the guard connects.
+func (n *Neighbor) peer(o *Options, self netip.Addr, key string) *apipb.Peer {
 	p := &apipb.Peer{
-		Conf: &apipb.PeerConf{NeighborAddress: n.Address.String(), PeerAsn: n.ASN, AuthPassword: n.Password},
+		Conf: &apipb.PeerConf{NeighborAddress: self.String(), PeerAsn: n.ASN, AuthPassword: key},
 		Timers: &apipb.Timers{Config: &apipb.TimersConfig{
 			HoldTime:               seconds(n.HoldTime),
 			KeepaliveInterval:      seconds(n.Keepalive),
-			ConnectRetry:           seconds(n.ConnectRetry),
-			IdleHoldTimeAfterReset: seconds(n.ConnectRetry),
+			IdleHoldTimeAfterReset: 1,
 		}},
-		Transport: &apipb.Transport{RemotePort: uint32(n.Port), PassiveMode: n.Passive},
+		Transport: &apipb.Transport{PassiveMode: true},
 		GracefulRestart: &apipb.GracefulRestart{
 			Enabled: n.GracefulRestart > 0, RestartTime: uint32(seconds(n.GracefulRestart)),
 		},
-	}
-	if n.LocalAddress.IsValid() {
-		p.Transport.LocalAddress = n.LocalAddress.String()
-	}
-	switch {
-	case n.TTLSecurity:
-		p.TtlSecurity = &apipb.TtlSecurity{Enabled: true, TtlMin: 256 - uint32(n.Multihop)}
-	case n.Multihop > 1:
-		p.EbgpMultihop = &apipb.EbgpMultihop{Enabled: true, MultihopTtl: uint32(n.Multihop)}
 	}
 	for _, fam := range o.families(n) {
 		p.AfiSafis = append(p.AfiSafis, &apipb.AfiSafi{
@@ -176,8 +188,7 @@ func (s *speaker) withdraw(ctx context.Context) error {
 	return nil
 }
 
-// route is a prefix as GoBGP takes it. The unspecified next hop becomes the
-// session's local address unless a policy sets one.
+// route is a prefix as GoBGP takes it. The export policy sets the next hop.
 func route(p netip.Prefix, leaving bool) (*apipb.Path, error) {
 	nextHop := netip.IPv4Unspecified()
 	if p.Addr().Is6() {
@@ -205,9 +216,12 @@ func route(p netip.Prefix, leaving bool) (*apipb.Path, error) {
 
 // stop ends all sessions with a NOTIFICATION. It waits for GoBGP at most callTimeout.
 func (s *speaker) stop(ctx context.Context) {
+	s.listen.close()
 	if err := s.call(ctx, func() error { return s.srv.StopBgp(ctx, &apipb.StopBgpRequest{}) }); err != nil {
 		s.opts.Logger.Error("bgp speaker does not stop", "err", err)
 	}
+	s.cancel()
+	s.wg.Wait()
 }
 
 var errStuck = errors.New("the speaker does not answer")

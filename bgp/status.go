@@ -61,13 +61,13 @@ const settled = 2 * time.Second
 
 func (s *speaker) neighbors(announcing bool, now time.Time) []NeighborStatus {
 	list := idleNeighbors(s.opts)
-	for i, n := range s.opts.Neighbors {
-		session, sent := s.sess.get(n.Address)
+	for i, g := range s.guards {
+		session, sent := g.sess.get()
 		st := &list[i]
 		st.Established, st.Since, st.Reason = session.established, session.since, session.reason
 		st.Announced, st.Lost, st.Ignored = sent, session.lost, session.ignored
 		if announcing && session.established && now.Sub(session.since) > settled {
-			st.Reason = s.opts.lacking(&n, sent)
+			st.Reason = s.opts.lacking(g.n, sent)
 		}
 	}
 	return list

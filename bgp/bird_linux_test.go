@@ -113,7 +113,7 @@ protocol bgp edge { local as 64513; neighbor 10.0.3.2 as 65001; ipv4 { import al
 	o.Neighbors = []Neighbor{b.neighbor(), wrong, far.neighbor(), {Address: netip.MustParseAddr("10.9.9.9"), ASN: 64512}}
 	e := startEdge(t, o)
 	e.SetHealth(true, "")
-	for i, want := range []string{"expects AS 65001", "passwords differ", "expected 64512, received 64513", "no route to the router"} {
+	for i, want := range []string{"expects AS 65001", "passwords differ", "in AS 64513, not AS 64512", "no route to the router"} {
 		e.wait(want, func(s Status) bool { return strings.Contains(s.Neighbors[i].Reason, want) })
 	}
 }

@@ -6,21 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
-
-// Options for New.
-type Options struct {
-	Addresses []netip.Addr
-	Interface string        // "": lo
-	Interval  time.Duration // between looks whether they are still there; 0: 1 s
-	Logger    *slog.Logger
-}
 
 // Manager owns addresses of this host while it runs.
 type Manager struct {

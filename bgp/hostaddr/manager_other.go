@@ -1,0 +1,19 @@
+//go:build !linux
+
+package hostaddr
+
+import (
+	"context"
+	"errors"
+)
+
+// Manager exists on Linux only.
+type Manager struct{}
+
+// New fails.
+func New(Options) (*Manager, error) {
+	return nil, errors.New("hostaddr: addresses can be managed on Linux only")
+}
+
+// Run does nothing.
+func (*Manager) Run(context.Context) error { return nil }
