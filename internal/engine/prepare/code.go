@@ -34,8 +34,10 @@ func (p *preparation) enter(entry *uint32) []byte {
 		out = append(out, init[:len(init)-1]...)
 		out = appendU32(append(out, opGlobalSet), uint32(imported+i))
 	}
-	out = appendU32(append(p.initialState(out), opGlobalSet), p.globals)
-	out = appendU32(append(out, opI32Const, 0, opGlobalSet), p.globals+1)
+	for i, v := range p.initial() {
+		out = appendS64(append(out, opI32Const), v)
+		out = appendU32(append(out, opGlobalSet), p.globals+uint32(i))
+	}
 	for _, fn := range []*uint32{p.m.Start, entry} {
 		if fn != nil {
 			out = appendU32(append(out, opCall), p.fn(*fn))
@@ -45,7 +47,7 @@ func (p *preparation) enter(entry *uint32) []byte {
 }
 
 // bulkShift makes a cost of a number of bytes or elements: 16 for 1, so that no 32-bit
-// number exhausts what State can hold.
+// number exceeds what the fuel can fall by.
 const bulkShift = 4
 
 // The cost of a function's frame in bytes, on top of its code's size and its locals.
@@ -66,12 +68,14 @@ func (p *preparation) function(i uint32, b wasmbin.Body) ([]byte, error) {
 	if s.Err() != nil {
 		return nil, s.Err()
 	}
-	e := emitter{p: p, scan: s, source: b.Expr, wide: locals, narrow: locals + 1}
+	if err := p.weigh(s.blocks, int64(locals)); err != nil {
+		return nil, err
+	}
+	e := emitter{p: p, scan: s, source: b.Expr, left: locals, spare: locals + 1, count: locals + 2}
 	if s.calls {
 		e.frame = frameBytes + localBytes*int64(locals) + int64(len(b.Expr))
 	}
-
-	own := []byte{1, byte(wasmbin.I64), 1, byte(wasmbin.I32)}
+	own := []byte{3, byte(wasmbin.I32)}
 	if e.free() {
 		own = nil
 	}
@@ -84,47 +88,69 @@ func (p *preparation) function(i uint32, b wasmbin.Body) ([]byte, error) {
 	return e.out, nil
 }
 
-// emitter writes the new code of one function.
-type emitter struct {
-	p            *preparation
-	scan         *scan
-	source       []byte
-	wide, narrow uint32 // two local variables of our own: i64, i32
-	frame        int64  // what the function takes of the stack, 0: it calls nothing
-	out          []byte
+// A compiler's time grows with the square of a function's blocks, and its memory with
+// blocks times local variables. Real programs stay below a twentieth of these bounds.
+const (
+	maxEffort = 1_000_000_000 // some 30 s of a processor
+	maxJoins  = 2_000_000     // of one function, some 100 MB
+)
+
+func (p *preparation) weigh(blocks, locals int64) error {
+	if blocks*locals > maxJoins {
+		return fmt.Errorf("%d blocks and branches with %d local variables are too many for one function: "+
+			"split it, or build with optimisation", blocks, locals)
+	}
+	p.effort += blocks*blocks + 20*blocks*locals
+	if p.effort > maxEffort {
+		return fmt.Errorf("with its %d blocks and branches the module would take too long to compile: "+
+			"split its largest functions, or build with optimisation", blocks)
+	}
+	return nil
 }
+
+// emitter writes the new code of one function. Loops count what they owe in a local
+// variable, since a global would have to go through memory in every pass, and settle
+// when it exceeds maxDebt and at the function's end.
+type emitter struct {
+	p      *preparation
+	scan   *scan
+	source []byte
+	left   uint32 // local variable of our own, i32: the stack left
+	spare  uint32 // another: what is used at once
+	count  uint32 // another: what loops owe
+	frame  int64  // what the function takes of the stack; 0: it calls nothing
+	out    []byte
+}
+
+// maxDebt is what the loops of a function may owe.
+const maxDebt = 1 << 12
 
 func (e *emitter) op(op byte)              { e.out = append(e.out, op) }
 func (e *emitter) index(op byte, i uint32) { e.out = appendU32(append(e.out, op), i) }
-func (e *emitter) constant(v int64)        { e.out = appendS64(append(e.out, opI64Const), v) }
+func (e *emitter) constant(v int64)        { e.out = appendS64(append(e.out, opI32Const), v) }
 func (e *emitter) through(until, from int) { e.out = append(e.out, e.source[from:until]...) }
-func (e *emitter) stateGlobal() uint32     { return e.p.globals }
-func (e *emitter) refusedGlobal() uint32   { return e.p.globals + 1 }
 
 // free reports whether the function's callers pay for it.
 func (e *emitter) free() bool { return e.frame == 0 && !e.scan.pays && e.scan.cost <= costCall }
 
+// wrapped reports whether something is to be done when the function returns.
+func (e *emitter) wrapped() bool { return e.frame > 0 || e.scan.looped }
+
 func (e *emitter) body(t wasmbin.FuncType) {
 	switch {
 	case e.frame > 0:
-		e.index(opGlobalGet, e.stateGlobal())
-		e.constant(int64(e.scan.cost)<<32 + e.frame)
-		e.op(opI64Sub)
-		e.index(opLocalTee, e.wide)
-		e.index(opGlobalSet, e.stateGlobal())
-		e.index(opLocalGet, e.wide)
-		e.constant(-1<<63 | Exhausted)
-		e.op(opI64And)
-		e.op(opI64Eqz)
-		e.out = append(e.out, opIf, emptyType, opElse)
-		e.index(opCall, e.p.tick)
-		e.op(opEnd)
+		e.push()
+	case e.scan.looped:
+		e.constant(int64(e.scan.cost))
+		e.index(opLocalSet, e.count)
+	case !e.free():
+		e.index(opGlobalGet, e.p.fuel())
+		e.constant(int64(e.scan.cost))
+		e.settle()
+	}
+	if e.wrapped() {
 		e.op(opBlock)
 		e.blockType(t)
-	case !e.free():
-		e.index(opGlobalGet, e.stateGlobal())
-		e.constant(int64(e.scan.cost) << 32)
-		e.settle()
 	}
 	last := 0
 	for _, d := range e.scan.edits {
@@ -133,13 +159,60 @@ func (e *emitter) body(t wasmbin.FuncType) {
 		last = d.until
 	}
 	e.through(len(e.source), last)
-	if e.frame > 0 { // the function's end has closed the block
-		e.index(opGlobalGet, e.stateGlobal())
-		e.constant(e.frame)
-		e.op(opI64Add)
-		e.index(opGlobalSet, e.stateGlobal())
+	if e.wrapped() { // the function's end has closed the block
+		e.pop()
 		e.op(opEnd)
 	}
+}
+
+// push pays for the function and its frame.
+func (e *emitter) push() {
+	e.index(opGlobalGet, e.p.stack())
+	e.constant(e.frame)
+	e.op(opI32Sub)
+	e.index(opLocalTee, e.left)
+	e.index(opGlobalSet, e.p.stack())
+	e.index(opGlobalGet, e.p.fuel())
+	e.constant(int64(e.scan.cost))
+	e.op(opI32Sub)
+	e.index(opLocalTee, e.spare)
+	e.index(opGlobalSet, e.p.fuel())
+	e.index(opLocalGet, e.spare)
+	e.index(opLocalGet, e.left)
+	e.op(opI32Or)
+	e.tickIfNegative()
+}
+
+// pop gives the frame back and pays what loops owe. The next payment looks at the fuel.
+func (e *emitter) pop() {
+	if e.frame > 0 {
+		e.index(opLocalGet, e.left)
+		e.constant(e.frame)
+		e.op(opI32Add)
+		e.index(opGlobalSet, e.p.stack())
+	}
+	if e.scan.looped {
+		e.index(opGlobalGet, e.p.fuel())
+		e.index(opLocalGet, e.count)
+		e.op(opI32Sub)
+		e.index(opGlobalSet, e.p.fuel())
+	}
+}
+
+// pass counts one pass of a loop.
+func (e *emitter) pass(cost uint32) {
+	e.index(opLocalGet, e.count)
+	e.constant(int64(cost))
+	e.op(opI32Add)
+	e.index(opLocalTee, e.count)
+	e.constant(maxDebt)
+	e.out = append(e.out, opI32GtU, opIf, emptyType)
+	e.index(opGlobalGet, e.p.fuel())
+	e.index(opLocalGet, e.count)
+	e.constant(0)
+	e.index(opLocalSet, e.count)
+	e.settle()
+	e.op(opEnd)
 }
 
 // blockType is the type of a block that leaves the function's results.
@@ -155,16 +228,19 @@ func (e *emitter) blockType(t wasmbin.FuncType) {
 	}
 }
 
-// settle subtracts what is on the stack from the state below it, and calls Tick when
-// the fuel has run out.
+// settle subtracts what is on the stack from the fuel below it, and calls Tick when it
+// has run out.
 func (e *emitter) settle() {
-	e.op(opI64Sub)
-	e.index(opLocalTee, e.wide)
-	e.index(opGlobalSet, e.stateGlobal())
-	e.index(opLocalGet, e.wide)
+	e.op(opI32Sub)
+	e.index(opLocalTee, e.spare)
+	e.index(opGlobalSet, e.p.fuel())
+	e.index(opLocalGet, e.spare)
+	e.tickIfNegative()
+}
+
+func (e *emitter) tickIfNegative() {
 	e.constant(0)
-	e.op(opI64LtS)
-	e.out = append(e.out, opIf, emptyType)
+	e.out = append(e.out, opI32LtS, opIf, emptyType)
 	e.index(opCall, e.p.tick)
 	e.op(opEnd)
 }
@@ -173,36 +249,32 @@ func (e *emitter) edit(d edit) {
 	switch d.kind {
 	case editLoop:
 		e.through(d.until, d.at)
-		e.index(opGlobalGet, e.stateGlobal())
-		e.constant(int64(d.value) << 32)
-		e.settle()
+		e.pass(d.value)
 	case editCall:
 		e.index(opCall, e.p.fn(d.value))
 	case editRef:
 		e.index(opRefFunc, e.p.fn(d.value))
 	case editReturn:
-		if e.frame > 0 {
+		if e.wrapped() {
 			e.index(opBr, d.value)
 		} else {
 			e.op(opReturn)
 		}
 	case editBulk:
-		e.index(opLocalTee, e.narrow)
-		e.index(opGlobalGet, e.stateGlobal())
-		e.index(opLocalGet, e.narrow)
-		e.op(opI64Extend)
+		e.index(opLocalTee, e.spare)
+		e.index(opGlobalGet, e.p.fuel())
+		e.index(opLocalGet, e.spare)
 		e.constant(bulkShift)
-		e.op(opI64ShrU)
-		e.constant(32)
-		e.op(opI64Shl)
+		e.op(opI32ShrU)
 		e.settle()
 		e.through(d.until, d.at)
 	case editGrow:
 		e.through(d.until, d.at)
-		e.index(opLocalTee, e.narrow)
-		e.out = append(e.out, opI32Const, 0x7f, opI32Eq, opIf, emptyType, opI32Const, 1)
-		e.index(opGlobalSet, e.refusedGlobal())
+		e.index(opLocalTee, e.spare)
+		e.constant(-1)
+		e.out = append(e.out, opI32Eq, opIf, emptyType, opI32Const, 1)
+		e.index(opGlobalSet, e.p.refused())
 		e.op(opEnd)
-		e.index(opLocalGet, e.narrow)
+		e.index(opLocalGet, e.spare)
 	}
 }

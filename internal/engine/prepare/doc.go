@@ -6,13 +6,14 @@
 //
 //   - The import Module.Tick, () -> (). It comes after the module's own imported
 //     functions, so that the index of each defined function rises by one.
-//   - The global that is exported as State, i64, mutable. Its upper half is the fuel:
-//     how much may run until Tick is called. Its lower half is the stack left, in
-//     bytes; bit 31 is set when it has run out, which also calls Tick.
+//   - The global that is exported as Fuel, i32, mutable: how much may run until Tick is
+//     called, which happens when it is negative.
+//   - The global that is exported as Stack, i32, mutable: the stack left, in bytes. Tick is
+//     also called when it is negative.
 //   - The global that is exported as Refused, i32, mutable: 1 once a memory.grow
 //     has failed.
 //   - The function that is exported as Enter, () -> (). It sets every mutable global
-//     to its initial value, State and Refused among them, calls the function of the
+//     to its initial value, the added ones among them, calls the function of the
 //     start section, which is no longer run at instantiation, and then the entry.
 //   - Maxima of memory and tables where there are none or higher ones.
 //
@@ -23,7 +24,8 @@
 // Every instruction is paid for before it runs. A function pays at its entry for
 // those outside its loops, a loop at its header, each time, for those in it but
 // not in inner loops; so between two payments no more runs than one pass over
-// the code of one function. A function without loop and call that costs no more
+// the code of one function. Loops pay on credit, up to 4,096 for each call in
+// progress. A function without loop and call that costs no more
 // than a call is paid for by its caller. Instructions that work on n bytes or
 // elements pay for them before they begin. Fuel is no measure of time: it makes
 // sure that Tick, which looks at a clock, is called every fraction of a
@@ -39,6 +41,6 @@
 //
 // The result is as valid as the input: an engine's validation must follow. Indices
 // that would refer to something added are refused here, so that a module can
-// touch none of it. When Tick finds the stack exhausted it must trap; after any
+// touch none of it. When Tick finds Stack negative it must trap; after any
 // trap the instance's state is void.
 package prepare

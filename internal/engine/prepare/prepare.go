@@ -13,20 +13,15 @@ import (
 const (
 	Module  = "terrane"
 	Tick    = "tick"
-	State   = "terrane:state"
+	Fuel    = "terrane:fuel"
+	Stack   = "terrane:stack"
 	Refused = "terrane:refused"
 	Enter   = "terrane:enter"
 )
 
-// Fuel is what an instance starts with, and what Tick gives it: an instruction
-// costs 1, a call 32. A processor needs some 100 us for it.
-const Fuel = 1 << 18
-
-// Exhausted is the bit of State that says that the stack has run out.
-const Exhausted = 1 << 31
-
-// Refuel returns the state with Fuel anew.
-func Refuel(state uint64) uint64 { return Fuel<<32 | state&(1<<32-1) }
+// FullFuel is what an instance starts with, and what Tick must set the fuel to: an
+// instruction costs 1, a call 32. A processor needs some 100 us for it.
+const FullFuel = 1 << 18
 
 // Options say how a module is to be run.
 type Options struct {
@@ -79,9 +74,11 @@ type preparation struct {
 	o       Options
 	tick    uint32 // index of the import, and of the first defined function before
 	funcs   uint32 // number of functions before, imports included
-	globals uint32 // number of globals before: the index of State
+	globals uint32 // number of globals before: the index of the first added
 	types   []wasmbin.FuncType
+	known   map[string]uint32 // types by their text, once one was asked for
 	fresh   string
+	effort  int64
 }
 
 func (p *preparation) run() (*Result, error) {
@@ -159,15 +156,19 @@ func (p *preparation) entry() (*uint32, error) {
 
 // typeIndex finds or adds a type.
 func (p *preparation) typeIndex(t wasmbin.FuncType) uint32 {
-	same := func(o wasmbin.FuncType) bool {
-		return slices.Equal(t.Params, o.Params) && slices.Equal(t.Results, o.Results)
+	if p.known == nil {
+		p.known = make(map[string]uint32, len(p.types))
+		for i, t := range p.types {
+			p.known[t.String()] = uint32(i)
+		}
 	}
-	i := slices.IndexFunc(p.types, same)
-	if i < 0 {
-		i = len(p.types)
+	i, ok := p.known[t.String()]
+	if !ok {
+		i = uint32(len(p.types))
 		p.types = append(p.types, t)
+		p.known[t.String()] = i
 	}
-	return uint32(i)
+	return i
 }
 
 // keep records why an instance cannot be recycled, the first reason only.

@@ -38,15 +38,13 @@ const (
 	opMisc         = 0xfc
 	opVector       = 0xfd
 
-	opI32Eq     = 0x46
-	opI64Eqz    = 0x50
-	opI64LtS    = 0x53
-	opI64Add    = 0x7c
-	opI64Sub    = 0x7d
-	opI64And    = 0x83
-	opI64Shl    = 0x86
-	opI64ShrU   = 0x88
-	opI64Extend = 0xad // i32, unsigned
+	opI32Eq   = 0x46
+	opI32LtS  = 0x48
+	opI32GtU  = 0x4b
+	opI32Add  = 0x6a
+	opI32Sub  = 0x6b
+	opI32Or   = 0x72
+	opI32ShrU = 0x76
 
 	emptyType = 0x40
 )
@@ -98,12 +96,15 @@ type scan struct {
 	index  uint32 // of the function, for reasons
 	locals uint32 // parameters included
 
-	cost  uint32 // of what stands in no loop
-	calls bool
-	pays  bool // has an edit that pays
-	edits []edit
-	open  []int // blocks: the edit of a loop, or -1
-	loops []int // those of open that are loops
+	cost   uint32 // of what stands in no loop
+	calls  bool
+	pays   bool // has an edit that pays
+	looped bool
+	edits  []edit
+	open   []int // blocks: the edit of a loop, or -1
+	loops  []int // those of open that are loops
+
+	blocks int64 // what an engine makes basic blocks of; a loop counts thrice, for it is metered
 }
 
 func (s *scan) pay(n uint32) {
@@ -188,11 +189,14 @@ func (s *scan) control(at int, op byte) {
 	case opBlock, opIf:
 		s.blockType()
 		s.open = append(s.open, -1)
+		s.blocks++
 	case opLoop:
 		s.blockType()
 		s.open = append(s.open, len(s.edits))
 		s.loops = append(s.loops, len(s.edits))
 		s.edit(at, editLoop, 1)
+		s.blocks += 3
+		s.looped = true
 	case opEnd:
 		last := len(s.open) - 1
 		if s.open[last] >= 0 {
@@ -201,9 +205,11 @@ func (s *scan) control(at int, op byte) {
 		s.open = s.open[:last]
 	case opBr, opBrIf:
 		s.label()
+		s.blocks++
 	case opBrTable:
 		for range s.Count() + 1 {
 			s.label()
+			s.blocks++
 		}
 	case opReturn:
 		s.edit(at, editReturn, uint32(len(s.open)))

@@ -3,6 +3,7 @@ package prepare
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/terrane/terrane/internal/engine/wasmbin"
 )
@@ -91,7 +92,7 @@ func (p *preparation) memorySection() (section []byte, pages uint32) {
 }
 
 func (p *preparation) globalSection() ([]byte, error) {
-	out := appendU32(nil, uint32(len(p.m.Globals)+2))
+	out := appendU32(nil, uint32(len(p.m.Globals)+added))
 	for i, g := range p.m.Globals {
 		out = append(out, byte(g.Type), flag(g.Mutable))
 		init, err := p.constant(g.Init)
@@ -100,17 +101,28 @@ func (p *preparation) globalSection() ([]byte, error) {
 		}
 		out = append(out, init...)
 	}
-	out = append(out, byte(wasmbin.I64), 1)
-	out = append(p.initialState(out), opEnd)
-	return append(out, byte(wasmbin.I32), 1, opI32Const, 0, opEnd), nil
+	for _, v := range p.initial() {
+		out = appendS64(append(out, byte(wasmbin.I32), 1, opI32Const), v)
+		out = append(out, opEnd)
+	}
+	return out, nil
 }
 
-func (p *preparation) initialState(out []byte) []byte {
-	return appendS64(append(out, opI64Const), Fuel<<32|int64(min(p.o.Stack, Exhausted-1)))
+// added is the number of globals added: the fuel, the stack left, and whether a
+// memory.grow was refused.
+const added = 3
+
+func (p *preparation) fuel() uint32    { return p.globals }
+func (p *preparation) stack() uint32   { return p.globals + 1 }
+func (p *preparation) refused() uint32 { return p.globals + 2 }
+
+// initial is the initial values of the globals added.
+func (p *preparation) initial() [added]int64 {
+	return [added]int64{FullFuel, int64(min(p.o.Stack, math.MaxInt32)), 0}
 }
 
 func (p *preparation) exportSection() []byte {
-	out := appendU32(nil, uint32(len(p.m.Exports)+3))
+	out := appendU32(nil, uint32(len(p.m.Exports)+added+1))
 	for _, e := range p.m.Exports {
 		index := e.Index
 		if e.Kind == wasmbin.KindFunc {
@@ -118,8 +130,9 @@ func (p *preparation) exportSection() []byte {
 		}
 		out = appendExport(out, e.Name, e.Kind, index)
 	}
-	out = appendExport(out, State, wasmbin.KindGlobal, p.globals)
-	out = appendExport(out, Refused, wasmbin.KindGlobal, p.globals+1)
+	out = appendExport(out, Fuel, wasmbin.KindGlobal, p.fuel())
+	out = appendExport(out, Stack, wasmbin.KindGlobal, p.stack())
+	out = appendExport(out, Refused, wasmbin.KindGlobal, p.refused())
 	return appendExport(out, Enter, wasmbin.KindFunc, p.fn(p.funcs))
 }
 

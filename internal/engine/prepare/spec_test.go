@@ -140,7 +140,7 @@ type host struct {
 	wazero.Runtime
 	prepare bool
 	byName  map[string]api.Module
-	states  map[api.MutableGlobal]uint64 // each module's, with its initial value
+	stacks  map[api.MutableGlobal]uint64 // each module's, with its initial value
 	globals map[api.Module][]uint64      // those that Enter must restore, without a start section
 }
 
@@ -148,7 +148,7 @@ var errStack = errors.New("stack overflow")
 
 func newHost(t testing.TB, prepared bool) *host {
 	t.Helper()
-	h := &host{prepare: prepared, byName: map[string]api.Module{}, states: map[api.MutableGlobal]uint64{}, globals: map[api.Module][]uint64{}}
+	h := &host{prepare: prepared, byName: map[string]api.Module{}, stacks: map[api.MutableGlobal]uint64{}, globals: map[api.Module][]uint64{}}
 	ctx := t.Context()
 	h.Runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2))
 	_, err := h.NewHostModuleBuilder(prepare.Module).NewFunctionBuilder().WithGoModuleFunction(
@@ -167,11 +167,11 @@ func newHost(t testing.TB, prepared bool) *host {
 }
 
 func (h *host) tick(_ context.Context, m api.Module, _ []uint64) {
-	state, _ := m.ExportedGlobal(prepare.State).(api.MutableGlobal)
-	if state.Get()&prepare.Exhausted != 0 {
+	fuel, _ := m.ExportedGlobal(prepare.Fuel).(api.MutableGlobal)
+	if int32(m.ExportedGlobal(prepare.Stack).Get()) < 0 {
 		panic(errStack)
 	}
-	state.Set(prepare.Refuel(state.Get()))
+	fuel.Set(prepare.FullFuel)
 }
 
 // load instantiates a module and returns "", or that it failed.
@@ -191,8 +191,8 @@ func (h *host) load(wasm []byte, name, as string) string {
 	}
 	m, err := h.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName(as).WithStartFunctions())
 	if err == nil && h.prepare {
-		state, _ := m.ExportedGlobal(prepare.State).(api.MutableGlobal)
-		h.states[state] = state.Get()
+		stack, _ := m.ExportedGlobal(prepare.Stack).(api.MutableGlobal)
+		h.stacks[stack] = stack.Get()
 		if restorable {
 			h.globals[m] = globals(m)
 		}
@@ -237,8 +237,8 @@ func (h *host) do(kind, module, field string, args []value) string {
 	}
 	result, err := f.Call(context.Background(), raw...)
 	if err != nil {
-		for state, initial := range h.states { // void after a trap
-			state.Set(initial)
+		for stack, initial := range h.stacks { // void after a trap
+			stack.Set(initial)
 		}
 		reason, _, _ := strings.Cut(err.Error(), "\n")
 		return strings.TrimSuffix(strings.TrimPrefix(reason, "wasm error: "), " (recovered by wazero)")

@@ -299,8 +299,37 @@ func ConstInstr(r *Reader) (end bool) {
 	return false
 }
 
+// The most that a module may have of each; browsers allow no less than a tenth.
+const (
+	maxImports = 1_000
+	maxItems   = 100_000
+	maxTables  = 100
+)
+
+func (m *Module) bound() error {
+	for _, b := range []struct {
+		what     string
+		has, may int
+	}{
+		{"types", len(m.Types), maxItems},
+		{"imports", len(m.Imports), maxImports},
+		{"functions", len(m.Funcs), maxItems},
+		{"tables", len(m.Tables), maxTables},
+		{"globals", len(m.Globals), maxItems},
+		{"exports", len(m.Exports), maxItems},
+	} {
+		if b.has > b.may {
+			return fmt.Errorf("%d %s: at most %d are taken", b.has, b.what, b.may)
+		}
+	}
+	return nil
+}
+
 // check looks at the indices that readers of a Module rely on.
 func (m *Module) check() error {
+	if err := m.bound(); err != nil {
+		return err
+	}
 	for i := range m.Imports {
 		if im := &m.Imports[i]; im.Kind == KindFunc && int64(im.Type) >= int64(len(m.Types)) {
 			return fmt.Errorf("import %q %q has the type %d of %d", im.Module, im.Name, im.Type, len(m.Types))

@@ -40,6 +40,7 @@ type Engine struct {
 	restorer *linear.Restorer
 	pool     pool
 	gate     gate
+	compiles chan struct{} // holds one of each compilation in progress
 	metrics  metrics
 }
 
@@ -57,10 +58,11 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{funcs: o.Funcs, log: o.Logger, restorer: linear.NewRestorer()}
 	e.pool.budget = o.Idle
 	e.gate.free = max(1, runtime.GOMAXPROCS(0)-1)
+	e.compiles = make(chan struct{}, e.gate.free) // deploys leave requests a processor
 	config := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
 	if o.CacheDir != "" {
 		var err error
-		if e.cache, err = openCache(o.CacheDir, o.Logger); err != nil {
+		if e.cache, err = openCache(o.CacheDir, config, o.Logger); err != nil {
 			return nil, fmt.Errorf("compiled code in %s: %w", o.CacheDir, err)
 		}
 		config = config.WithCompilationCache(e.cache.wazero)

@@ -24,8 +24,9 @@ type instance struct {
 	memory    *linear.Memory // nil if the module has none
 	adopted   bool
 	enter     api.Function
-	state     api.MutableGlobal
-	denied    api.MutableGlobal
+	fuel      api.MutableGlobal
+	stack     api.Global
+	denied    api.Global
 	allocator tableFunction
 
 	x       *hostcalls.Exchange
@@ -52,8 +53,9 @@ func instanceConfig() wazero.ModuleConfig {
 func (in *instance) bind(mod api.Module) {
 	in.mod = mod
 	in.enter = mod.ExportedFunction(prepare.Enter)
-	in.state, _ = mod.ExportedGlobal(prepare.State).(api.MutableGlobal)
-	in.denied, _ = mod.ExportedGlobal(prepare.Refused).(api.MutableGlobal)
+	in.fuel, _ = mod.ExportedGlobal(prepare.Fuel).(api.MutableGlobal)
+	in.stack = mod.ExportedGlobal(prepare.Stack)
+	in.denied = mod.ExportedGlobal(prepare.Refused)
 }
 
 // run calls the module's entry for a request. After an error the instance is void.

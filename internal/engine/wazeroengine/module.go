@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -49,6 +50,12 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	if err := engine.Check(info, e.funcs, limits); err != nil {
 		return nil, err
 	}
+	select {
+	case e.compiles <- struct{}{}:
+		defer func() { <-e.compiles }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	prepared, err := prepare.Prepare(wasm, prepare.Options{
 		Entry:       info.Entry,
 		MemoryPages: uint32(min(limits.Memory, 4<<30) / engine.PageSize),
@@ -59,6 +66,9 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 		return nil, engine.Refuse(err)
 	}
 	compiled, err := e.compile(ctx, prepared.Wasm)
+	if disk, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("keep compiled code: %w", disk)
+	}
 	if err != nil {
 		return nil, engine.Refuse(err)
 	}

@@ -21,11 +21,10 @@ const maxSlice = 5 * time.Millisecond
 // lets the scheduler and the garbage collector in: they cannot stop compiled code.
 func tick(ctx context.Context, _ []uint64) {
 	in, _ := ctx.(*instance)
-	state := in.state.Get()
-	if state&prepare.Exhausted != 0 {
+	if int32(in.stack.Get()) < 0 {
 		panic(errStack)
 	}
-	in.state.Set(prepare.Refuel(state))
+	in.fuel.Set(prepare.FullFuel)
 	in.ticked = true
 	now := time.Now()
 	in.used += min(now.Sub(in.since), maxSlice)
