@@ -99,6 +99,19 @@ func TestConsent(t *testing.T) {
 	}
 }
 
+func TestStandingText(t *testing.T) {
+	for _, want := range []Standing{Unknown, Verified, Denied} {
+		text, err := want.MarshalText()
+		var got Standing
+		if err != nil || got.UnmarshalText(text) != nil || got != want {
+			t.Errorf("%s became %s, %v", want, got, err)
+		}
+	}
+	if new(Standing).UnmarshalText([]byte("perhaps")) == nil {
+		t.Error("a standing that is none was taken")
+	}
+}
+
 func TestLimitsOnlyLower(t *testing.T) {
 	ceiling := Limits{Memory: 100, Wall: 10 * time.Second, Concurrency: 64}
 	got := ceiling.Lower(Limits{Memory: 200, Wall: time.Second, RequestsPerSecond: 5})

@@ -1,5 +1,7 @@
 package tenant
 
+import "fmt"
+
 // Standing is how far a host's DNS has been verified.
 type Standing uint8
 
@@ -24,6 +26,17 @@ func (s Standing) String() string {
 
 // MarshalText implements encoding.TextMarshaler by String.
 func (s Standing) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler, the reverse of MarshalText.
+func (s *Standing) UnmarshalText(text []byte) error {
+	for _, v := range []Standing{Unknown, Verified, Denied} {
+		if v.String() == string(text) {
+			*s = v
+			return nil
+		}
+	}
+	return fmt.Errorf("%.20q is no standing: want unknown, verified or denied", text)
+}
 
 // Verdict is what DNS says of a host.
 type Verdict struct {

@@ -26,11 +26,24 @@ func (f *adminFlags) register(cmd *cobra.Command) {
 
 // get asks the admin listener. The caller closes the body.
 func (f *adminFlags) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	return f.do(ctx, http.MethodGet, path+"?"+query.Encode())
+}
+
+// post makes the edge do something, and returns when it has.
+func (f *adminFlags) post(ctx context.Context, path string) error {
+	body, err := f.do(ctx, http.MethodPost, path)
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
+func (f *adminFlags) do(ctx context.Context, method, path string) (io.ReadCloser, error) {
 	base, token, err := f.where()
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path+"?"+query.Encode(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, base+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}

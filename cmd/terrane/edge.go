@@ -25,6 +25,7 @@ import (
 	"github.com/terrane/terrane/internal/health"
 	"github.com/terrane/terrane/server"
 	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/tenant"
 )
 
 // edge is a whole edge server. newEdge builds it from a configuration without
@@ -197,6 +198,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		Gatherer: e.metrics,
 		Ready:    e.health.Ready,
 		Logs:     e.tenantLog,
+		Doctor:   func(ctx context.Context, h tenant.Host) any { return e.examine(ctx, h) },
 		Status:   status,
 		Logger:   e.logger("admin"),
 	})

@@ -53,7 +53,7 @@ func newCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
 	root.AddCommand(
-		checkCommand(), devCommand(), inspectCommand(), logsCommand(), runCommand(), serveCommand(), statusCommand(),
+		checkCommand(), devCommand(), doctorCommand(), inspectCommand(), logsCommand(), runCommand(), serveCommand(), statusCommand(),
 		versionCommand(),
 	)
 	return root

@@ -37,8 +37,13 @@ type Options struct {
 	Status map[string]func() any
 	// Logs yields the last lines of a tenant's log, each to be encoded as JSON, and
 	// with follow those to come until ctx ends. Nil: no /logs.
-	Logs   func(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[any]
-	Logger *slog.Logger // nil discards
+	Logs func(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[any]
+	// Doctor examines a host, for /doctor; what it returns is encoded as JSON. Nil: no
+	// /doctor.
+	Doctor func(ctx context.Context, h tenant.Host) any
+	// Actions are done by a POST to the path of their name. An error is shown.
+	Actions map[string]func(ctx context.Context) error
+	Logger  *slog.Logger // nil discards
 }
 
 // Server is the admin listener. Run may be called once.
@@ -125,6 +130,12 @@ func (s *Server) handler() http.Handler {
 	if s.opts.Logs != nil {
 		mux.Handle("GET /logs", s.guarded(http.HandlerFunc(s.logs)))
 	}
+	if s.opts.Doctor != nil {
+		mux.Handle("GET /doctor", s.guarded(http.HandlerFunc(s.doctor)))
+	}
+	for name, act := range s.opts.Actions {
+		mux.Handle("POST /"+name, s.guarded(s.action(name, act)))
+	}
 	if s.opts.Gatherer != nil {
 		mux.Handle("GET /metrics", s.guarded(promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{
 			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError), MaxRequestsInFlight: 4,
@@ -137,7 +148,7 @@ func (s *Server) handler() http.Handler {
 // time taken tells nothing of it.
 func (s *Server) guarded(next http.Handler) http.Handler {
 	if s.opts.Token == "" {
-		return next
+		return onlyHere(next)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -145,6 +156,23 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		if subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 || !strings.EqualFold(scheme, "bearer") {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="terrane"`)
 			text(w, http.StatusUnauthorized, "this listener wants the header \"Authorization: Bearer TOKEN\"")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// onlyHere refuses what a browser on this host was made to send by a page from
+// elsewhere, be it under a name that was made to resolve to loopback.
+func onlyHere(next http.Handler) http.Handler {
+	next = http.NewCrossOriginProtection().Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && host != "localhost" {
+			text(w, http.StatusForbidden, "without a token this listener is asked by its address, not by a name")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -177,6 +205,26 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 		all[name] = section()
 	}
 	s.json(w, http.StatusOK, all)
+}
+
+func (s *Server) doctor(w http.ResponseWriter, r *http.Request) {
+	h, err := tenant.ParseHost(r.URL.Query().Get("host"))
+	if err != nil {
+		text(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	s.json(w, http.StatusOK, s.opts.Doctor(r.Context(), h))
+}
+
+func (s *Server) action(name string, act func(context.Context) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.log.Info("asked to act", "action", name, "from", r.RemoteAddr)
+		if err := act(r.Context()); err != nil {
+			text(w, http.StatusConflict, err.Error())
+			return
+		}
+		text(w, http.StatusOK, "done")
+	})
 }
 
 // logs streams JSON lines.

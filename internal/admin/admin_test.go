@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"iter"
 	"net"
@@ -43,11 +44,19 @@ func start(t *testing.T, o admin.Options) string {
 
 func get(t *testing.T, url string, header ...string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	return ask(t, http.MethodGet, url, header...)
+}
+
+func ask(t *testing.T, method, url string, header ...string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
 		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := http.DefaultClient.Do(req)
@@ -114,6 +123,41 @@ func TestStatusThatCannotBeEncoded(t *testing.T) {
 	}
 	if code, _ := get(t, url+"/metrics"); code != http.StatusNotFound {
 		t.Errorf("metrics without a gatherer: %d", code)
+	}
+}
+
+func TestDoctorAndActions(t *testing.T) {
+	var done int
+	url := start(t, admin.Options{
+		Listen: "127.0.0.1:0", Ready: ready,
+		Doctor: func(_ context.Context, h tenant.Host) any { return map[string]tenant.Host{"host": h} },
+		Actions: map[string]func(context.Context) error{
+			"drain":   func(context.Context) error { done++; return nil },
+			"undrain": func(context.Context) error { return errors.New("nothing is drained") },
+		},
+	})
+	for _, tt := range []struct {
+		method, path string
+		header       []string
+		code         int
+		want         string
+	}{
+		{"GET", "/doctor?host=Example.COM", nil, 200, `"host": "example.com"`},
+		{"GET", "/doctor?host=a..b", nil, 400, "not a domain name"},
+		{"POST", "/drain", nil, 200, "done"},
+		{"POST", "/undrain", nil, 409, "nothing is drained"},
+		{"GET", "/drain", nil, 405, ""},
+		{"POST", "/drain", []string{"Origin", "http://evil.example"}, 403, ""},
+		{"POST", "/drain", []string{"Sec-Fetch-Site", "cross-site"}, 403, ""},
+		{"GET", "/status", []string{"Host", "evil.example:9180"}, 403, "by its address"},
+		{"GET", "/status", []string{"Host", "localhost:9180"}, 200, ""},
+	} {
+		if code, body := ask(t, tt.method, url+tt.path, tt.header...); code != tt.code || !strings.Contains(body, tt.want) {
+			t.Errorf("%s %s %v: %d %q, want %d with %q", tt.method, tt.path, tt.header, code, body, tt.code, tt.want)
+		}
+	}
+	if done != 1 {
+		t.Errorf("drained %d times, want once", done)
 	}
 }
 

@@ -1,11 +1,14 @@
-// Package admin is the operator's listener: metrics, health and status. It shows
-// what others hand it and changes nothing.
+// Package admin is the operator's listener: metrics, health, status, and the few
+// things an operator may have a running edge do. It shows what others hand it.
 //
 //	/metrics   Prometheus metrics
 //	/healthz   200 while the process runs
 //	/readyz    200 when the edge is fit to serve, else 503 with what is missing
 //	/status    JSON, one section for each part of the edge
+//	/doctor    JSON: what is wrong with ?host=DOMAIN, and how to mend it
 //	/logs      JSON lines: ?tenant=ID, &lines=N the last ones (default 100), &follow=1 those to come
+//
+// A POST to the name of an action does it: /drain, /undrain.
 //
 // On loopback it needs no token; anywhere else it takes requests with the bearer
 // token only. It speaks plain HTTP: put it on loopback or on a private network.

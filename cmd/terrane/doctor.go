@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/net/idna"
+
+	"github.com/terrane/terrane/dnsverify"
+	"github.com/terrane/terrane/tenant"
+)
+
+// examination is what an edge finds about a domain.
+type examination struct {
+	Edge        string           `json:"edge"`
+	DNS         dnsverify.Report `json:"dns"`
+	Revision    tenant.Revision  `json:"revision,omitempty"` // live
+	Refused     string           `json:"refused,omitempty"`  // why a newer one is not
+	Problem     string           `json:"problem,omitempty"`  // why the edge would not show the folder
+	Certificate *certificate     `json:"certificate,omitempty"`
+	Healthy     bool             `json:"healthy"`
+}
+
+// certificate is what the edge's own listener shows for the domain.
+type certificate struct {
+	Issuer  string    `json:"issuer,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
+	Problem string    `json:"problem,omitempty"`
+}
+
+// examine asks DNS anew and looks at all that a request for the host would meet.
+func (e *edge) examine(ctx context.Context, h tenant.Host) *examination {
+	x := &examination{Edge: e.cfg.Edge.Name, DNS: e.verifier.Explain(ctx, h)}
+	if id := x.DNS.Verdict.Tenant; id != "" {
+		x.Revision, _ = e.sites.Revision(id)
+		if rev, reason, refused := e.refused(id); refused {
+			x.Refused = rev.Short() + ": " + reason
+		}
+	}
+	if err := e.sites.Permit(ctx, string(h)); err != nil {
+		x.Problem = err.Error()
+	} else {
+		x.Certificate = e.certificate(ctx, h)
+	}
+	x.Healthy = x.DNS.Verdict.Standing == tenant.Verified && x.Problem == "" && x.Certificate.Problem == ""
+	return x
+}
+
+func (e *edge) certificate(ctx context.Context, h tenant.Host) *certificate {
+	_, https := e.server.Addrs()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	d := tls.Dialer{Config: &tls.Config{
+		ServerName:         string(h),
+		InsecureSkipVerify: true, // it is looked at, not trusted
+	}}
+	conn, err := d.DialContext(ctx, "tcp", reachable(https[0].String()))
+	if err != nil {
+		return &certificate{Problem: err.Error()}
+	}
+	state := conn.(*tls.Conn).ConnectionState()
+	c := &certificate{Issuer: state.PeerCertificates[0].Issuer.String(), Expires: state.PeerCertificates[0].NotAfter}
+	err = errors.Join(state.PeerCertificates[0].VerifyHostname(string(h)), conn.Close())
+	if time.Now().After(c.Expires) {
+		err = errors.Join(err, errors.New("the certificate has expired"))
+	}
+	if err != nil {
+		c.Problem = err.Error()
+	}
+	return c
+}
+
+func doctorCommand() *cobra.Command {
+	var f adminFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor DOMAIN",
+		Short: "Say what is wrong with a domain, and how to mend it",
+		Long: `Ask a running edge about a domain: each DNS record at each resolver, what was found
+and what is wanted, the folder and its consent, the revision, the certificate. The exit
+status is 1 if visitors of the domain would not be served.`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			host, err := idna.Lookup.ToASCII(strings.TrimSuffix(args[0], "."))
+			if err != nil {
+				return usageError{cmd.CommandPath(), err}
+			}
+			body, err := f.get(cmd.Context(), "/doctor", url.Values{"host": {host}})
+			if err != nil {
+				return err
+			}
+			var x examination
+			if err := errors.Join(json.NewDecoder(body).Decode(&x), body.Close()); err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				err = enc.Encode(x)
+			} else {
+				err = x.print(cmd.OutOrStdout())
+			}
+			if err == nil && !x.Healthy {
+				err = fmt.Errorf("%s is not served", host)
+			}
+			return err
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (x *examination) print(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	row := func(format string, args ...any) { _, _ = fmt.Fprintf(tw, format+"\n", args...) } // Flush returns what fails
+	for _, r := range x.DNS.Records {
+		state := "good"
+		if r.Problem != "" {
+			state = r.Problem
+		}
+		row("%s\t%s\t%s\tat %s\t%s", r.Type, r.Name, orNone(strings.Join(r.Found, ", ")), r.Resolver, state)
+		if r.Mend != "" {
+			row("\t\t\t\t%s", r.Mend)
+		}
+	}
+	row("dns\t%s\t%s", x.DNS.Verdict.Standing, x.DNS.Verdict.Reason)
+	if !x.DNS.Agree {
+		row("\tthe resolvers do not agree: wait until the records have spread")
+	}
+	if x.Problem != "" {
+		row("folder\t%s", x.Problem)
+	}
+	if x.Revision != "" {
+		row("revision\t%s", x.Revision)
+	}
+	if x.Refused != "" {
+		row("refused\t%s", x.Refused)
+	}
+	if c := x.Certificate; c != nil && c.Problem != "" {
+		row("certificate\t%s", c.Problem)
+	} else if c != nil {
+		row("certificate\tby %s until %s", c.Issuer, c.Expires.Format(time.DateTime))
+	}
+	return tw.Flush()
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDoctor(t *testing.T) {
+	e := startEdge(t, nil)
+	admin := "--admin=http://" + e.edge.admin.Addr().String()
+	e.deploy("alice", map[string][]byte{"index.wasm": testdata(t, "examples/hello-wat/hello.wasm")})
+	e.deploy("shy", map[string][]byte{"terrane.toml": []byte(`domains = ["other.example"]`), "index.html": nil})
+	e.domain("good.example", "terrane=/sites/alice/")
+	e.domain("shy.example", "terrane=/sites/shy/")
+	e.domain("empty.example", "terrane=/sites/nobody/")
+	e.domain("xn--bcher-kva.example", "terrane=/sites/alice/")
+	for _, tt := range []struct {
+		host    string
+		healthy bool
+		want    []string
+	}{
+		{"good.example", true, []string{"127.0.0.1", "terrane=/sites/alice/", "verified", "revision", "certificate  by "}},
+		{"bücher.example", true, []string{"xn--bcher-kva.example"}},
+		{"shy.example", false, []string{"does not list shy.example: add it to domains"}},
+		{"empty.example", false, []string{`"/sites/nobody"`}},
+		{"nothing.example", false, []string{"denied", "add A 127.0.0.1"}},
+	} {
+		out, err := terrane(t, "doctor", tt.host, admin)
+		if (err == nil) != tt.healthy {
+			t.Errorf("doctor %s: %v\n%s", tt.host, err, out)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("doctor %s: nothing of %q in\n%s", tt.host, want, out)
+			}
+		}
+	}
+	if out, err := terrane(t, "doctor", "good.example", "--json", admin); err != nil || !strings.Contains(out, `"healthy": true`) {
+		t.Errorf("doctor --json: %v\n%s", err, out)
+	}
+	for _, bad := range []string{"a..b", "192.0.2.1", "localhost"} {
+		if _, err := terrane(t, "doctor", bad, admin); err == nil {
+			t.Errorf("doctor %s: no error", bad)
+		}
+	}
+}
