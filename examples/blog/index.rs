@@ -7,8 +7,8 @@ use std::{env, fs};
 use terrane::escape;
 
 fn main() {
-    let path = env::var("PATH_INFO").unwrap_or_default();
-    let name = path.trim_matches('/');
+    let uri = env::var("REQUEST_URI").unwrap_or_default();
+    let name = uri.split('?').next().unwrap_or_default().trim_matches('/');
     if name.is_empty() {
         return page("200 OK", "Blog", &contents());
     }

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"net/url"
 	"os"
@@ -11,6 +10,9 @@ import (
 
 func main() {
 	query, _ := url.ParseQuery(os.Getenv("QUERY_STRING"))
-	name := cmp.Or(query.Get("name"), "world")
+	name := "world"
+	if query.Has("name") {
+		name = query.Get("name")
+	}
 	fmt.Printf("Content-Type: text/plain; charset=utf-8\n\nHello, %s from Go!\n", name)
 }

@@ -27,12 +27,10 @@ fn fault(status: u16, why: &str) -> Response {
     Response::json(status, &object([("error", why.into())]))
 }
 
-/// The ids of all notes ever made, one a line: an append is atomic, so that two
-/// requests at a time lose nothing.
-const INDEX: &str = "notes";
+const NOTE: &str = "note/";
 
 fn key(id: &str) -> String {
-    format!("note/{}", id)
+    format!("{}{}", NOTE, id)
 }
 
 fn read(id: &str) -> Option<Value> {
@@ -41,8 +39,9 @@ fn read(id: &str) -> Option<Value> {
 }
 
 fn list() -> Response {
-    let index = String::from_utf8(kv::get(INDEX).unwrap_or_default()).unwrap_or_default();
-    let notes = index.lines().filter_map(read).collect();
+    let keys = kv::list(NOTE, "", 1000);
+    let ids = keys.iter().filter_map(|k| k.strip_prefix(NOTE));
+    let notes = ids.filter_map(read).collect();
     Response::json(200, &object([("notes", Value::Array(notes))]))
 }
 
@@ -60,7 +59,6 @@ fn create(body: &[u8]) -> Response {
     };
     let id = format!("{:016x}", terrane::random());
     kv::set(&key(&id), text);
-    kv::append(INDEX, format!("{}\n", id));
     let note = object([("id", id.as_str().into()), ("text", text.into())]);
     Response::json(201, &note).with("location", &format!("/api/notes/{}", id))
 }

@@ -7,7 +7,7 @@ use terrane::{kv, Request, Response};
 
 terrane::handler!(handle);
 
-const REQUESTS_PER_MINUTE: usize = 10;
+const REQUESTS_PER_MINUTE: i64 = 10;
 
 fn handle(req: &Request) -> Response {
     let key = match terrane::env("JWT_KEY") {
@@ -77,12 +77,7 @@ fn read(part: &str) -> Option<Value> {
     Value::parse(&String::from_utf8(base64url(part)?).ok()?).ok()
 }
 
-/// Counts a request, and returns how many there were in this minute. An append is
-/// atomic, and the count is the value's length.
-fn count(subject: &str, minute: u64) -> usize {
-    let key = |minute| format!("rate/{}/{}", minute, subject);
-    if kv::append(&key(minute), ".") {
-        kv::remove(&key(minute - 1));
-    }
-    kv::get(&key(minute)).map_or(0, |dots| dots.len())
+/// Counts a request, and returns how many there were in this minute.
+fn count(subject: &str, minute: u64) -> i64 {
+    kv::increment(&format!("rate/{}/{}", minute, subject), 1, 60).unwrap_or(i64::MAX)
 }

@@ -1,7 +1,7 @@
 //go:build wasip1
 
-// A URL shortener: POST url=https://... makes a link, GET /NAME follows it. A CGI
-// program that keeps its links in the tenant's key-value store.
+// A URL shortener: POST url=https://... makes a link below the path it was sent to,
+// GET follows it. A CGI program that keeps its links in the tenant's key-value store.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path"
 	"strings"
 
 	terrane "github.com/terrane/terrane/examples/sdk/go"
@@ -20,10 +21,17 @@ func main() {
 	case "POST":
 		shorten()
 	case "GET", "HEAD":
-		follow(strings.TrimPrefix(os.Getenv("PATH_INFO"), "/"))
+		follow(path.Base(requestPath()))
 	default:
 		reply("405 Method Not Allowed", "Allow: GET, HEAD, POST", "GET or POST")
 	}
+}
+
+// requestPath is the whole path. (PATH_INFO is what follows the module's name in it,
+// and empty when index.wasm or a route led here.)
+func requestPath() string {
+	path, _, _ := strings.Cut(os.Getenv("REQUEST_URI"), "?")
+	return path
 }
 
 func shorten() {
@@ -42,7 +50,7 @@ func shorten() {
 	for !terrane.KVAdd("link/"+name, target.String()) { // taken by another link
 		name = strings.ToLower(rand.Text()[:8])
 	}
-	place := os.Getenv("SCRIPT_NAME") + "/" + name
+	place := strings.TrimSuffix(requestPath(), "/") + "/" + name
 	reply("201 Created", "Location: "+place, place)
 }
 

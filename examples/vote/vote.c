@@ -1,6 +1,5 @@
-// A vote counter. Each vote appends one byte to its option's value, and the count is
-// the value's length: appending is atomic, so that no vote is lost when many come at
-// a time, at any edge.
+// A vote counter. The store adds, so that no vote is lost when many come at a time, at
+// any edge.
 #include "terrane.h"
 
 static const char *const options[] = {"tabs", "spaces"};
@@ -16,7 +15,7 @@ static void show(void) {
         put(&out, "\">");
         put(&out, options[i]);
         put(&out, "</button> ");
-        put_number(&out, kv_get(options[i]).len);
+        put_number(&out, kv_increment(options[i], 0, 0));
         put(&out, "\n");
     }
     put(&out, "</form>\n");
@@ -27,7 +26,7 @@ static void show(void) {
 static void vote(slice option) {
     for (int i = 0; i < OPTIONS; i++) {
         if (same(option, options[i])) {
-            kv_append(options[i], str("+"));
+            kv_increment(options[i], 1, 0);
             response_header("location", request_path().ptr); // a reload then votes no second time
             reply(303, "text/plain", "counted\n");
             return;

@@ -35,6 +35,9 @@ int HOSTCALL(kvstore_insert)(const char *key, size_t key_len, const char *value,
 int HOSTCALL(kvstore_upsert)(const char *key, size_t key_len, const char *value, size_t len);
 int HOSTCALL(kvstore_append)(const char *key, size_t key_len, const char *value, size_t len);
 int HOSTCALL(kvstore_remove)(const char *key, size_t len);
+int HOSTCALL(kvstore_increment)(const char *key, size_t len, int64_t delta, int ttl, int64_t *sum);
+int HOSTCALL(env_get)(char **out, size_t *out_len, const char *name, size_t len);
+void HOSTCALL(last_error)(char **out, size_t *out_len);
 int64_t HOSTCALL(time_now)(uint32_t *nanos);
 int64_t HOSTCALL(rng_next_u64)(void);
 
@@ -160,6 +163,24 @@ bool kv_set(const char *key, slice v) { return host_kvstore_insert(key, strlen(k
 bool kv_add(const char *key, slice v) { return host_kvstore_upsert(key, strlen(key), v.ptr, v.len); }
 bool kv_append(const char *key, slice v) { return host_kvstore_append(key, strlen(key), v.ptr, v.len); }
 bool kv_remove(const char *key) { return host_kvstore_remove(key, strlen(key)); }
+
+int64_t kv_increment(const char *key, int64_t delta, int ttl) {
+    int64_t sum = 0;
+    host_kvstore_increment(key, strlen(key), delta, ttl, &sum);
+    return sum;
+}
+
+slice env(const char *name) {
+    slice s = {0};
+    host_env_get(&s.ptr, &s.len, name, strlen(name));
+    return s;
+}
+
+slice last_error(void) {
+    slice s = {0};
+    host_last_error(&s.ptr, &s.len);
+    return s;
+}
 
 int64_t time_now(void) { return host_time_now(NULL); }
 uint64_t random_u64(void) { return host_rng_next_u64(); }

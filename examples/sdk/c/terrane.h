@@ -68,6 +68,11 @@ bool kv_set(const char *key, slice value);    // overwrites (the host's "insert"
 bool kv_add(const char *key, slice value);    // does not (the host's "upsert")
 bool kv_append(const char *key, slice value);
 bool kv_remove(const char *key);
+// Adds to a number, atomically, and returns the sum; an absent key counts as 0. ttl > 0
+// removes a new key that many seconds later. 0 if the value is no number.
+int64_t kv_increment(const char *key, int64_t delta, int ttl);
+slice env(const char *name);              // a value of the manifest's [env]
+slice last_error(void);                   // why the last call that failed did
 
 int64_t time_now(void);                   // seconds since 1970
 uint64_t random_u64(void);                // of cryptographic quality

@@ -86,6 +86,25 @@ extern "C" {
     ) -> i32;
     pub fn hostcall_kvstore_remove(key: *const u8, key_len: usize) -> i32;
 
+    pub fn hostcall_kvstore_increment(
+        key: *const u8,
+        key_len: usize,
+        delta: i64,
+        ttl: u32,
+        sum: *mut i64,
+    ) -> i32;
+
+    pub fn hostcall_kvstore_list(
+        out: *mut *mut Slice,
+        out_len: *mut usize,
+        prefix: *const u8,
+        prefix_len: usize,
+        after: *const u8,
+        after_len: usize,
+        limit: usize,
+    );
+    pub fn hostcall_last_error(out: *mut *mut u8, out_len: *mut usize);
+
     pub fn hostcall_env_get(
         out: *mut *mut u8,
         out_len: *mut usize,

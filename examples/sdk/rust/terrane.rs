@@ -159,7 +159,7 @@ impl Response {
 
     fn received(handle: i32) -> Result<Response, Error> {
         if handle < 0 {
-            return Err(Error("the upstream did not answer"));
+            return Err(Error::last());
         }
         Ok(Response {
             status: unsafe { abi::hostcall_resp_get_response_code(handle) } as u16,
@@ -216,7 +216,7 @@ impl Fetch {
     /// Sends it and returns at once.
     pub fn start(&self) -> Result<Pending, Error> {
         match unsafe { abi::hostcall_req_send_async(self.create()?) } {
-            handle if handle < 0 => Err(Error("the request was refused")),
+            handle if handle < 0 => Err(Error::last()),
             handle => Ok(Pending(handle)),
         }
     }
@@ -227,7 +227,7 @@ impl Fetch {
             abi::hostcall_req_create(method.as_ptr(), method.len(), url.as_ptr(), url.len())
         };
         if req < 0 {
-            return Err(Error("the method or the URL is not valid"));
+            return Err(Error::last());
         }
         set_headers(&self.headers, |name, values, n| unsafe {
             abi::hostcall_req_set_header(req, name.as_ptr(), name.len(), values, n)
@@ -273,18 +273,25 @@ pub fn select(pending: &mut Vec<Pending>) -> (usize, Result<Response, Error>) {
 
 /// Why an outbound request has no response.
 #[derive(Debug)]
-pub struct Error(&'static str);
+pub struct Error(String);
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.0)
+impl Error {
+    fn last() -> Error {
+        let why = memory::bytes(|p, n| unsafe { abi::hostcall_last_error(p, n) });
+        Error(text(why.unwrap_or_default()))
     }
 }
 
-/// The tenant's key-value store, shared by all its requests. All but `get` and
-/// `remove` tell whether the key was absent before.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The tenant's key-value store, shared by all its requests. `set`, `add` and `append`
+/// tell whether the key was absent before.
 pub mod kv {
-    use super::{abi, memory};
+    use super::{abi, memory, text};
 
     pub fn get(key: &str) -> Option<Vec<u8>> {
         memory::bytes(|p, n| unsafe {
@@ -308,6 +315,39 @@ pub mod kv {
     pub fn append(key: &str, value: impl AsRef<[u8]>) -> bool {
         let v = value.as_ref();
         unsafe { abi::hostcall_kvstore_append(key.as_ptr(), key.len(), v.as_ptr(), v.len()) != 0 }
+    }
+
+    /// The first keys, at most `limit` and 1000, that begin with prefix and sort behind
+    /// `after`.
+    pub fn list(prefix: &str, after: &str, limit: usize) -> Vec<String> {
+        let keys = memory::list(|p, n| unsafe {
+            let (prefix_len, after_len) = (prefix.len(), after.len());
+            abi::hostcall_kvstore_list(
+                p,
+                n,
+                prefix.as_ptr(),
+                prefix_len,
+                after.as_ptr(),
+                after_len,
+                limit,
+            )
+        });
+        keys.into_iter().map(text).collect()
+    }
+
+    /// Adds to a number, atomically, and returns the sum. A key that is absent
+    /// counts as 0 and, unless ttl is 0, is gone again that many seconds later.
+    /// None: the value is no number, or the sum has more than 64 bits.
+    pub fn increment(key: &str, delta: i64, ttl: u32) -> Option<i64> {
+        let mut sum = 0;
+        let status = unsafe {
+            abi::hostcall_kvstore_increment(key.as_ptr(), key.len(), delta, ttl, &mut sum)
+        };
+        if status == 0 {
+            Some(sum)
+        } else {
+            None
+        }
     }
 
     /// Tells whether there was something to remove.

@@ -42,6 +42,13 @@ void handle(void) {
         put_value(&out, fetch_response_header(response, "x-two"));
         put_slices(&out, fetch_response_headers(response));
         put_slice(&out, fetch_response_body(response));
+    } else if (same(path, "/refused")) {
+        if (fetch_send(fetch_new("GET", "nowhere")) < 0) put_slice(&out, last_error());
+    } else if (same(path, "/extras")) {
+        put_value(&out, env("NAME"));
+        put_value(&out, env("NONE"));
+        put_number(&out, kv_increment("n", 5, 0));
+        put_number(&out, kv_increment("n", -7, 60));
     } else if (same(path, "/time")) {
         put_number(&out, time_now());
         put(&out, random_u64() == random_u64() ? " same" : " different");

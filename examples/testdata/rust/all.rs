@@ -28,6 +28,15 @@ fn handle(req: &Request) -> Response {
             let gone = [kv::remove("k"), kv::remove("k")];
             write!(out, "{:?} {:?} {:?}", writes, values, gone).unwrap();
         }
+        "/list" => {
+            let keys = kv::list("k", "k", 2);
+            let sums = [
+                kv::increment("n", 5, 0),
+                kv::increment("n", -7, 60),
+                kv::increment("k2", 1, 0),
+            ];
+            write!(out, "{:?} {:?} {:?}", keys, sums, terrane::env("NONE")).unwrap();
+        }
         "/select" => {
             let mut pending: Vec<Pending> =
                 urls(req).map(|u| Fetch::get(u).start().unwrap()).collect();
