@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 )
@@ -42,6 +44,14 @@ func New(opts Options) (*Announcer, error) {
 		opts: opts, log: opts.Logger, wake: make(chan struct{}, 1), reason: "no word about its health yet",
 		status: Status{State: Stopped, Since: time.Now(), Neighbors: idleNeighbors(&opts)},
 	}
+	if opts.DrainFile != "" {
+		switch _, err := os.Stat(opts.DrainFile); {
+		case err == nil:
+			a.drain = true
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("bgp: is this edge drained? %w", err)
+		}
+	}
 	if opts.Metrics != nil {
 		if err := opts.Metrics.Register(newCollector(a.Status)); err != nil {
 			return nil, fmt.Errorf("bgp: %w", err)
@@ -63,7 +73,9 @@ func (a *Announcer) SetHealth(ok bool, reason string) {
 }
 
 // Drain withdraws the prefixes in order and returns when routers had time to
-// follow, or with the context's error: the drain goes on then. It holds until Undrain.
+// follow, or with the context's error: the drain goes on then. It holds until
+// Undrain, over restarts if there is a DrainFile; that this could not be written is
+// an error that does not stop the drain.
 func (a *Announcer) Drain(ctx context.Context) error {
 	a.mu.Lock()
 	if !a.drain {
@@ -71,35 +83,56 @@ func (a *Announcer) Drain(ctx context.Context) error {
 	}
 	drained := a.drained
 	if !a.running {
-		drained = nil
+		drained = nil // nothing is announced
 	}
 	a.mu.Unlock()
-	if drained == nil {
-		return nil // nothing is announced
-	}
 	a.poke()
+	saved := a.remember()
+	if drained == nil {
+		return saved
+	}
 	select {
 	case <-drained:
 	case <-ctx.Done():
-		return ctx.Err()
+		return errors.Join(ctx.Err(), saved)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.drain {
 		return errUndrained
 	}
-	return nil
+	return saved
 }
 
 var errUndrained = errors.New("bgp: the drain was taken back")
 
-// Undrain ends a drain, even before it is complete. It does not wait.
-func (a *Announcer) Undrain() {
+// Undrain ends a drain, even before it is complete. It does not wait for routers.
+func (a *Announcer) Undrain() error {
 	a.mu.Lock()
 	a.drain = false
 	a.releaseDrain()
 	a.mu.Unlock()
 	a.poke()
+	return a.remember()
+}
+
+// remember makes DrainFile say what is so. Calls that race end with the truth.
+func (a *Announcer) remember() error {
+	if a.opts.DrainFile == "" {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.drain {
+		if err := os.Remove(a.opts.DrainFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("bgp: drained again after a restart: %w", err)
+		}
+		return nil
+	}
+	if err := os.WriteFile(a.opts.DrainFile, []byte("drained; terrane undrain removes this\n"), 0o600); err != nil {
+		return fmt.Errorf("bgp: drained, but not after a restart: %w", err)
+	}
+	return nil
 }
 
 // Status is the current state.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -175,7 +178,9 @@ func TestDrainOrder(t *testing.T) {
 	if err := e.Drain(t.Context()); err != nil {
 		t.Errorf("a second drain: %v", err)
 	}
-	e.Undrain()
+	if err := e.Undrain(); err != nil {
+		t.Error(err)
+	}
 	r.wait("route after undrain", r.holds("192.0.2.10/32"))
 	if got := r.heard(); !slices.Equal(got, append(want, "announce 192.0.2.10/32")) {
 		t.Errorf("the router heard %q", got)
@@ -199,7 +204,9 @@ func TestUndrainEndsDrain(t *testing.T) {
 	if err := e.Drain(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("a drain that nobody waits for: %v", err)
 	}
-	e.Undrain()
+	if err := e.Undrain(); err != nil {
+		t.Error(err)
+	}
 	if err := <-drained; !errors.Is(err, errUndrained) {
 		t.Errorf("drain: %v", err)
 	}
@@ -419,5 +426,40 @@ func TestDrainWithoutRun(t *testing.T) {
 	}
 	if err := a.Drain(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestDrainSurvivesRestart(t *testing.T) {
+	r := newRouter(t, "127.0.0.2", 64512)
+	o := example(r)
+	o.DrainFile = filepath.Join(t.TempDir(), "drained")
+	e := startEdge(t, o)
+	e.SetHealth(true, "")
+	r.wait("route", r.holds("192.0.2.10/32"))
+	if err := e.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.stop()
+	<-e.done
+
+	e = startEdge(t, o)
+	e.SetHealth(true, "")
+	e.wait("session", established)
+	e.wait("still drained", func(s Status) bool { return s.State == Drained })
+	if err := e.Undrain(); err != nil {
+		t.Error(err)
+	}
+	r.wait("route", r.holds("192.0.2.10/32"))
+	if _, err := os.Stat(o.DrainFile); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is still there: %v", err)
+	}
+
+	o.DrainFile = filepath.Join(t.TempDir(), "no", "such", "folder")
+	a, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Drain(t.Context()); err == nil || !strings.Contains(err.Error(), "drained, but not after a restart") {
+		t.Errorf("a file that cannot be written: %v", err)
 	}
 }

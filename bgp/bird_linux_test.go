@@ -87,7 +87,9 @@ protocol bgp edge6 { local as 64512; neighbor fd00:1::2 as 65001; ipv6 { import 
 		t.Error(err)
 	}
 	b.until("drained", lacks("192.0.2.10"), b.kernel()...)
-	e.Undrain()
+	if err := e.Undrain(); err != nil {
+		t.Error(err)
+	}
 	b.until("undrained", has("192.0.2.10"), b.kernel()...)
 	e.stop()
 	<-e.done

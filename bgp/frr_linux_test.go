@@ -94,7 +94,9 @@ func TestFRR(t *testing.T) {
 		t.Error(err)
 	}
 	f.until("drained", lacks("192.0.2.10"), "ip", "route")
-	e.Undrain()
+	if err := e.Undrain(); err != nil {
+		t.Error(err)
+	}
 	f.until("undrained", has("192.0.2.10"), "ip", "route")
 	e.stop()
 	<-e.done

@@ -28,6 +28,10 @@ type Options struct {
 	ShutdownWait time.Duration
 	WithdrawWait time.Duration
 
+	// DrainFile exists while the edge is drained, so that a drain survives a restart.
+	// An operator may also make it before the start. "": a drain does not survive.
+	DrainFile string
+
 	OnChange func(Status) // called by Run's goroutine after each change; must not block
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer
