@@ -252,10 +252,33 @@ func (x *Exchange) arrived(ctx context.Context, r *request, resp *response, err 
 
 var errNoFetcher = errors.New("fetching is not possible here")
 
+// loopHeader tells of each CDN that a request has passed (RFC 8586): a guest that
+// fetches itself, by whatever detour, must not do so for ever.
+const (
+	loopHeader = "Cdn-Loop"
+	loopName   = "terrane"
+	maxLoops   = 4
+)
+
+func (x *Exchange) markLoop(h http.Header) error {
+	passed := strings.Join(x.req.Header[loopHeader], ", ")
+	if strings.Count(strings.ToLower(passed), loopName) >= maxLoops {
+		return fmt.Errorf("a loop: the request has come through terrane %d times", maxLoops)
+	}
+	if passed != "" {
+		passed += ", "
+	}
+	h[loopHeader] = []string{passed + loopName}
+	return nil
+}
+
 // fetch runs in a goroutine of its own for asynchronous requests.
 func (x *Exchange) fetch(ctx context.Context, r *request) (*response, error) {
 	if x.t.Fetcher == nil {
 		return nil, errNoFetcher
+	}
+	if err := x.markLoop(r.header); err != nil {
+		return nil, err
 	}
 	cancel := context.CancelFunc(func() {})
 	if r.timeout > 0 {
@@ -286,7 +309,7 @@ type stream struct {
 
 // Close ends what is left of the request.
 func (s *stream) Close() error {
-	defer s.cancel()
+	s.cancel()
 	return s.ReadCloser.Close()
 }
 

@@ -210,6 +210,28 @@ func TestSubrequestsAreCounted(t *testing.T) {
 	}
 }
 
+func TestLoopsEnd(t *testing.T) {
+	tn, url := upstream(t, func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.Header["Cdn-Loop"]) })
+	for _, c := range []struct {
+		passed []string
+		want   string
+	}{
+		{nil, "[terrane]"},
+		{[]string{"other; x=1", "terrane"}, "[other; x=1, terrane, terrane]"},
+		{[]string{"terrane, Terrane", "terrane,terrane"}, ""},
+	} {
+		req := request()
+		req.Header["Cdn-Loop"] = c.passed
+		b := newBench(t, tn, req)
+		h := b.create("GET", url)
+		b.setHeader("req_set_header", h, "cdn-loop", "forged")
+		got, _ := b.get("resp_get_body", uint32(b.status("req_send", h)))
+		if got != c.want {
+			t.Errorf("%q: got %q, want %q", c.passed, got, c.want)
+		}
+	}
+}
+
 func TestAsyncOverlaps(t *testing.T) {
 	const n = 5
 	var arrived sync.WaitGroup

@@ -29,7 +29,10 @@ type Options struct {
 	Roots        []byte        // PEM of CAs, besides the system's
 	Resolver     *Resolver     // nil: the system's
 	Timeout      time.Duration // per request, redirects and body included; 0: 30 s
-	Metrics      prometheus.Registerer
+	// Local returns the handler of a URL that this very process serves, nil for any
+	// other: its address is refused like all of our own, and need not be dialed.
+	Local   func(*url.URL) http.Handler
+	Metrics prometheus.Registerer
 }
 
 const (
@@ -49,6 +52,7 @@ type Client struct {
 	allow     []string
 	timeout   time.Duration
 	transport *http.Transport
+	trip      http.RoundTripper // transport, or local
 	metrics   metrics
 }
 
@@ -97,6 +101,10 @@ func build(o Options, judge func(netip.Addr) error) (*Client, error) {
 		MaxIdleConnsPerHost:    maxIdlePerHost,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeader,
+	}
+	c.trip = c.transport
+	if o.Local != nil {
+		c.trip = &local{o.Local, c.transport}
 	}
 	return c, nil
 }
@@ -178,7 +186,7 @@ func (c *Client) fetch(ctx context.Context, r *hostcalls.FetchRequest) (*http.Re
 		req.Header[headerUserAgent] = []string{defaultAgent}
 	}
 	client := http.Client{
-		Transport: c.transport,
+		Transport: c.trip,
 		CheckRedirect: func(next *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
 				return refuse("more than %d redirects", maxRedirects)
@@ -203,9 +211,9 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends what is left of the request.
+// Close ends what is left of the request, before it waits for whoever answers.
 func (b *body) Close() error {
-	defer b.cancel()
+	b.cancel()
 	return b.ReadCloser.Close()
 }
 
