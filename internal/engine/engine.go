@@ -22,8 +22,8 @@ type Engine interface {
 
 // Module is a compiled module. It is safe for concurrent use.
 type Module interface {
-	// Run gives x a sandbox of its own, calls the module's entry, and ends the
-	// sandbox. The guest's answer is left in x. The error is nil, a *Trap, or the
+	// Run gives x a sandbox of its own, tells x the module's entry (Exchange.Enter),
+	// calls that, and ends the sandbox. The guest's answer is left in x. The error is nil, a *Trap, or the
 	// host's. When ctx ends, so does Run, whatever the guest does.
 	Run(ctx context.Context, x *hostcalls.Exchange) error
 	// Close frees the module once the last Run has returned; Run then fails.

@@ -61,6 +61,7 @@ func (in *instance) bind(mod api.Module) {
 // run calls the module's entry for a request. After an error the instance is void.
 func (in *instance) run(ctx context.Context, x *hostcalls.Exchange) error {
 	in.Context, in.x, in.since = ctx, x, time.Now()
+	x.Enter(in.module.entry)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

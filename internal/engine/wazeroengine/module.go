@@ -25,6 +25,7 @@ type module struct {
 	compiled wazero.CompiledModule
 	prepared prepare.Result // without its Wasm
 	memory   bool           // it has one
+	entry    string
 	cpu      time.Duration
 	lane     lane
 
@@ -73,7 +74,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 		return nil, engine.Refuse(err)
 	}
 	prepared.Wasm = nil
-	m := &module{engine: e, compiled: compiled, prepared: *prepared, memory: info.Memory != nil, cpu: limits.CPU}
+	m := &module{engine: e, compiled: compiled, prepared: *prepared, memory: info.Memory != nil, entry: info.Entry, cpu: limits.CPU}
 	in, err := m.instantiate(ctx) // segments outside memory show only now
 	if err != nil {
 		return nil, errors.Join(engine.Refuse(err), compiled.Close(ctx))
