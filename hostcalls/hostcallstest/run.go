@@ -49,10 +49,6 @@ func Engine(e engine.Engine) Host {
 		if err != nil {
 			t.Fatal(err)
 		}
-		info, err := engine.Inspect(wasm)
-		if err != nil {
-			t.Fatal(err)
-		}
 		t.Cleanup(func() {
 			if err := m.Close(context.WithoutCancel(t.Context())); err != nil {
 				t.Error(err)
@@ -61,7 +57,6 @@ func Engine(e engine.Engine) Host {
 		return func(ctx context.Context, req *hostcalls.Request) (*hostcalls.Response, error) {
 			x := hostcalls.NewExchange(tn, req)
 			defer x.Close()
-			x.Enter(info.Entry)
 			if err := m.Run(ctx, x); err != nil {
 				return nil, err
 			}
