@@ -12,7 +12,7 @@ import (
 )
 
 // sealMark starts each sealed value, so that plain ones are told from damaged ones.
-var sealMark = []byte("terrane sealed 1\n") //nolint:gochecknoglobals // a constant, which Go has not for slices
+const sealMark = "terrane sealed 1\n"
 
 // errSealed is why a value is not used, nor replaced: with a wrong key at one edge,
 // replacing would order each certificate anew and take it from the other edges.
@@ -46,7 +46,7 @@ func seal(s Storage, secret []byte) (Storage, error) {
 
 // Store encrypts.
 func (s *sealed) Store(ctx context.Context, key string, value []byte) error {
-	return s.Storage.Store(ctx, key, s.aead.Seal(bytes.Clone(sealMark), nil, value, []byte(key)))
+	return s.Storage.Store(ctx, key, s.aead.Seal([]byte(sealMark), nil, value, []byte(key)))
 }
 
 // Load decrypts, or returns an error that wraps errSealed.
@@ -55,7 +55,7 @@ func (s *sealed) Load(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	box, ok := bytes.CutPrefix(value, sealMark)
+	box, ok := bytes.CutPrefix(value, []byte(sealMark))
 	if !ok {
 		return nil, fmt.Errorf("%s: is not encrypted, and %w", key, errSealed)
 	}
@@ -72,7 +72,7 @@ type plain struct{ Storage }
 // Load returns an error that wraps errSealed for a sealed value.
 func (s plain) Load(ctx context.Context, key string) ([]byte, error) {
 	value, err := s.Storage.Load(ctx, key)
-	if err == nil && bytes.HasPrefix(value, sealMark) {
+	if err == nil && bytes.HasPrefix(value, []byte(sealMark)) {
 		return nil, fmt.Errorf("%s: %w", key, errSealed)
 	}
 	return value, err
