@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"testing"
@@ -61,4 +62,40 @@ func measure(b *testing.B, store tenantsync.Store, p storetest.Place, pushed fun
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "ms-median")
 	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1e3, "ms-worst")
+}
+
+// BenchmarkFirstMirror is the time until 1,000 tenants with 300 MB are published
+// for the first time, and until a restart has published them from the mirror.
+func BenchmarkFirstMirror(b *testing.B) {
+	tree := storetest.Tree{}
+	for i := range 1000 {
+		noise := make([]byte, 300<<10)
+		random := rand.New(rand.NewPCG(1, uint64(i))) // data that does not compress
+		for j := range noise {
+			noise[j] = byte(random.Uint32())
+		}
+		tree[fmt.Sprintf("t%d/data", i)] = string(noise)
+	}
+	for name, place := range map[string]func() storetest.Place{
+		"folder": func() storetest.Place { return newFolderPlace(b) },
+		"git":    func() storetest.Place { return newGitPlace(b).serveHTTP(b) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			p := place()
+			p.Deploy(b, tree)
+			store := p.Store()
+			store.Poll = time.Hour
+			for b.Loop() {
+				o := tenantsync.Options{Data: b.TempDir(), Stores: []tenantsync.Store{store}}
+				for _, unit := range []string{"s-first", "s-restart"} {
+					begin := time.Now()
+					e := storetest.Start(b, o)
+					e.AwaitMirrored(b)
+					e.Await(b, "all are live", func() bool { return len(e.Live()) == 1000 })
+					b.ReportMetric(time.Since(begin).Seconds(), unit)
+					e.Stop(b)
+				}
+			}
+		})
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -107,7 +106,8 @@ const (
 	defaultGitPoll    = 5 * time.Second
 	defaultGitTimeout = 5 * time.Minute
 	defaultMaxPack    = 4 << 30
-	publishTimeout    = 5 * time.Minute
+	publishTimeout    = time.Minute
+	publishers        = 8 // releases that are published at a time: slow ones must not fill all places
 )
 
 // Syncer keeps the edge in step with its stores. Only New makes one.
@@ -133,7 +133,7 @@ func New(o Options) (*Syncer, error) {
 	if s.o.Keep == 0 {
 		s.o.Keep = defaultKeep
 	}
-	s.slots = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
+	s.slots = make(chan struct{}, publishers)
 	var errs []error
 	if o.Data == "" {
 		errs = append(errs, errors.New("sync: no data folder"))

@@ -58,6 +58,7 @@ type seen struct {
 	stamp string    // of the last scan; empty: not there
 	since time.Time // when that stamp was first found
 	hold  time.Time // not to be taken before
+	tries int       // times that it was found half-written
 	scan
 	err error // the last scan's refusal
 }
@@ -202,7 +203,7 @@ func (f *Folder) rescan(root *os.Root, name string, s *seen, now time.Time) {
 		err = origin.Refuse("the folder cannot be read: %v", err)
 	}
 	if stamp != s.stamp || stamp == "" {
-		s.stamp, s.since = stamp, now
+		s.stamp, s.since, s.hold, s.tries = stamp, now, time.Time{}, 0
 	}
 	s.scan, s.err = scan, err
 }

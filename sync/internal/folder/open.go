@@ -40,7 +40,8 @@ func (f *Folder) List(_ context.Context, name string) (*origin.Listing, error) {
 			Open: func() (io.ReadCloser, error) {
 				r, err := f.open(name, s, file, sums[file.path])
 				if errors.Is(err, origin.ErrUnsettled) {
-					s.hold = time.Now().Add(f.settle)
+					s.hold = time.Now().Add(f.settle << min(s.tries, 5))
+					s.tries++
 				}
 				return r, err
 			},

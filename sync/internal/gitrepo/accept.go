@@ -89,7 +89,7 @@ func split(raw []byte) (payload, signature []byte) {
 			continue
 		case inHeader && bytes.HasPrefix(line, []byte("gpgsig ")) && signature == nil:
 			inSignature = true
-			signature = append(signature, line[len("gpgsig "):]...)
+			signature = append([]byte{}, line[len("gpgsig "):]...)
 			continue
 		}
 		inSignature = false

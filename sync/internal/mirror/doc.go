@@ -16,6 +16,7 @@
 // each tenant stay, the live one always. Whoever opens an object keeps its
 // content for as long as the file is open.
 //
-// All methods are safe for concurrent use; the package runs no goroutines that
+// All methods are safe for concurrent use, but for changes to one tenant, which
+// must follow each other; the package runs no goroutines that
 // outlive a call.
 package mirror

@@ -101,23 +101,30 @@ func (s *Stage) Commit(rec *Record) error {
 	if err := s.place(); err != nil {
 		return fmt.Errorf("mirror %s: %w", rec.ID, err)
 	}
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
 	for _, f := range rec.Files {
 		if _, ok := s.held[f.Hash]; !ok {
 			return fmt.Errorf("mirror %s: object %s is not in the stage", rec.ID, f.Hash)
 		}
 	}
-	h := s.m.history(rec.ID)
-	if err := s.m.dropFresh(h); err != nil {
+	if err := s.m.number(rec); err != nil {
 		return fmt.Errorf("mirror %s: %w", rec.ID, err)
 	}
-	rec.seq = h.next
 	if err := s.m.writeRecord(rec); err != nil {
 		return fmt.Errorf("mirror %s: %w", rec.ID, err)
 	}
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
 	s.m.adopt(rec, true)
 	return nil
+}
+
+// number gives rec its place behind the tenant's other records.
+func (m *Mirror) number(rec *Record) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := m.history(rec.ID)
+	rec.seq = h.next
+	return m.dropFresh(h)
 }
 
 // place gives the objects their names, content first, then names.
@@ -179,18 +186,15 @@ func (m *Mirror) writeRecord(rec *Record) error {
 // Promote makes the committed rec the tenant's live release and lets the oldest
 // go. Durable when it returns nil.
 func (m *Mirror) Promote(rec *Record) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	h, ok := m.tenants[rec.ID]
-	if !ok || h.fresh != rec {
-		return fmt.Errorf("promote %s of %s: not committed", rec.Revision.Short(), rec.ID)
-	}
 	live := m.recordPath(rec, liveSuffix)
 	if err := os.Rename(m.recordPath(rec, newSuffix), live); err != nil {
-		return err
+		return fmt.Errorf("promote: %w", err)
 	}
-	h.live, h.fresh = append(h.live, rec), nil
 	err := syncPath(filepath.Dir(live))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := m.history(rec.ID)
+	h.live, h.fresh = append(h.live, rec), nil
 	for len(h.live) > m.keep {
 		err = errors.Join(err, m.forget(h.live[0], liveSuffix))
 		h.live = h.live[1:]

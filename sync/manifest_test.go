@@ -1,0 +1,94 @@
+package sync
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/sync/internal/mirror"
+	"github.com/terrane/terrane/tenant"
+)
+
+func TestManifest(t *testing.T) {
+	files := map[string]mirror.File{"api.wasm": {}, "style.css": {}}
+	got, err := decodeManifest([]byte(`
+domains = ["Example.com", "*.bücher.example"]
+[env]
+GREETING = "hello"
+[limits]
+memory = "32MiB"
+cpu = "1s"
+concurrency = 3
+[fetch]
+allow = ["api.example.com"]
+[[route]]
+path = "/api/*"
+module = "api.wasm"
+[[cron]]
+schedule = "*/5 * * * *"
+path = "/tick"
+`), files)
+	want := tenant.Manifest{
+		Domains: []tenant.Pattern{"example.com", "*.xn--bcher-kva.example"},
+		Env:     map[string]string{"GREETING": "hello"},
+		Limits:  tenant.Limits{Memory: 32 << 20, CPU: time.Second, Concurrency: 3},
+		Fetch:   tenant.Fetch{Allow: []string{"api.example.com"}},
+		Routes:  []tenant.Route{{Path: "/api/*", Module: "api.wasm"}},
+		Crons:   []tenant.Cron{{Schedule: "*/5 * * * *", Path: "/tick"}},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+	}
+	if got, err := decodeManifest(nil, nil); err != nil || got.Domains != nil {
+		t.Errorf("an empty manifest: %+v, %v", got, err)
+	}
+	if got, err := decodeManifest([]byte("domains = []"), nil); err != nil || got.Domains == nil {
+		t.Errorf("an empty list of domains: %+v, %v; no domain may name the folder", got, err)
+	}
+
+	_, err = decodeManifest([]byte(`domains = ["no_name", "*.*.example.com", "192.0.2.1"]
+title = "x"
+[limits]
+memory = "-1"
+concurrency = -1
+[env]
+"A=B" = "1"
+[[route]]
+path = "/a/../b"
+module = "style.css"
+[[cron]]
+schedule = "daily"
+path = "tick"
+`), files)
+	if !errors.Is(err, ErrRefused) {
+		t.Fatalf("error %v is no refusal", err)
+	}
+	for _, want := range []string{
+		"terrane.toml:1: domains[0]", "terrane.toml:1: domains[1]", "terrane.toml:1: domains[2]",
+		"terrane.toml:2: title: unknown key", "terrane.toml:4: limits.memory", "terrane.toml:5: limits.concurrency",
+		"terrane.toml:7: env.A=B", "terrane.toml:9: route[0].path", "terrane.toml:10: route[0].module",
+		"terrane.toml:12: cron[0].schedule", "terrane.toml:13: cron[0].path",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in:\n%v", want, err)
+		}
+	}
+}
+
+func FuzzManifest(f *testing.F) {
+	f.Add([]byte("domains = [\"a.example\"]\n[limits]\nmemory = \"1MiB\""))
+	f.Add([]byte("[[route]]\npath = \"/*\"\nmodule = \"a.wasm\""))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := decodeManifest(data, map[string]mirror.File{"a.wasm": {}})
+		if err != nil && !errors.Is(err, ErrRefused) {
+			t.Errorf("error %v is no refusal", err)
+		}
+		for _, d := range m.Domains {
+			if p, err := tenant.ParsePattern(string(d)); err != nil || p != d {
+				t.Errorf("domain %q is not canonical", d)
+			}
+		}
+	})
+}
