@@ -117,8 +117,8 @@ func (in *instance) call(fn api.Function, arg uint32) (uint32, error) {
 		return 0, errNested
 	}
 	in.nested++
-	stack := [1]uint64{uint64(arg)}
-	err := fn.CallWithStack(in, stack[:])
+	in.arg[0] = uint64(arg)
+	err := fn.CallWithStack(in, in.arg[:])
 	in.nested--
-	return uint32(stack[0]), err
+	return uint32(in.arg[0]), err
 }

@@ -31,6 +31,7 @@ type instance struct {
 
 	x       *hostcalls.Exchange
 	nested  int           // calls of the guest by host functions, now
+	arg     [1]uint64     // of the innermost of them: read at its begin, written at its end
 	refused bool          // Grow has failed
 	since   time.Time     // start of the slice of processor time
 	used    time.Duration // time on a processor up to since
