@@ -24,7 +24,7 @@ import (
 // Options of a Client.
 type Options struct {
 	Allow        []string      // host patterns of the operator; nil allows all
-	AllowPrivate bool          // for labs: addresses are not judged
+	AllowPrivate bool          // for labs: private addresses and Own too; never link-local ones or those of clouds' metadata
 	Own          []netip.Addr  // the edge's, judged as private
 	Roots        []byte        // PEM of CAs, besides the system's
 	Resolver     *Resolver     // nil: the system's
@@ -59,7 +59,7 @@ type Client struct {
 // New checks the options. The Client is closed by Close.
 func New(o Options) (*Client, error) {
 	if o.AllowPrivate {
-		return build(o, func(netip.Addr) error { return nil })
+		return build(o, newMetadata().check)
 	}
 	return build(o, newAddresses(o.Own).check)
 }

@@ -86,6 +86,27 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	}
 }
 
+func TestLabsReachNoMetadata(t *testing.T) {
+	c, err := New(Options{AllowPrivate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, host := range []string{
+		"169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "[::ffff:a9fe:a9fe]", "[fe80::1]", "[fd00:ec2::254]",
+	} {
+		if _, err := get(c, t.Context(), "http://"+host+"/"); !isRefusal(err) {
+			t.Errorf("%s: got %v, want a refusal", host, err)
+		}
+	}
+	judge := newMetadata()
+	for _, ip := range []string{"127.0.0.1", "10.0.0.1", "192.168.1.1", "fc00::1", "1.1.1.1"} {
+		if err := judge.check(netip.MustParseAddr(ip)); err != nil {
+			t.Errorf("%s: %v", ip, err)
+		}
+	}
+}
+
 // A name that resolves to a private address is as good as that address, whatever
 // it resolved to before.
 func TestRebinding(t *testing.T) {

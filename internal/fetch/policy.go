@@ -67,22 +67,35 @@ type addresses struct {
 	private []netip.Prefix
 }
 
+// newMetadata judges as a lab does: link-local addresses and the others at which clouds
+// hand a machine its credentials are for no guest, wherever it runs.
+func newMetadata() addresses {
+	return addresses{private: prefixes("169.254.0.0/16", "fe80::/10", "100.100.100.200/32", "168.63.129.16/32",
+		"fd00:ec2::254/128", "fd20:ce::254/128")}
+}
+
 func newAddresses(own []netip.Addr) addresses {
 	var a addresses
 	for _, ip := range own {
 		a.own = append(a.own, ip.Unmap())
 	}
-	for _, p := range [...]string{
+	a.private = prefixes(
 		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
 		"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
 		"198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
 		"168.63.129.16/32", // a cloud's metadata at a public address
 		// Of IPv6 only global unicast, and of that nothing which leads to IPv4.
 		"::/3", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "4000::/2", "8000::/1",
-	} {
-		a.private = append(a.private, netip.MustParsePrefix(p))
-	}
+	)
 	return a
+}
+
+func prefixes(list ...string) []netip.Prefix {
+	out := make([]netip.Prefix, len(list))
+	for i, p := range list {
+		out[i] = netip.MustParsePrefix(p)
+	}
+	return out
 }
 
 // check returns a Refusal unless ip is a public address that is not ours.
