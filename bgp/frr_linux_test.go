@@ -24,8 +24,8 @@ func startFRR(t *testing.T, n int, bgpd string, more ...string) *frr {
 	sh(t, "chown", "frr:frr", f.dir)
 	for _, name := range append([]string{"zebra", "bgpd"}, more...) {
 		config := ""
-		if name == "bgpd" {
-			config = bgpd
+		if name != "zebra" {
+			config = bgpd // each takes what it knows
 		}
 		args := []string{
 			need(t, name, "frr"), "-f", f.file(name+".conf", config), "-i", f.dir + "/" + name + ".pid",

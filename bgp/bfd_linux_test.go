@@ -1,0 +1,101 @@
+package bgp
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/bgp/bfd"
+)
+
+// startBFD runs a BFD speaker towards 10.0.1.1 and returns when it is up.
+func startBFD(t *testing.T) {
+	t.Helper()
+	up := make(chan struct{}, 16)
+	s, err := bfd.New(bfd.Options{
+		Peers: []bfd.Peer{{Address: netip.MustParseAddr("10.0.1.1"), Interval: 100 * time.Millisecond}},
+		OnChange: func(s bfd.PeerStatus) {
+			if s.State == bfd.Up {
+				up <- struct{}{}
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	select {
+	case <-up:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("never up: %+v", s.Status())
+	}
+}
+
+// leaves asserts that the router's kernel drops the route within 500 ms after the
+// edge was cut off, which BGP's hold time of 90 s would not.
+func leaves(t *testing.T, h *host) {
+	t.Helper()
+	h.until("route", has("192.0.2.10"), "ip", "route")
+	sh(t, "ip", "route", "add", "blackhole", "10.0.1.1/32") // nothing gets out any more
+	cut := time.Now()
+	h.until("route gone", lacks("192.0.2.10"), "ip", "route")
+	if d := time.Since(cut); d > 500*time.Millisecond {
+		t.Errorf("the router left after %v", d)
+	} else {
+		t.Logf("the router left after %v", d)
+	}
+}
+
+func TestBirdBFD(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	b := startBird(t, 1, `
+protocol bfd { interface "router1" { interval 100 ms; multiplier 3; }; }
+protocol bgp edge { local as 64512; neighbor 10.0.1.2 as 65001; bfd on; ipv4 { import filter take; export all; }; }
+`)
+	o := example()
+	o.Neighbors = []Neighbor{b.neighbor()}
+	o.Neighbors[0].HoldTime = 90 * time.Second
+	e := startEdge(t, o)
+	e.SetHealth(true, "")
+	startBFD(t)
+	b.until("bfd is up", has("Up"), b.cli("show bfd sessions")...)
+	leaves(t, b.host)
+}
+
+func TestFRRBFD(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	f := startFRR(t, 1, `
+bfd
+ peer 10.0.1.2
+  receive-interval 100
+  transmit-interval 100
+  detect-multiplier 3
+router bgp 64512
+ no bgp ebgp-requires-policy
+ neighbor 10.0.1.2 remote-as 65001
+ neighbor 10.0.1.2 bfd
+`, "bfdd")
+	o := example()
+	o.Neighbors = []Neighbor{{Address: netip.MustParseAddr("10.0.1.1"), ASN: 64512, HoldTime: 90 * time.Second}}
+	e := startEdge(t, o)
+	e.SetHealth(true, "")
+	startBFD(t)
+	f.until("bfd is up", has("Status: up"), f.sh("show bfd peers")...)
+	leaves(t, f.host)
+}
