@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -186,4 +187,45 @@ protocol bgp edge { local as 64512; neighbor 10.0.1.2 as 65001; ttl security; ip
 	e := startEdge(t, o)
 	e.SetHealth(true, "")
 	b.until("route", has("192.0.2.10 via 10.0.1.2"), b.kernel()...)
+}
+
+// TestExternalSpeaker has a BIRD on the edge's own host speak to the router: the edge
+// tells it over a session on loopback, and nothing else changes.
+func TestExternalSpeaker(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	router := startBird(t, 1, `
+protocol bgp edge { local as 64512; neighbor 10.0.1.2 as 65001; ipv4 { import filter take; export all; }; }
+`)
+	local := &bird{host: &host{t: t, pid: os.Getpid(), dir: t.TempDir()}}
+	conf := local.file("bird.conf", `
+router id 10.0.1.2;
+protocol device { }
+protocol bgp terrane {
+	local 127.0.0.1 as 65001;
+	neighbor 127.0.0.2 as 65001;
+	multihop;
+	passive;
+	ipv4 { import all; export none; };
+}
+protocol bgp upstream {
+	local as 65001;
+	neighbor 10.0.1.1 as 64512;
+	ipv4 { import none; export where proto = "terrane"; next hop self; };
+}
+`)
+	local.daemon(need(t, "bird", "bird2"), "-f", "-c", conf, "-s", local.dir+"/ctl", "-P", local.dir+"/pid")
+	o := example()
+	o.Neighbors = []Neighbor{{Address: netip.MustParseAddr("127.0.0.1"), LocalAddress: netip.MustParseAddr("127.0.0.2"), ASN: 65001}}
+	e := startEdge(t, o)
+	e.SetHealth(true, "")
+	router.until("route", has("192.0.2.10 via 10.0.1.2"), router.kernel()...)
+	e.SetHealth(false, "test")
+	router.until("route gone", lacks("192.0.2.10"), router.kernel()...)
+	e.SetHealth(true, "")
+	router.until("route again", has("192.0.2.10"), router.kernel()...)
+	e.stop()
+	<-e.done
+	router.until("stopped", lacks("192.0.2.10"), router.kernel()...)
 }
