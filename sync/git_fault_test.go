@@ -328,6 +328,9 @@ func hashObject(t *testing.T, p *gitPlace, kind, content string) string {
 // TestGitBomb: a blob that is small on the line and huge in memory is refused for
 // its size, and never held in memory.
 func TestGitBomb(t *testing.T) {
+	if testing.Short() {
+		t.Skip("pushes 200 MB")
+	}
 	p := newGitPlace(t).serveHTTP(t)
 	p.Deploy(t, storetest.Tree{"alice/i.html": "1", "bob/i.html": "b"})
 	check(t, os.WriteFile(filepath.Join(p.work, "alice/bomb"), nil, 0o644))
@@ -350,6 +353,9 @@ func TestGitBomb(t *testing.T) {
 
 // TestGitManyPushes: packs are made one before there are too many.
 func TestGitManyPushes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("pushes 70 times")
+	}
 	p, e, o := gitEdge(t)
 	for i := range 70 {
 		p.Deploy(t, storetest.Tree{"alice/i.html": strconv.Itoa(i), "bob/i.html": "b"})

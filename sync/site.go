@@ -64,7 +64,7 @@ func (st *store) deploy(ctx context.Context, name string, look *origin.Look) boo
 		s.key, s.status.Refused, s.status.Waiting = key, nil, ""
 		return true
 	}
-	st.start(ctx, s, func() { st.publish(ctx, s, c) })
+	st.start(ctx, s, func() { _ = st.publish(ctx, s, c) })
 	return true
 }
 
@@ -106,8 +106,8 @@ func (st *store) start(ctx context.Context, s *site, job func()) {
 	})
 }
 
-// publish takes a candidate live, or notes why not.
-func (st *store) publish(ctx context.Context, s *site, c *candidate) {
+// publish takes a candidate live, or notes why not and returns it.
+func (st *store) publish(ctx context.Context, s *site, c *candidate) error {
 	begun := time.Now()
 	err := c.commit()
 	if err == nil {
@@ -128,11 +128,12 @@ func (st *store) publish(ctx context.Context, s *site, c *candidate) {
 		if ctx.Err() == nil {
 			st.settle(s, c.rec.Key, c.rec.Revision, err)
 		}
-		return
+		return err
 	}
 	st.wentLive(s, c.rec)
 	s.restore, s.status.Refused = false, nil
 	st.log.Info("release is live", "tenant", c.rec.ID, "revision", c.rec.Revision, "took", time.Since(begun))
+	return nil
 }
 
 func (c *candidate) commit() error {
@@ -163,7 +164,7 @@ func (st *store) wentLive(s *site, rec *mirror.Record) {
 	}
 	st.s.metrics.deploys.WithLabelValues(st.label).Inc()
 	s.live, s.key, s.failures, s.retryAt = rec, rec.Key, 0, time.Time{}
-	s.status.Live = &Release{Revision: rec.Revision, Time: rec.Time, Since: time.Now()}
+	s.status.Live = &Release{Revision: rec.Revision, Time: rec.Time, Since: time.Now(), Pinned: rec.Pinned}
 	s.status.Waiting = ""
 }
 
@@ -267,7 +268,7 @@ func (st *store) restoreOne(ctx context.Context, s *site) {
 		st.damaged(fresh, err)
 		return
 	}
-	st.publish(ctx, s, c)
+	_ = st.publish(ctx, s, c) // it is in the status
 }
 
 // damaged gives up a release that cannot be read from the mirror any more.

@@ -42,8 +42,9 @@ type TenantStatus struct {
 // Release is a revision that is live.
 type Release struct {
 	Revision tenant.Revision `json:"revision"`
-	Time     time.Time       `json:"time"`  // of the commit, or when the folder was found settled
-	Since    time.Time       `json:"since"` // when it went live here
+	Time     time.Time       `json:"time"`             // of the commit, or when the folder was found settled
+	Since    time.Time       `json:"since,omitzero"`   // when it went live here
+	Pinned   bool            `json:"pinned,omitempty"` // it was rolled back to
 }
 
 // Refusal is a revision that is not live.

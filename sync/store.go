@@ -28,6 +28,7 @@ const (
 	maxBackoff = time.Minute
 	again      = 20 * time.Millisecond // to the next look, after a folder moved while it was read
 	maxOdd     = 100                   // entries of StoreStatus.Odd
+	maxWanted  = 1000                  // folders asked for between two looks
 
 	// A store that was never mirrored counts as read when all its folders were found
 	// at rest once; one that is always being written to holds that up for so long.
@@ -47,12 +48,15 @@ type store struct {
 	whole  bool          // the prefix is the ID of the only tenant
 	turns  chan struct{} // if not nil, one per look that may be under way at a time
 	nudged chan struct{}
+	asked  chan func(context.Context) // what run is to do in its turn
+	ended  chan struct{}              // closed when run returns
 	ready  chan struct{}
 	jobs   sync.WaitGroup
 
 	mu      sync.Mutex
 	status  StoreStatus
 	sites   map[string]*site // by the folder's path below the root
+	wanted  map[string]bool  // folders that Want named and that are not in sites
 	first   int              // jobs begun before looked
 	begun   time.Time        // when the first look began
 	looked  bool             // the origin was read once, and what it held was begun
@@ -62,8 +66,9 @@ type store struct {
 
 func newStore(s *Syncer, c Store) *store {
 	st := &store{
-		s: s, c: c, sites: map[string]*site{},
+		s: s, c: c, sites: map[string]*site{}, wanted: map[string]bool{},
 		nudged: make(chan struct{}, 1), ready: make(chan struct{}),
+		asked: make(chan func(context.Context)), ended: make(chan struct{}),
 	}
 	st.label = c.Prefix
 	st.log = s.log.With("store", c.Prefix)
@@ -93,13 +98,33 @@ func redact(origin string) string {
 	return u.String()
 }
 
+// want has the next look look for a folder that is not known yet.
+func (st *store) want(name string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if _, ok := st.sites[name]; !ok && len(st.wanted) < maxWanted {
+		st.wanted[name] = true
+		st.wake()
+	}
+}
+
+// wantedNames are the folders that are known, and those asked for since the last
+// call: what is not there is asked for again.
+func (st *store) wantedNames() []string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	names := slices.AppendSeq(slices.Collect(maps.Keys(st.sites)), maps.Keys(st.wanted))
+	clear(st.wanted)
+	return names
+}
+
 func (st *store) repoDir() string {
 	return filepath.Join(st.s.o.Data, "git", strings.ReplaceAll(url.PathEscape(st.c.Prefix), ".", "%2E"))
 }
 
 func (st *store) openOrigin() origin.Origin {
 	if f := st.c.Folder; f != nil {
-		return folder.Open(folder.Options{Path: f.Path, Depth: st.c.Depth, Settle: f.Settle, Poll: st.c.Poll})
+		return folder.Open(folder.Options{Path: f.Path, Depth: st.c.Depth, Settle: f.Settle, Poll: st.c.Poll, Wanted: st.wantedNames})
 	}
 	g := st.c.Git
 	o := gitrepo.Options{
@@ -147,9 +172,9 @@ func (st *store) wake() {
 
 // load takes up the tenants that an earlier run left in the mirror.
 func (st *store) load(m *mirror.Mirror) {
-	st.mirror = m
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.mirror = m
 	for _, id := range m.Tenants() {
 		if name, ok := st.name(id); ok {
 			st.sites[name] = &site{status: TenantStatus{ID: id}, restore: true}
@@ -159,6 +184,7 @@ func (st *store) load(m *mirror.Mirror) {
 
 // run looks at the origin until ctx ends, then waits for its jobs.
 func (st *store) run(ctx context.Context) error {
+	defer close(st.ended)
 	st.origin = st.openOrigin()
 	defer st.origin.Close() //nolint:errcheck // nothing was written to it
 	defer st.jobs.Wait()
@@ -171,6 +197,8 @@ func (st *store) run(ctx context.Context) error {
 			return nil
 		case <-st.origin.Hints():
 			timer.Reset(time.Until(earliest))
+		case do := <-st.asked:
+			do(ctx)
 		case <-st.nudged:
 			timer.Reset(time.Until(earliest))
 		case <-timer.C:

@@ -272,10 +272,16 @@ func (s *Syncer) Nudge(prefix string) {
 	}
 }
 
-// Want says that a verified domain names the tenant. It only matters to stores of
-// tenants' own repositories, which begin to mirror the one it names. It never
-// blocks, and may be called at each verdict.
+// Want says that a verified domain names the tenant. Stores of tenants' own
+// repositories begin to mirror the one it names; folder stores look for a folder
+// that their root does not list, as Keybase does not. It never blocks, and may be
+// called at each verdict.
 func (s *Syncer) Want(id tenant.ID) {
+	for _, st := range s.stores {
+		if name, ok := st.name(id); ok && st.c.Folder != nil {
+			st.want(name)
+		}
+	}
 	for _, g := range s.groups {
 		if _, ok := id.Under(g.c.Prefix); ok {
 			g.want(id)

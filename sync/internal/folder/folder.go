@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/terrane/terrane/sync/internal/origin"
@@ -30,6 +31,9 @@ type Options struct {
 	Depth  int           // how deep tenants' folders lie; below 1: 1
 	Settle time.Duration // how long a folder must keep still; zero: by the file system
 	Poll   time.Duration // how often all folders are looked at, not only those with events
+	// Wanted names folders to look for even if the root does not list them: Keybase
+	// lists favorites only. Nil: none.
+	Wanted func() []string
 }
 
 const (
@@ -109,6 +113,7 @@ func (f *Folder) lookAt(ctx context.Context, now time.Time, dirty map[string]boo
 		if err := f.names(ctx, root, ".", f.o.Depth, look); err != nil {
 			return nil, fmt.Errorf("read store: %w", err)
 		}
+		f.unlisted(root, look)
 	}
 	quick, err := openQuick(f.o.Path)
 	if err != nil {
@@ -175,6 +180,21 @@ func (f *Folder) names(ctx context.Context, root *os.Root, dir string, depth int
 		look.Blind = append(look.Blind, dir)
 	}
 	return nil
+}
+
+// unlisted adds the wanted folders that are there and were not listed.
+func (f *Folder) unlisted(root *os.Root, look *origin.Look) {
+	if f.o.Wanted == nil {
+		return
+	}
+	for _, name := range f.o.Wanted() {
+		if _, ok := look.Folders[name]; ok || strings.Count(name, "/") != f.o.Depth-1 {
+			continue
+		}
+		if info, err := root.Lstat(name); err == nil && info.IsDir() {
+			look.Folders[name] = ""
+		}
+	}
 }
 
 // glance scans one folder and returns its key if it has kept still for long

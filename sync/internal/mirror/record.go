@@ -19,8 +19,10 @@ type Record struct {
 	Revision tenant.Revision `json:"revision"`
 	Time     time.Time       `json:"time"`
 	// Key is the origin's name for the state of the folder: while it is the same, there is nothing to read.
-	Key   string          `json:"key"`
-	Files map[string]File `json:"files"`
+	Key string `json:"key"`
+	// Pinned: an earlier release that was made live again.
+	Pinned bool            `json:"pinned,omitempty"`
+	Files  map[string]File `json:"files"`
 
 	seq uint64
 }

@@ -1,0 +1,145 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/terrane/terrane/sync/internal/mirror"
+	"github.com/terrane/terrane/tenant"
+)
+
+// minRevision is how many characters name a revision.
+const minRevision = 7
+
+var (
+	// ErrUnknown is wrapped when a tenant, or a revision of it, is not in the mirror.
+	ErrUnknown = errors.New("not known here")
+	errBusy    = errors.New("a release is just being published: try again")
+	errStopped = errors.New("the edge is shutting down")
+)
+
+// Releases lists the releases of a tenant that can be rolled back to, the newest
+// first; that is the live one. Since is not known of the others.
+func (s *Syncer) Releases(id tenant.ID) []Release {
+	st, _ := s.storeOf(id)
+	if st == nil {
+		return nil
+	}
+	var out []Release
+	for _, rec := range slices.Backward(st.history(id)) {
+		out = append(out, Release{Revision: rec.Revision, Time: rec.Time, Pinned: rec.Pinned})
+	}
+	if t, ok := st.tenant(id); ok && t.Live != nil && len(out) > 0 {
+		out[0].Since = t.Live.Since
+	}
+	return out
+}
+
+// Rollback makes an earlier release live again, and keeps it, also over restarts,
+// until the tenant's folder changes. rev may be the beginning of a revision. It
+// returns once the release is live; the error is in words for the tenant.
+func (s *Syncer) Rollback(ctx context.Context, id tenant.ID, rev tenant.Revision) error {
+	st, name := s.storeOf(id)
+	if st == nil {
+		return fmt.Errorf("tenant %s: %w", id, ErrUnknown)
+	}
+	done := make(chan error, 1)
+	select {
+	case st.asked <- func(run context.Context) { st.rollback(run, name, rev, done) }:
+	case <-st.ended:
+		return errStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-st.ended:
+		return errStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// storeOf finds the store that has a tenant, and its name there; nil if none has.
+func (s *Syncer) storeOf(id tenant.ID) (*store, string) {
+	for _, st := range s.all() {
+		if _, ok := st.tenant(id); ok {
+			name, _ := st.name(id)
+			return st, name
+		}
+	}
+	return nil, ""
+}
+
+func (st *store) history(id tenant.ID) []*mirror.Record {
+	st.mu.Lock()
+	m := st.mirror
+	st.mu.Unlock()
+	live, _ := m.History(id)
+	return live
+}
+
+// rollback is called by run alone.
+func (st *store) rollback(ctx context.Context, name string, rev tenant.Revision, done chan<- error) {
+	st.mu.Lock()
+	s := st.sites[name]
+	busy := s == nil || s.busy || s.restore
+	st.mu.Unlock()
+	if busy {
+		done <- errBusy
+		return
+	}
+	rec, err := pick(st.history(s.status.ID), rev)
+	if err != nil {
+		done <- err
+		return
+	}
+	st.start(ctx, s, func() { done <- st.goBack(ctx, s, rec) })
+}
+
+// pick finds the newest record whose revision begins with rev.
+func pick(records []*mirror.Record, rev tenant.Revision) (*mirror.Record, error) {
+	if len(rev) < minRevision {
+		return nil, fmt.Errorf("revision %q: want at least %d characters", rev, minRevision)
+	}
+	var found *mirror.Record
+	for _, rec := range records {
+		if !strings.HasPrefix(string(rec.Revision), string(rev)) {
+			continue
+		}
+		if found != nil && found.Revision != rec.Revision {
+			return nil, fmt.Errorf("revision %q: there are several: write more of it", rev)
+		}
+		found = rec
+	}
+	if found == nil {
+		return nil, fmt.Errorf("revision %q: %w", rev, ErrUnknown)
+	}
+	return found, nil
+}
+
+// goBack publishes the content of an old record as a new one, which belongs to the
+// state that the origin is in: so the next look finds nothing to do.
+func (st *store) goBack(ctx context.Context, s *site, old *mirror.Record) error {
+	c, err := st.candidate(old)
+	if err != nil {
+		return err
+	}
+	st.mu.Lock()
+	c.rec = &mirror.Record{
+		ID: old.ID, Revision: old.Revision, Time: old.Time, Key: s.key, Files: maps.Clone(old.Files), Pinned: true,
+	}
+	st.mu.Unlock()
+	c.stage = st.mirror.Stage()
+	for name, f := range old.Files {
+		if !c.stage.Reuse(f.Hash) {
+			return errors.Join(fmt.Errorf("%s: %w", name, mirror.ErrDamaged), c.stage.Close())
+		}
+	}
+	return st.publish(ctx, s, c)
+}
