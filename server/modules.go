@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"sync"
 
 	"github.com/terrane/terrane/internal/engine"
@@ -99,24 +97,11 @@ func (m *module) failed() bool {
 }
 
 func (ms *modules) compile(ctx context.Context, key moduleKey, size int64) (engine.Module, error) {
-	wasm, err := ms.read(key.hash, size)
+	wasm, err := readBlob(ms.blobs, tenant.File{Hash: key.hash, Size: size})
 	if err != nil {
 		return nil, err
 	}
 	return ms.engine.Compile(ctx, wasm, key.limits)
-}
-
-func (ms *modules) read(hash tenant.Hash, size int64) (_ []byte, err error) {
-	f, err := ms.blobs.Open(hash)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	wasm := make([]byte, size)
-	if _, err := io.ReadFull(f, wasm); err != nil {
-		return nil, fmt.Errorf("read %s from the mirror: %w", hash, err)
-	}
-	return wasm, nil
 }
 
 func (ms *modules) count() int {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,8 @@ type SitesOptions struct {
 	Guest func(s *tenant.Snapshot, limits tenant.Limits) *hostcalls.Tenant
 	// Limits are the operator's ceilings.
 	Limits tenant.Limits
+	// CacheBytes bound the memory for small files; default 64 MiB.
+	CacheBytes int64
 	// RequireConsent refuses a host that no manifest's domains list.
 	RequireConsent bool
 	Logger         *slog.Logger          // nil discards
@@ -49,6 +52,7 @@ type Sites struct {
 	opts    SitesOptions
 	log     *slog.Logger
 	modules modules
+	files   fileCache
 
 	byTenant sync.Map   // tenant.ID -> *site
 	mu       sync.Mutex // orders Publish's swap and Remove
@@ -62,7 +66,14 @@ func NewSites(o SitesOptions) (*Sites, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Sites{opts: o, log: o.Logger, modules: modules{engine: o.Engine, blobs: o.Blobs, byKey: make(map[moduleKey]*module)}}
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = 64 << 20
+	}
+	s := &Sites{
+		opts: o, log: o.Logger,
+		modules: modules{engine: o.Engine, blobs: o.Blobs, byKey: make(map[moduleKey]*module)},
+		files:   fileCache{blobs: o.Blobs, room: o.CacheBytes, byHash: make(map[tenant.Hash]*list.Element)},
+	}
 	if err := s.register(o.Metrics); err != nil {
 		return nil, err
 	}
@@ -202,7 +213,7 @@ func (s *Sites) ruleFile(snap *tenant.Snapshot, name string) (string, error) {
 	if f.Size > maxRuleFile {
 		return "", fmt.Errorf("%s: %d bytes: it may have %d: %w", name, f.Size, maxRuleFile, engine.ErrRefused)
 	}
-	text, err := s.modules.read(f.Hash, f.Size)
+	text, err := readBlob(s.opts.Blobs, f)
 	return string(text), err
 }
 

@@ -66,7 +66,7 @@ func (v *visit) open(name string) (io.ReadSeekCloser, bool) {
 			break
 		}
 	}
-	content, err := v.srv.opts.Sites.opts.Blobs.Open(file.Hash)
+	content, err := v.srv.opts.Sites.files.open(file)
 	if err != nil {
 		delete(h, "Content-Encoding")
 		v.note = err.Error()

@@ -133,3 +133,32 @@ func TestRedirectsBeforeTheModuleForAllElse(t *testing.T) {
 		}
 	}
 }
+
+func TestSmallFilesAreKept(t *testing.T) {
+	e := startEdge(t, edgeOptions{engine: newStub(), sites: func(o *server.SitesOptions) { o.CacheBytes = 30 }})
+	s := e.deploy("alice.example", "a.txt", "ten bytes.", "b.txt", "ten bytes!", "c.txt", "ten bytes?", "d.txt", "ten bytes,",
+		"empty.txt", "", "big.txt", strings.Repeat("x", 100<<10))
+	c := e.client()
+	serve := func(name string) int {
+		t.Helper()
+		return get(t, c, "https://alice.example/"+name).StatusCode
+	}
+	lose := func(names ...string) {
+		e.blobs.mu.Lock()
+		defer e.blobs.mu.Unlock()
+		for _, name := range names {
+			delete(e.blobs.byHash, s.Files[name].Hash)
+		}
+	}
+	for _, name := range []string{"a.txt", "b.txt", "c.txt", "a.txt", "d.txt", "empty.txt", "big.txt"} { // d takes b's place
+		if got := serve(name); got != 200 {
+			t.Errorf("%s: %d", name, got)
+		}
+	}
+	lose("a.txt", "b.txt", "c.txt", "d.txt", "big.txt")
+	for name, want := range map[string]int{"a.txt": 200, "b.txt": 500, "c.txt": 200, "d.txt": 200, "big.txt": 500} {
+		if got := serve(name); got != want {
+			t.Errorf("%s: %d, want %d", name, got, want)
+		}
+	}
+}
