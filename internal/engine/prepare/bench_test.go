@@ -35,7 +35,7 @@ func BenchmarkMetering(b *testing.B) {
 		for _, c := range []struct {
 			name string
 			arg  uint64
-		}{{"fib", 27}, {"loop", 1_000_000}, {"sieve", 500_000}, {"sort", 2_000}} {
+		}{{"fib", 27}, {"loop", 1_000_000}, {"sieve", 500_000}, {"sort", 2_000}, {"hash", 1_000}} {
 			b.Run(c.name+"/"+name, func(b *testing.B) {
 				f := m.ExportedFunction(c.name)
 				before := spent(b)

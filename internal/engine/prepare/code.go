@@ -206,7 +206,7 @@ func (e *emitter) pass(cost uint32) {
 	e.op(opI32Add)
 	e.index(opLocalTee, e.count)
 	e.constant(maxDebt)
-	e.out = append(e.out, opI32GtU, opIf, emptyType)
+	e.out = append(e.out, opI32LeU, opIf, emptyType, opElse) // the usual way falls through
 	e.index(opGlobalGet, e.p.fuel())
 	e.index(opLocalGet, e.count)
 	e.constant(0)
@@ -240,7 +240,7 @@ func (e *emitter) settle() {
 
 func (e *emitter) tickIfNegative() {
 	e.constant(0)
-	e.out = append(e.out, opI32LtS, opIf, emptyType)
+	e.out = append(e.out, opI32GeS, opIf, emptyType, opElse)
 	e.index(opCall, e.p.tick)
 	e.op(opEnd)
 }

@@ -31,6 +31,7 @@ const (
 	opI64Const     = 0x42
 	opF32Const     = 0x43
 	opF64Const     = 0x44
+	opFirstNumeric = 0x45
 	opLastNumeric  = 0xc4
 	opRefNull      = 0xd0
 	opRefIsNull    = 0xd1
@@ -39,8 +40,8 @@ const (
 	opVector       = 0xfd
 
 	opI32Eq   = 0x46
-	opI32LtS  = 0x48
-	opI32GtU  = 0x4b
+	opI32LeU  = 0x4d
+	opI32GeS  = 0x4e
 	opI32Add  = 0x6a
 	opI32Sub  = 0x6b
 	opI32Or   = 0x72
@@ -144,7 +145,7 @@ func (s *scan) instr(at int, op byte) {
 		s.variable(op)
 	case opFirstMemory <= op && op <= opLastMemory:
 		s.memarg()
-	case op == 0x1a || op == 0x1b || opI32Eq-1 <= op && op <= opLastNumeric || op == opRefIsNull:
+	case op == 0x1a || op == 0x1b || opFirstNumeric <= op && op <= opLastNumeric || op == opRefIsNull:
 	case op == opSelectTyped:
 		s.Bytes(uint32(s.Count()))
 	case op == opMemorySize:

@@ -1,7 +1,31 @@
 // Package wazeroengine runs modules by wazero, which is written in Go: no cgo, a
 // guest in flight holds a goroutine and no thread.
 //
-// All modules share one wazero runtime, in which the functions of the ABI are
-// instantiated once. The Exchange of a request reaches them as the context that
-// the guest was called with.
+// A module is prepared (package prepare) and compiled once. All modules share one
+// wazero runtime, in which the functions of the ABI are instantiated once; the instance
+// that a request runs in reaches them as the context that the guest was called with.
+//
+// # Instances
+//
+// After a request whose guest has returned, its instance is made equal to a new one and
+// kept: the memory by package linear, the globals by the prepared module itself when
+// it is next entered; tables cannot have changed, or the module gets a new instance for
+// each request (engine.Info.Fresh). An instance whose guest has trapped is thrown
+// away. Idle instances of all modules share one budget of memory, and the one idle for
+// longest goes first.
+//
+// # Time
+//
+// Compiled code cannot be preempted. The metering of prepared modules calls back every
+// 100 us or so; there the guest's time is counted, its deadline looked at, Go's
+// scheduler and collector let in, and its place among the long-running guests given to
+// the next (gate). CPU time is what passes between two calls, without waiting for
+// the gate, and no more than 5 ms each: what a guest waits for in host functions hardly
+// counts.
+//
+// # Goroutines and locks
+//
+// None are started. A Run holds its module's running for reading; the mutexes of pool,
+// gate and module guard a few instructions each, none is taken while another is
+// held, and none while a guest runs.
 package wazeroengine
