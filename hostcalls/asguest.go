@@ -106,6 +106,7 @@ func asRespSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
 		return nil
 	}
 	ok, err := asSetHeaderTo(x, g, a, x.resp.Header)
+	x.answered = x.answered || ok
 	a.returnsStatus(ok)
 	return err
 }

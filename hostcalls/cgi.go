@@ -106,8 +106,9 @@ func separator(name string) string {
 // answerCGI makes the response of what a CGI program wrote.
 func (x *Exchange) answerCGI() {
 	out := x.wasi.stdout
-	if len(out) == 0 && (len(x.resp.Header) > 0 || len(x.resp.Body) > 0 || x.resp.Code != http.StatusOK) {
-		return // it answered by hostcalls
+	if x.answered { // by hostcalls
+		x.writeLine(0, out)
+		return
 	}
 	if err := x.parseCGI(out); err != nil {
 		clear(x.resp.Header)

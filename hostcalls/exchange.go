@@ -74,13 +74,14 @@ type Exchange struct {
 	resp Response
 	mm   allocator
 
-	client string   // the visitor's address, once asked for
-	list   []string // what a list function is about to return
-	values []string // backs the values of headers the guest sets
-	spent  int      // bytes of headers set, replaced ones included
-	logged int      // bytes
-	panic  string
-	reason string // why the last call that failed did
+	client   string   // the visitor's address, once asked for
+	list     []string // what a list function is about to return
+	values   []string // backs the values of headers the guest sets
+	answered bool     // a part of the response was set
+	spent    int      // bytes of headers set, replaced ones included
+	logged   int      // bytes
+	panic    string
+	reason   string // why the last call that failed did
 
 	handles  []handle
 	sent     int            // subrequests
@@ -158,9 +159,12 @@ func (x *Exchange) fail(format string, a ...any) {
 	x.log(slog.LevelWarn, x.reason)
 }
 
+// logs reports whether there is still something to log to.
+func (x *Exchange) logs() bool { return x.t.Logger != nil && x.logged < LogMax }
+
 // log writes a line to the tenant's log, within the bounds of Logger.
 func (x *Exchange) log(level slog.Level, text string) {
-	if x.t.Logger == nil || x.logged >= LogMax {
+	if !x.logs() {
 		return
 	}
 	text = strings.ToValidUTF8(text[:min(len(text), LogLineMax, LogMax-x.logged)], "\uFFFD")

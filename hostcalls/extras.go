@@ -68,6 +68,9 @@ func logLine(_ context.Context, x *Exchange, g Guest, a args) error {
 		return err
 	}
 	levels := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	if !x.logs() {
+		return nil
+	}
 	x.log(levels[min(a.u32(0), uint32(len(levels)-1))], string(msg))
 	return nil
 }
@@ -282,6 +285,7 @@ func respSendChunk(ctx context.Context, x *Exchange, g Guest, a args) error {
 }
 
 func (x *Exchange) sendChunk(chunk []byte) bool {
+	x.answered = true
 	if limit := x.t.maxBody(); x.streamed+int64(len(x.resp.Body)+len(chunk)) > limit {
 		x.fail("a response body of more than the limit of %d bytes", limit)
 		return false

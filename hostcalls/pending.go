@@ -29,7 +29,7 @@ func (x *Exchange) sendAsync(ctx context.Context, n int32) int32 {
 		return failed
 	}
 	if x.finished == nil {
-		x.finished = make(chan *pending, x.t.maxSent())
+		x.finished = make(chan *pending, min(x.t.maxSent(), maxHandles))
 	}
 	p := &pending{request: r}
 	ctx, p.cancel = context.WithCancel(ctx)

@@ -15,6 +15,7 @@ func respSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
 		return nil
 	}
 	ok, err := setHeaderTo(x, g, a, x.resp.Header)
+	x.answered = x.answered || ok
 	a.returnsStatus(ok)
 	return err
 }
@@ -53,6 +54,7 @@ func (x *Exchange) setBody(b []byte) bool {
 		return false
 	}
 	x.resp.Body = append(x.resp.Body[:0], b...)
+	x.answered = true
 	return true
 }
 
@@ -66,5 +68,6 @@ func (x *Exchange) setCode(code uint32) bool {
 		return false
 	}
 	x.resp.Code = int(code)
+	x.answered = true
 	return true
 }

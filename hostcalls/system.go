@@ -33,7 +33,7 @@ func debug(_ context.Context, x *Exchange, g Guest, a args) error {
 	if err != nil {
 		return err
 	}
-	if x.t.Logger != nil {
+	if x.logs() {
 		x.log(slog.LevelDebug, string(msg))
 	}
 	return nil

@@ -140,7 +140,7 @@ func (x *Exchange) wasiState() *wasi {
 	return x.wasi
 }
 
-// write takes what a program writes to stdout (0) or stderr (1) into the tenant's
+// writeLine takes what a program writes to stdout (0) or stderr (1) into the tenant's
 // log, line by line.
 func (x *Exchange) writeLine(stream int, b []byte) {
 	l := &x.wasi.lines[stream]

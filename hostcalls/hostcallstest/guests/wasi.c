@@ -86,6 +86,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(path, "/exit0")) { printf("Content-Type: text/plain\n\nok"); exit(0); }
     else if (!strcmp(path, "/exit3")) { printf("Content-Type: text/plain\n\nok"); exit(3); }
     else if (!strcmp(path, "/flood")) { printf("Content-Type: text/plain\n\n"); for (long n = 0; n < 100000000; n += 64) if (printf("%64s", "") < 0 || fflush(stdout)) exit(4); }
-    else if (!strcmp(path, "/hostcalls")) { resp_set_code(0, 202); resp_set_body(0, "by hostcall", 11); }
+    else if (!strcmp(path, "/hostcalls")) { resp_set_code(0, 202); resp_set_body(0, "by hostcall", 11); puts("printed"); }
+    else if (!strcmp(path, "/empty")) resp_set_code(0, 200);
     return 0;
 }
