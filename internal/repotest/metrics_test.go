@@ -3,6 +3,7 @@ package repotest
 import (
 	"go/ast"
 	"go/token"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,16 +12,19 @@ import (
 )
 
 // units a metric's name can end in. What is counted is a unit too, and so is what is true at 1.
-var units = []string{"total", "seconds", "bytes", "ratio", "info", "count", "requests", "connections", "tenants", "ready", "ok"}
+var units = []string{"total", "seconds", "bytes", "ratio", "info", "count", "requests", "connections", "tenants", "ready", "ok", "up"}
 
-// TestMetricNames wants terrane_<package>_<what>_<unit> and a help text. Of a name
-// that is put together only the literal start is checked.
+// TestMetricNames wants terrane_<package>_<what>_<unit> and a help text; the package
+// may be one above, whose seam the metric's package implements. Of a name that is
+// put together only the literal start is checked.
 func TestMetricNames(t *testing.T) {
 	eachGoFile(t, func(name string, fset *token.FileSet, file *ast.File) {
 		if strings.HasSuffix(name, "_test.go") {
 			return
 		}
-		form := regexp.MustCompile(`^terrane_` + file.Name.Name + `(_[a-z0-9]+)*_(` + strings.Join(units, "|") + `)$`)
+		packages := strings.Join(strings.Split(path.Dir(name), "/"), "|")
+		start := regexp.MustCompile(`^terrane_(` + packages + `)_`)
+		form := regexp.MustCompile(start.String() + `([a-z0-9]+_)*(` + strings.Join(units, "|") + `)$`)
 		ast.Inspect(file, func(n ast.Node) bool {
 			metric, ok := metricOf(n)
 			if !ok {
@@ -28,7 +32,7 @@ func TestMetricNames(t *testing.T) {
 			}
 			at := fset.Position(n.Pos())
 			if metric.open {
-				if !strings.HasPrefix(metric.name, "terrane_"+file.Name.Name+"_") {
+				if !start.MatchString(metric.name) {
 					t.Errorf("%s: metric %q...: want a literal terrane_%s_ at its start", at, metric.name, file.Name.Name)
 				}
 				return true
