@@ -99,7 +99,7 @@ func (e *edge) buildSites(context.Context) error {
 		Engine:         e.engine,
 		Blobs:          blobs,
 		Verifier:       e.verifier,
-		Guest:          e.guest(),
+		Guest:          e.guest(blobs),
 		Limits:         limits(&c.Limits),
 		RequireConsent: c.DNS.RequireConsent,
 		Logger:         e.logger("server"),

@@ -64,7 +64,7 @@ func readRoots(c *config.Config) ([]byte, error) {
 
 // guest returns what makes the surroundings of a release's guests. State of a
 // tenant outlives its releases.
-func (e *edge) guest() func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant {
+func (e *edge) guest(blobs server.Blobs) func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant {
 	var states sync.Map // tenant.ID -> hostcalls.KV
 	e.logs = server.NewLogs(server.LogsOptions{Logger: e.logger("guest")})
 	return func(s *tenant.Snapshot, l tenant.Limits) *hostcalls.Tenant {
@@ -78,6 +78,7 @@ func (e *edge) guest() func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant {
 			Fetcher:  e.fetcher,
 			Resolver: e.resolver,
 			Logger:   e.logs.Of(s.ID),
+			Files:    server.NewFiles(s, blobs),
 			Edge:     e.cfg.Edge.Name,
 			Region:   e.cfg.Edge.Region,
 		}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,8 +24,9 @@ import (
 )
 
 type runFlags struct {
-	config, method, path, body string
-	headers, env               []string
+	config, method, path, body, files string
+
+	headers, env []string
 }
 
 func runCommand() *cobra.Command {
@@ -45,7 +47,11 @@ of the response to standard output. The module may reach private addresses.`,
 			if err != nil {
 				return usageError{cmd.CommandPath(), err}
 			}
-			return runModule(cmd.Context(), args[0], cfg, req, f.env, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			t, err := f.tenant(cfg, cmd.ErrOrStderr())
+			if err != nil {
+				return usageError{cmd.CommandPath(), err}
+			}
+			return runModule(cmd.Context(), args[0], cfg, t, req, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration of the edge whose limits hold")
@@ -53,6 +59,7 @@ of the response to standard output. The module may reach private addresses.`,
 	cmd.Flags().StringVar(&f.path, "path", "/", "path, with ?query")
 	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "header \"Name: value\"; repeatable")
 	cmd.Flags().StringVar(&f.body, "body", "", "file with the request's body; - for standard input")
+	cmd.Flags().StringVar(&f.files, "files", "", "folder that a WASI program finds at /")
 	cmd.Flags().StringArrayVar(&f.env, "env", nil, "NAME=VALUE, as in the manifest's [env]; repeatable")
 	return cmd
 }
@@ -97,11 +104,7 @@ func (f *runFlags) request(module string, cfg *config.Config) (*hostcalls.Reques
 	return req, nil
 }
 
-func runModule(ctx context.Context, file string, cfg *config.Config, req *hostcalls.Request, env []string, stdout, stderr io.Writer) (err error) {
-	t, err := runTenant(cfg, env, stderr)
-	if err != nil {
-		return err
-	}
+func runModule(ctx context.Context, file string, cfg *config.Config, t *hostcalls.Tenant, req *hostcalls.Request, stdout, stderr io.Writer) (err error) {
 	wasm, err := readBounded(file, maxModule)
 	if err != nil {
 		return err
@@ -127,8 +130,8 @@ func runModule(ctx context.Context, file string, cfg *config.Config, req *hostca
 	return printResponse(x.Response(), stdout, stderr)
 }
 
-// runTenant is what the module finds around it.
-func runTenant(cfg *config.Config, env []string, stderr io.Writer) (*hostcalls.Tenant, error) {
+// tenant is what the module finds around it.
+func (f *runFlags) tenant(cfg *config.Config, stderr io.Writer) (*hostcalls.Tenant, error) {
 	fetcher, err := fetch.New(fetch.Options{AllowPrivate: true})
 	if err != nil {
 		return nil, err
@@ -147,7 +150,14 @@ func runTenant(cfg *config.Config, env []string, stderr io.Writer) (*hostcalls.T
 		Logger:   lineLogger{stderr},
 		Edge:     "run",
 	}
-	for _, e := range env {
+	if f.files != "" {
+		root, err := os.OpenRoot(f.files) // open as long as the process
+		if err != nil {
+			return nil, fmt.Errorf("--files: %w", err)
+		}
+		t.Files = root.FS()
+	}
+	for _, e := range f.env {
 		name, value, ok := strings.Cut(e, "=")
 		if !ok || name == "" {
 			return nil, fmt.Errorf("--env %q: want NAME=VALUE", e)
