@@ -9,12 +9,16 @@ import (
 	"github.com/terrane/terrane/bgp/bfd"
 )
 
-// startBFD runs a BFD speaker towards 10.0.1.1 and returns when it is up.
-func startBFD(t *testing.T) {
+// startBFD runs a BFD speaker towards the routers and returns when all are up.
+func startBFD(t *testing.T, routers ...string) {
 	t.Helper()
 	up := make(chan struct{}, 16)
+	var peers []bfd.Peer
+	for _, r := range routers {
+		peers = append(peers, bfd.Peer{Address: netip.MustParseAddr(r), Interval: 100 * time.Millisecond})
+	}
 	s, err := bfd.New(bfd.Options{
-		Peers: []bfd.Peer{{Address: netip.MustParseAddr("10.0.1.1"), Interval: 100 * time.Millisecond}},
+		Peers: peers,
 		OnChange: func(s bfd.PeerStatus) {
 			if s.State == bfd.Up {
 				up <- struct{}{}
@@ -36,10 +40,12 @@ func startBFD(t *testing.T) {
 		cancel()
 		<-done
 	})
-	select {
-	case <-up:
-	case <-time.After(30 * time.Second):
-		t.Fatalf("never up: %+v", s.Status())
+	for range routers {
+		select {
+		case <-up:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("never up: %+v", s.Status())
+		}
 	}
 }
 
@@ -65,13 +71,14 @@ func TestBirdBFD(t *testing.T) {
 	b := startBird(t, 1, `
 protocol bfd { interface "router1" { interval 100 ms; multiplier 3; }; }
 protocol bgp edge { local as 64512; neighbor 10.0.1.2 as 65001; bfd on; ipv4 { import filter take; export all; }; }
+protocol bgp edge6 { local as 64512; neighbor fd00:1::2 as 65001; bfd on; ipv6 { import filter take; export all; }; }
 `)
 	o := example()
 	o.Neighbors = []Neighbor{b.neighbor()}
 	o.Neighbors[0].HoldTime = 90 * time.Second
 	e := startEdge(t, o)
 	e.SetHealth(true, "")
-	startBFD(t)
+	startBFD(t, "10.0.1.1", "fd00:1::1")
 	b.until("bfd is up", has("Up"), b.cli("show bfd sessions")...)
 	leaves(t, b.host)
 }
@@ -95,7 +102,7 @@ router bgp 64512
 	o.Neighbors = []Neighbor{{Address: netip.MustParseAddr("10.0.1.1"), ASN: 64512, HoldTime: 90 * time.Second}}
 	e := startEdge(t, o)
 	e.SetHealth(true, "")
-	startBFD(t)
+	startBFD(t, "10.0.1.1")
 	f.until("bfd is up", has("Status: up"), f.sh("show bfd peers")...)
 	leaves(t, f.host)
 }
