@@ -9,6 +9,13 @@
 // "alice" in a store with the prefix "/git/" is "/git/alice". Two prefixes never
 // overlap. Names that start with a dot are nobody's and are not read.
 //
+// Nested folders are found at that depth and no other, so that a store needs no
+// marker files and a look stays one listing per level. Folders that a root does not
+// list (Keybase lists favorites) are found by name once Want has named them.
+//
+// A git-tenant store has no folders: a tenant's ID is the URL of its own
+// repository, which is mirrored from the first Want until a day after the last.
+//
 // # What a release is
 //
 // One state of a tenant's whole folder: a commit, or a folder that has kept still.
@@ -25,12 +32,24 @@
 // only when its store was read, held other tenants, and had no such folder. At
 // start the mirror is published before any origin is asked.
 //
+// With signers, a commit that none of them signed, or that does not come after the
+// one taken last, is not followed: forged, replayed and rolled-back history stops
+// at the store. Webhooks are hints only, and carry nothing that is believed.
+//
+// # Going back
+//
+// The mirror keeps the last releases of each tenant. Rollback publishes one again
+// and pins it to the state the origin is in: the next change of the folder ends it.
+//
 // # Goroutines
 //
 // Run holds one goroutine per store, which alone talks to the origin, and one per
 // release that is being published, of which only some run at a time; releases of
-// one tenant follow each other. Run returns after all of them. Status, Tenant,
-// Open, Read and Nudge may be called at any time from any goroutine.
+// one tenant follow each other. Run returns after all of them. All other methods
+// may be called at any time from any goroutine; Rollback waits for Run.
+//
+// A lock of a store is never held while a Publisher, an origin or a disk is waited
+// for. Order: group before store before mirror.
 //
 // The package never serves, never resolves names, and knows no Wasm.
 package sync

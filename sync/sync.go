@@ -93,7 +93,9 @@ type Git struct {
 	// only if they descend from the one before.
 	AllowedSigners string
 	SignerKeys     string
-	// FastForward asks for such descent without signatures.
+	// FastForward asks for such descent without signatures. To follow a branch that was
+	// rewritten all the same, remove the store's ".accepted" file in the folder "git"
+	// of Data.
 	FastForward bool
 	// WebhookSecret is what webhooks for this store are signed with; empty: none are taken.
 	WebhookSecret string
