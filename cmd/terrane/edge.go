@@ -166,6 +166,7 @@ func (e *edge) buildBGP(context.Context) error {
 		}
 	}
 	o := announcerOptions(e.cfg.BGP)
+	o.DrainFile = filepath.Join(e.cfg.Edge.Data, "drained")
 	o.Logger, o.Metrics = e.logger("bgp"), e.metrics
 	e.announcer, err = bgp.New(o)
 	if faults, ok := errors.AsType[bgp.Faults](err); ok {
@@ -188,8 +189,13 @@ func (e *edge) buildAdmin(context.Context) error {
 		"sync":   func() any { return e.syncer.Status() },
 		"health": func() any { return e.health.Status() },
 	}
+	var actions map[string]func(context.Context) error
 	if e.announcer != nil {
 		status["bgp"] = func() any { return e.announcer.Status() }
+		actions = map[string]func(context.Context) error{
+			"drain":   e.announcer.Drain,
+			"undrain": func(context.Context) error { return e.announcer.Undrain() },
+		}
 	}
 	var err error
 	e.admin, err = admin.New(admin.Options{
@@ -198,6 +204,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		Gatherer: e.metrics,
 		Ready:    e.health.Ready,
 		Logs:     e.tenantLog,
+		Actions:  actions,
 		Doctor:   func(ctx context.Context, h tenant.Host) any { return e.examine(ctx, h) },
 		Status:   status,
 		Logger:   e.logger("admin"),

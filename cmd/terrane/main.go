@@ -53,8 +53,8 @@ func newCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
 	root.AddCommand(
-		checkCommand(), devCommand(), doctorCommand(), inspectCommand(), logsCommand(), runCommand(), serveCommand(), statusCommand(),
-		versionCommand(),
+		checkCommand(), devCommand(), doctorCommand(), drainCommand(), inspectCommand(), logsCommand(), runCommand(),
+		serveCommand(), statusCommand(), undrainCommand(), versionCommand(),
 	)
 	return root
 }

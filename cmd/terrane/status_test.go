@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/terrane/terrane/internal/config"
 )
 
 // terrane runs the command line in this process.
@@ -44,5 +47,33 @@ func TestStatusAndLogs(t *testing.T) {
 	}
 	if _, err := terrane(t, "status", "--admin=http://127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "no edge answers") {
 		t.Errorf("status of no edge: %v", err)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	e := startEdge(t, func(c *config.Config) {
+		c.BGP = &config.BGP{
+			ASN: 65001, RouterID: netip.MustParseAddr("198.51.100.7"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")},
+			// Nobody answers there, which changes nothing for a drain.
+			Neighbors: []config.Neighbor{{Address: netip.MustParseAddr("127.0.0.1"), Port: 1, ASN: 64512}},
+		}
+	})
+	admin := "--admin=http://" + e.edge.admin.Addr().String()
+	state := func(want string) func() bool {
+		return func() bool { out, err := terrane(t, "status", admin); return err == nil && strings.Contains(out, want) }
+	}
+	e.await("an announcement", state("announcing"))
+	if _, err := terrane(t, "drain", admin); err != nil {
+		t.Fatal(err)
+	}
+	e.await("the drain", state("drained"))
+	if _, err := terrane(t, "undrain", admin); err != nil {
+		t.Fatal(err)
+	}
+	e.await("another announcement", state("announcing"))
+
+	quiet := startEdge(t, nil)
+	if _, err := terrane(t, "drain", "--admin=http://"+quiet.edge.admin.Addr().String()); err == nil {
+		t.Error("an edge without BGP was drained")
 	}
 }
