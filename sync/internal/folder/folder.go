@@ -4,8 +4,8 @@
 //
 // A folder is taken when it has kept still for a while, and no file in it is open
 // for writing (a lease tells, on local file systems) or is a module that ends in
-// the middle of a section. On other file systems no lease can tell, the while is
-// longer, and a copy that stalls exactly on a section boundary for all of it is
+// the middle of a section. On other file systems, and on files of other users
+// without CAP_LEASE, no lease can tell, the while is longer, and a copy that stalls exactly on a section boundary for all of it is
 // taken for whole: there, rename files into place or write NAME.sha256 beside them.
 //
 // Names that start with a dot are not the tenant's: editors, rsync and file

@@ -104,8 +104,14 @@ func (f *Folder) whole(root *os.Root, r *os.File, s *seen, want file, hasSum boo
 	if !info.Mode().IsRegular() || f.stat(info) != want.stat {
 		return unsettled(want.path, "it has changed")
 	}
-	if f.local && openForWriting(r) {
-		return unsettled(want.path, "it is open for writing")
+	if f.local {
+		open, known := openForWriting(r)
+		if open {
+			return unsettled(want.path, "it is open for writing")
+		}
+		if !known && f.o.Settle == 0 && time.Since(s.since) < settleRemote {
+			return unsettled(want.path, "nothing tells whether its owner has it open")
+		}
 	}
 	// What looks broken may be half-written; after a while it is just broken.
 	awaited := time.Since(s.since) < patience*f.settle

@@ -25,16 +25,16 @@ func isLocal(path string) bool {
 const zfsMagic = 0x2fc12fc1
 
 // openForWriting reports whether some process has the file open for writing: then,
-// and only then, a read lease is refused with EAGAIN. Where leases are refused
-// for another reason (a foreign owner without CAP_LEASE), it knows nothing.
+// and only then, a read lease is refused with EAGAIN. Leases on another user's
+// files want CAP_LEASE; without it, nothing is known.
 // The lease is given back at once: a writer never waits for us.
-func openForWriting(f *os.File) bool {
+func openForWriting(f *os.File) (open, known bool) {
 	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 	if err != nil {
-		return err == unix.EAGAIN
+		return err == unix.EAGAIN, err == unix.EAGAIN
 	}
 	_, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK) // closing f would free it too
-	return false
+	return false, true
 }
 
 // wholeModule reports whether r is a module whose last section ends where the file

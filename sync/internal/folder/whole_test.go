@@ -2,6 +2,8 @@ package folder
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -41,5 +43,38 @@ func TestWholeModule(t *testing.T) {
 		if got := wholeModule(bytes.NewReader([]byte(tt.module)), int64(len(tt.module))); got != tt.want {
 			t.Errorf("wholeModule(%x) = %v", tt.module, got)
 		}
+	}
+}
+
+func TestOpenForWriting(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	w, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close() //nolint:errcheck // opened for reading
+	if open, known := openForWriting(r); !open || !known {
+		t.Errorf("open %v, known %v of a file with a writer", open, known)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if open, known := openForWriting(r); open || !known {
+		t.Errorf("open %v, known %v of a file without a writer", open, known)
+	}
+	if os.Getuid() == 0 {
+		return
+	}
+	foreign, err := os.Open("/etc/passwd")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer foreign.Close() //nolint:errcheck // opened for reading
+	if open, known := openForWriting(foreign); open || known {
+		t.Errorf("open %v, known %v of another user's file", open, known)
 	}
 }
