@@ -25,7 +25,7 @@ func newEngine(t testing.TB) engine.Engine {
 	return e
 }
 
-func TestKit(t *testing.T) { hostcallstest.Run(t, hostcallstest.Engine(newEngine(t))) }
+func TestKit(t *testing.T) { hostcallstest.Run(t, hostcallstest.Engine(t, newEngine(t))) }
 
 // BenchmarkGuest runs whole requests: instance, entry, response.
 func BenchmarkGuest(b *testing.B) {

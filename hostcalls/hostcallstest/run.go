@@ -34,7 +34,7 @@ func Guest(t testing.TB, name string) []byte {
 	return b
 }
 
-// Host makes a module of a tenant ready to serve. Serve runs one request; its
+// Host makes a module of a tenant ready to serve. It is called for one at a time. Serve runs one request; its
 // error is the guest's trap, and a host that does not show traps answers with a
 // code from 500 instead. What the host needs to clean up it gives to t.Cleanup.
 type Host func(t *testing.T, wasm []byte, tn *hostcalls.Tenant) Serve
@@ -42,18 +42,31 @@ type Host func(t *testing.T, wasm []byte, tn *hostcalls.Tenant) Serve
 // Serve runs one request. It is safe for concurrent use.
 type Serve func(ctx context.Context, req *hostcalls.Request) (*hostcalls.Response, error)
 
-// Engine is the Host that runs guests on an engine, without a server.
-func Engine(e engine.Engine) Host {
-	return func(t *testing.T, wasm []byte, tn *hostcalls.Tenant) Serve {
-		m, err := e.Compile(t.Context(), wasm, engine.Limits{Memory: tn.Limits.Memory, CPU: tn.Limits.CPU})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
+// Engine is the Host that runs guests on an engine, without a server. It compiles
+// each guest once, and closes them when t ends.
+func Engine(t testing.TB, e engine.Engine) Host {
+	type key struct {
+		wasm   string
+		limits engine.Limits
+	}
+	modules := map[key]engine.Module{}
+	t.Cleanup(func() {
+		for _, m := range modules {
 			if err := m.Close(context.WithoutCancel(t.Context())); err != nil {
 				t.Error(err)
 			}
-		})
+		}
+	})
+	return func(t *testing.T, wasm []byte, tn *hostcalls.Tenant) Serve {
+		k := key{string(wasm), engine.Limits{Memory: tn.Limits.Memory, CPU: tn.Limits.CPU}}
+		if modules[k] == nil {
+			m, err := e.Compile(t.Context(), wasm, k.limits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			modules[k] = m
+		}
+		m := modules[k]
 		return func(ctx context.Context, req *hostcalls.Request) (*hostcalls.Response, error) {
 			x := hostcalls.NewExchange(tn, req)
 			defer x.Close()
