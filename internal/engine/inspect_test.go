@@ -7,6 +7,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/enginetest"
 )
 
 func TestCheckReportsEveryFault(t *testing.T) {
@@ -52,6 +53,12 @@ func TestInspect(t *testing.T) {
 	info, err := engine.Inspect([]byte(header))
 	if err != nil || info.Size != 8 || info.Entry != "" {
 		t.Errorf("the empty module: %+v, %v", info, err)
+	}
+	for guest, fresh := range map[string]string{"hello": "", "dirty": "", "tableset": "table.set", "tablegrow": "table.grow", "datadrop": "drops a segment"} {
+		info, err := engine.Inspect(enginetest.Guest(t, guest))
+		if err != nil || info.Entry != "run" || (fresh == "") != (info.Fresh == "") || !strings.Contains(info.Fresh, fresh) {
+			t.Errorf("%s: %+v, %v; want the reason %q", guest, info, err, fresh)
+		}
 	}
 	if _, err := engine.Inspect([]byte("(module)")); !errors.Is(err, engine.ErrRefused) {
 		t.Errorf("text: %v", err)
