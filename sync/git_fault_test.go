@@ -351,6 +351,31 @@ func TestGitBomb(t *testing.T) {
 	}
 }
 
+// TestGitWithoutCommand: over HTTP, go-git does all the work where there is no git,
+// and a fetch that brings too much is refused.
+func TestGitWithoutCommand(t *testing.T) {
+	p := newGitPlace(t).serveHTTP(t)
+	p.Deploy(t, storetest.Tree{"alice/i.html": "1"})
+	o := tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{p.Store()}}
+	path := os.Getenv("PATH")
+	t.Setenv("PATH", t.TempDir())
+	e := storetest.Start(t, o)
+	e.AwaitContent(t, alice, "i.html", "1")
+	e.Stop(t)
+
+	for _, with := range []string{path, t.TempDir()} {
+		t.Setenv("PATH", with)
+		o.Data = t.TempDir()
+		o.Stores[0].Git.MaxPack = 100
+		e = storetest.Start(t, o)
+		e.Await(t, "the refusal of the pack", func() bool {
+			words := e.Status().Stores[0].Error
+			return strings.Contains(words, "more than it may") || strings.Contains(words, "maximum allowed size")
+		})
+		e.Stop(t)
+	}
+}
+
 // TestGitManyPushes: packs are made one before there are too many.
 func TestGitManyPushes(t *testing.T) {
 	if testing.Short() {
