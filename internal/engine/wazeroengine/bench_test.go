@@ -7,8 +7,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/wazeroengine"
@@ -61,34 +59,28 @@ func run(b *testing.B, m engine.Module) {
 	b.ReportMetric(float64(spent)/float64(b.N), "cpu-ns/op")
 }
 
-// BenchmarkCompile is the time to make a module ready, and that of wazero alone.
+// BenchmarkCompile is the time to make a module ready: anew, and from compiled code on
+// disk.
 func BenchmarkCompile(b *testing.B) {
 	wasm, err := os.ReadFile("../../../examples/hello-rust/hello.wasm")
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Run("wazero", func(b *testing.B) {
-		for b.Loop() {
-			r := wazero.NewRuntime(b.Context())
-			if _, err := r.CompileModule(b.Context(), wasm); err != nil {
-				b.Fatal(err)
-			}
-			_ = r.Close(b.Context())
-		}
-	})
 	for name, dir := range map[string]string{"anew": "", "cached": b.TempDir()} {
 		b.Run(name, func(b *testing.B) {
+			e, err := wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions(), CacheDir: dir})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = e.Close(context.Background()) }()
 			for b.Loop() {
-				e, err := wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions(), CacheDir: dir})
-				if err != nil {
-					b.Fatal(err)
-				}
 				m, err := e.Compile(b.Context(), wasm, engine.Limits{})
 				if err != nil {
 					b.Fatal(err)
 				}
-				_ = m.Close(b.Context())
-				_ = e.Close(b.Context())
+				if err := m.Close(b.Context()); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

@@ -78,3 +78,39 @@ func compare(t *testing.T, m *module, name string) {
 		t.Errorf("%s: recycled, the memory differs from a new one", name)
 	}
 }
+
+// BenchmarkFloor is a request in an instance that is not put back: what isolation costs
+// is the difference to BenchmarkRun.
+func BenchmarkFloor(b *testing.B) {
+	for _, guest := range []string{"hello-wat", "hello-rust"} {
+		wasm, err := os.ReadFile("../../../examples/" + guest + "/hello.wasm")
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(guest, func(b *testing.B) {
+			e, err := New(Options{Funcs: hostcalls.Functions()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = e.Close(context.Background()) }()
+			compiled, err := e.Compile(b.Context(), wasm, engine.Limits{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			m, _ := compiled.(*module)
+			in := e.pool.take(m)
+			tenant, req := &hostcalls.Tenant{}, &hostcalls.Request{Method: "GET", Path: "/", Header: http.Header{}}
+			for b.Loop() {
+				x := hostcalls.NewExchange(tenant, req)
+				if err := in.run(b.Context(), x); err != nil {
+					b.Fatal(err)
+				}
+				x.Close()
+			}
+			in.close(b.Context())
+			if err := m.Close(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
