@@ -57,15 +57,25 @@ type Table struct {
 // Inspect reads a module without running or compiling it. An error says what the
 // file is instead of a module that could run here, and wraps ErrRefused.
 func Inspect(wasm []byte) (*Info, error) {
-	m, err := wasmbin.Decode(wasm)
+	info, err := Describe(wasm)
 	if err != nil {
-		return nil, refuse("%w", err)
+		return nil, err
 	}
 	prepared, err := prepare.Prepare(wasm, prepare.Options{MemoryPages: 1 << 16, TableSize: MaxTable})
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
-	info := &Info{Size: len(wasm), Start: m.Start != nil, Fresh: prepared.Fresh}
+	info.Fresh = prepared.Fresh
+	return info, nil
+}
+
+// Describe is Inspect without a look at the functions' code: it leaves Fresh empty.
+func Describe(wasm []byte) (*Info, error) {
+	m, err := wasmbin.Decode(wasm)
+	if err != nil {
+		return nil, refuse("%w", err)
+	}
+	info := &Info{Size: len(wasm), Start: m.Start != nil}
 	for _, im := range m.Imports {
 		info.Imports = append(info.Imports, Import{im.Module, im.Name, im.Kind.String(), importType(m, im)})
 	}

@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -88,10 +89,11 @@ func (img *Image) fill(content []byte) (err error) {
 		return err
 	}
 	img.zero = make([]bool, (img.size+img.page-1)/img.page)
+	zeros := make([]byte, img.page)
 	for i := range img.zero {
 		from := i * img.page
 		page := content[from:min(from+img.page, img.size)]
-		if img.zero[i] = isZero(page); img.zero[i] {
+		if img.zero[i] = bytes.Equal(page, zeros[:len(page)]); img.zero[i] {
 			continue
 		}
 		img.held += int64(img.page)
@@ -133,19 +135,4 @@ func (img *Image) copyTo(mem []byte, from, until int) {
 			clear(page)
 		}
 	}
-}
-
-func isZero(b []byte) bool {
-	for len(b) >= 8 {
-		if [8]byte(b) != [8]byte{} {
-			return false
-		}
-		b = b[8:]
-	}
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
 }

@@ -44,7 +44,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	if limits.Memory == 0 {
 		limits.Memory = defaultMemory
 	}
-	info, err := engine.Inspect(wasm)
+	info, err := engine.Describe(wasm)
 	if err != nil {
 		return nil, err
 	}
