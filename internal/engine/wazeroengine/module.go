@@ -116,10 +116,13 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 	return err
 }
 
+// recycles reports whether instances are kept.
+func (m *module) recycles() bool { return m.prepared.Fresh == "" && m.engine.pool.budget >= 0 }
+
 // release ends a request's use of an instance that has not trapped: it is put back
 // into its first state and kept, or closed.
 func (m *module) release(ctx context.Context, in *instance) {
-	if m.prepared.Fresh != "" || m.engine.pool.budget < 0 {
+	if !m.recycles() {
 		in.close(ctx)
 		return
 	}
@@ -159,7 +162,7 @@ func (m *module) instantiate(ctx context.Context) (*instance, error) {
 
 // adopt lets the instance's memory share the module's image, which the first one makes.
 func (m *module) adopt(in *instance) error {
-	if in.memory == nil || m.prepared.Fresh != "" {
+	if in.memory == nil || !m.recycles() {
 		return nil
 	}
 	m.mu.Lock()
