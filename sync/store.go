@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/terrane/terrane/sync/internal/folder"
 	"github.com/terrane/terrane/sync/internal/gitrepo"
 	"github.com/terrane/terrane/sync/internal/mirror"
@@ -21,8 +23,9 @@ import (
 )
 
 const (
-	// Between two looks, whatever the hints: a flood of them must not become a
+	// Looks for hints, in a row and then at most: a flood of hints must not become a
 	// flood at the origin.
+	hintBurst  = 5
 	folderGap  = 5 * time.Millisecond
 	gitGap     = 100 * time.Millisecond
 	maxBackoff = time.Minute
@@ -43,7 +46,7 @@ type store struct {
 	log    *slog.Logger
 	mirror *mirror.Mirror
 	origin origin.Origin
-	gap    time.Duration
+	pace   *rate.Limiter // of looks
 	label  string        // in metrics
 	whole  bool          // the prefix is the ID of the only tenant
 	turns  chan struct{} // if not nil, one per look that may be under way at a time
@@ -74,11 +77,11 @@ func newStore(s *Syncer, c Store) *store {
 	st.log = s.log.With("store", c.Prefix)
 	st.status.Prefix = c.Prefix
 	poll := defaultGitPoll
-	st.gap = gitGap
+	st.pace = rate.NewLimiter(rate.Every(gitGap), hintBurst)
 	switch {
 	case c.Folder != nil:
 		st.status.Kind, st.status.Origin, poll = "folder", c.Folder.Path, defaultFolderPoll
-		st.gap = folderGap
+		st.pace = rate.NewLimiter(rate.Every(folderGap), 1)
 	case c.Git != nil:
 		st.status.Kind, st.status.Origin = "git", redact(c.Git.URL)
 	}
@@ -206,11 +209,17 @@ func (st *store) run(ctx context.Context) error {
 			begun := time.Now()
 			wait := st.look(ctx)
 			took := time.Since(begun)
-			gap := max(st.gap, took)
+			st.pace.Allow()
+			gap := max(took, st.pause())
 			earliest = time.Now().Add(gap)
 			timer.Reset(max(wait, gap))
 		}
 	}
+}
+
+// pause is how long the next look must wait for the sake of the origin.
+func (st *store) pause() time.Duration {
+	return time.Duration(max(0, 1-st.pace.Tokens()) / float64(st.pace.Limit()) * float64(time.Second))
 }
 
 // look asks the origin once, deals with all that has changed, and returns when to

@@ -30,7 +30,7 @@ const (
 // makes that store look at its origin, and is answered with 202; any other gets
 // 401. For a tenant's own repository, the query "?tenant=ID" must name it. The payload is only verified, never read: what is live is decided by what
 // the origin has, so that a forged, replayed or lost webhook changes nothing. A
-// flood costs the origin at most ten looks a second.
+// flood costs the origin at most ten looks a second after the first five.
 func (s *Syncer) Webhook() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
