@@ -169,9 +169,10 @@ func (a *Announcer) Run(ctx context.Context) error {
 	}
 	// The last words of a session are spoken after ctx ended.
 	last := context.WithoutCancel(ctx)
-	defer speaker.stop(last)
-	r := run{a: a, speaker: speaker, tick: time.NewTimer(0)}
-	defer r.tick.Stop()
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	r := run{a: a, speaker: speaker, tick: tick}
+	defer func() { r.speaker.stop(last) }()
 	done := ctx.Done()
 	for {
 		select {
@@ -183,6 +184,15 @@ func (a *Announcer) Run(ctx context.Context) error {
 		}
 		if r.step(last, time.Now()) {
 			return nil
+		}
+		if r.stuck {
+			// It may announce what should be withdrawn: its sessions end now.
+			a.log.Error("bgp speaker is stuck and started anew", "reason", a.Status().Reason)
+			r.speaker.abandon(last)
+			if speaker = a.start(ctx); speaker == nil {
+				return nil
+			}
+			r = run{a: a, speaker: speaker, tick: tick, stopping: r.stopping}
 		}
 	}
 }

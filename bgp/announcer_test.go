@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -462,4 +464,45 @@ func TestDrainSurvivesRestart(t *testing.T) {
 	if err := a.Drain(t.Context()); err == nil || !strings.Contains(err.Error(), "drained, but not after a restart") {
 		t.Errorf("a file that cannot be written: %v", err)
 	}
+}
+
+// stall is a log handler that holds up GoBGP's main loop, once, when told to.
+type stall struct {
+	slog.Handler
+	on   atomic.Bool
+	hold chan struct{}
+}
+
+func (s *stall) Handle(ctx context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Value.String() == "state changed" && s.on.CompareAndSwap(true, false) { // only the main loop says it
+			<-s.hold
+		}
+		return true
+	})
+	return s.Handler.Handle(ctx, r)
+}
+
+func (s *stall) Enabled(context.Context, slog.Level) bool { return true }
+
+// TestStuckSpeaker: routers must lose the route even if GoBGP does not answer.
+func TestStuckSpeaker(t *testing.T) {
+	one, two := newRouter(t, "127.0.0.2", 64512), newRouter(t, "127.0.0.3", 64513)
+	o := example(one, two)
+	o.Neighbors[1].ConnectRetry = time.Hour
+	handler := &stall{Handler: slog.DiscardHandler, hold: make(chan struct{})}
+	o.Logger = slog.New(handler)
+	e := startEdge(t, o)
+	t.Cleanup(func() { close(handler.hold) })
+	e.SetHealth(true, "")
+	one.wait("route", one.holds("192.0.2.10/32"))
+	two.wait("route", two.holds("192.0.2.10/32"))
+
+	handler.on.Store(true)
+	_ = one.conn.Close() // makes the main loop log
+	e.wait("session lost", func(s Status) bool { return s.Neighbors[0].Lost == 1 })
+	e.SetHealth(false, "test")
+	two.wait("route gone", two.holds())
+	e.SetHealth(true, "")
+	one.wait("route again", one.holds("192.0.2.10/32"))
 }

@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -12,6 +13,7 @@ const (
 	withdrawn phase = iota
 	announced
 	leaving // announced with GRACEFUL_SHUTDOWN
+	unsure  // a call failed half way
 )
 
 // run is the state of one call of Run.
@@ -20,6 +22,7 @@ type run struct {
 	speaker  *speaker
 	tick     *time.Timer
 	stopping bool
+	stuck    bool // the speaker does not answer any more
 
 	phase phase
 	until time.Time // leaving: when to withdraw; withdrawn: when routers have followed
@@ -38,6 +41,7 @@ func (r *run) step(ctx context.Context, now time.Time) bool {
 	if err := r.move(ctx, now, r.target(healthy, drain)); err != nil {
 		failure = err.Error() + ": trying again"
 		next = retryCall
+		r.stuck = errors.Is(err, errStuck)
 	}
 	if wait := r.until.Sub(now); wait > 0 {
 		next = min(next, wait)
@@ -86,8 +90,11 @@ func (r *run) target(healthy, drain bool) phase {
 	case !healthy:
 		return withdrawn
 	case drain || r.stopping:
-		if r.phase == announced {
+		switch r.phase {
+		case announced:
 			return leaving
+		case unsure:
+			return withdrawn
 		}
 		return r.phase
 	}
@@ -102,7 +109,7 @@ func (r *run) move(ctx context.Context, now time.Time, target phase) error {
 	if target == r.phase {
 		return nil
 	}
-	held := r.speaker.anyHolds() // else there is nobody to wait for
+	heard := r.speaker.anyEstablished() // else there is nobody to wait for
 	var err error
 	var wait time.Duration
 	switch target {
@@ -116,13 +123,14 @@ func (r *run) move(ctx context.Context, now time.Time, target phase) error {
 		wait = r.a.opts.WithdrawWait
 	}
 	if err != nil {
+		r.phase = unsure
 		return err
 	}
 	r.phase, r.until = target, now
-	if held {
+	if heard {
 		r.until = now.Add(wait)
 	}
-	if target == leaving && !held {
+	if target == leaving && !heard {
 		return r.move(ctx, now, leaving)
 	}
 	return nil

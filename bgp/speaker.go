@@ -19,7 +19,7 @@ import (
 
 // callTimeout bounds each call into GoBGP. Its main loop answers within
 // milliseconds unless a neighbor floods it.
-const callTimeout = 10 * time.Second
+const callTimeout = 5 * time.Second
 
 // speaker is one GoBGP server from start to stop, and a guard per neighbor
 // before it. Only Run's goroutine uses it.
@@ -107,11 +107,11 @@ func (s *speaker) configure(ctx context.Context, inner netip.AddrPort, key strin
 	return nil
 }
 
-// anyHolds reports whether a router holds one of our prefixes.
-func (s *speaker) anyHolds() bool {
+// anyEstablished reports whether a router would hear a change.
+func (s *speaker) anyEstablished() bool {
 	return slices.ContainsFunc(s.guards, func(g *guard) bool {
-		_, sent := g.sess.get()
-		return len(sent) > 0
+		session, _ := g.sess.get()
+		return session.established
 	})
 }
 
@@ -222,6 +222,15 @@ func (s *speaker) stop(ctx context.Context) {
 	}
 	s.cancel()
 	s.wg.Wait()
+}
+
+// abandon closes all sessions without GoBGP's help: routers withdraw by
+// themselves. Should GoBGP ever answer again, it stops.
+func (s *speaker) abandon(ctx context.Context) {
+	s.listen.close()
+	s.cancel()
+	s.wg.Wait()
+	go func() { _ = s.srv.StopBgp(ctx, &apipb.StopBgpRequest{}) }()
 }
 
 var errStuck = errors.New("the speaker does not answer")
