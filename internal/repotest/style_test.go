@@ -41,13 +41,18 @@ func TestOnePackageComment(t *testing.T) {
 	}
 }
 
-// TestNoSleepInTests lets tests sleep only by the clock of synctest, where it takes no time.
+// TestNoSleepInTests lets tests sleep only by the clock of synctest, where it takes
+// no time: inside synctest.Test, and in what a file with such tests defines for them.
 func TestNoSleepInTests(t *testing.T) {
 	eachGoFile(t, func(name string, fset *token.FileSet, file *ast.File) {
 		if !strings.HasSuffix(name, "_test.go") {
 			return
 		}
+		bubbles := slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing/synctest"` })
 		ast.Inspect(file, func(n ast.Node) bool {
+			if f, ok := n.(*ast.FuncDecl); ok && bubbles && !strings.HasPrefix(f.Name.Name, "Test") {
+				return false
+			}
 			call, ok := n.(*ast.CallExpr)
 			if !ok {
 				return true
