@@ -105,6 +105,12 @@ func (v *Verifier) VerifyFrom(ctx context.Context, h tenant.Host, source netip.A
 	})
 }
 
+// Known reports whether h is verified as far as memory tells, without a lookup.
+func (v *Verifier) Known(h tenant.Host) bool {
+	e := v.known.get(h)
+	return e != nil && e.verdict.Standing == tenant.Verified
+}
+
 // awaitsRefresh reports whether Run is about to look an expired entry up, and it
 // may be served until then.
 func (v *Verifier) awaitsRefresh(e *entry, now time.Time) bool {

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"container/list"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"sync"
@@ -94,6 +95,9 @@ func readBlob(from Blobs, f tenant.File) (_ []byte, err error) {
 	data := make([]byte, f.Size)
 	if _, err := io.ReadFull(r, data); err != nil {
 		return nil, fmt.Errorf("read %s from the mirror: %w", f.Hash, err)
+	}
+	if sha256.Sum256(data) != f.Hash {
+		return nil, fmt.Errorf("%s is damaged in the mirror", f.Hash)
 	}
 	return data, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 
 	"github.com/terrane/terrane/hostcalls"
@@ -16,7 +17,7 @@ import (
 // everyHost is alice's.
 type everyHost struct{}
 
-func (everyHost) Verify(context.Context, tenant.Host) tenant.Verdict {
+func (everyHost) VerifyFrom(context.Context, tenant.Host, netip.Addr) tenant.Verdict {
 	return tenant.Verdict{Standing: tenant.Verified, Tenant: "/git/alice"}
 }
 

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -69,7 +70,7 @@ func (z *zone) set(h tenant.Host, v tenant.Verdict) {
 	z.byHost[h] = v
 }
 
-func (z *zone) Verify(_ context.Context, h tenant.Host) tenant.Verdict {
+func (z *zone) VerifyFrom(_ context.Context, h tenant.Host, _ netip.Addr) tenant.Verdict {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if v, ok := z.byHost[h]; ok {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"github.com/terrane/terrane/tenant"
 )
@@ -21,8 +22,8 @@ type place struct {
 	problem string
 }
 
-func (s *Sites) find(ctx context.Context, h tenant.Host) place {
-	p := place{verdict: s.opts.Verifier.Verify(ctx, h)}
+func (s *Sites) find(ctx context.Context, h tenant.Host, source netip.Addr) place {
+	p := place{verdict: s.opts.Verifier.VerifyFrom(ctx, h, source)}
 	if p.verdict.Standing != tenant.Verified {
 		p.problem = p.verdict.Reason
 		return p
@@ -57,7 +58,7 @@ func (s *Sites) Permit(ctx context.Context, host string) error {
 	if h == SelfHost {
 		return nil
 	}
-	p := s.find(ctx, h)
+	p := s.find(ctx, h, netip.Addr{})
 	if p.release == nil {
 		return fmt.Errorf("%s: %s", h, p.problem)
 	}

@@ -30,6 +30,7 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 	v.guest = hostcalls.Request{
 		ID: v.id, Method: v.r.Method, Path: v.requestURI(), Header: v.r.Header, Host: v.r.Host, Body: slices.Clip(v.body),
 		Client: v.client(), Scheme: v.scheme(), Module: t.File, Info: t.Info,
+		Stream: v.stream,
 	}
 	x := hostcalls.NewExchange(r.guest, &v.guest)
 	defer x.Close()
@@ -41,16 +42,14 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 		v.failed(ctx, r, x, err)
 		return
 	}
-	v.respond(x.Response())
+	if !v.streaming {
+		v.respond(x.Response())
+	}
 }
 
 func (v *visit) run(ctx context.Context, m *module, x *hostcalls.Exchange, r *release) error {
 	defer v.place.site.leave()
-	wall := r.limits.Wall
-	if wall <= 0 {
-		wall = defaultWall
-	}
-	d := &deadline{Context: ctx, at: time.Now().Add(wall)}
+	d := &deadline{Context: ctx, at: time.Now().Add(r.wall())}
 	defer d.end()
 	return m.Run(d, x) //nolint:contextcheck // d is ctx with an end
 }
@@ -122,18 +121,24 @@ func bodyAllowed(code int) bool {
 func (v *visit) failed(ctx context.Context, r *release, x *hostcalls.Exchange, err error) {
 	trap, ok := errors.AsType[*engine.Trap](err)
 	if !ok {
-		v.note = err.Error()
+		v.note, v.broken = err.Error(), v.streaming
 		v.srv.log.Error("run module", "tenant", r.id, "host", v.host, "revision", r.revision, "request", v.id, "module", v.guest.Module, "err", err)
-		v.page(http.StatusInternalServerError, "this edge failed to answer")
+		if !v.broken {
+			v.page(http.StatusInternalServerError, "this edge failed to answer")
+		}
 		return
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !v.streaming {
 		v.cutOff(ctx)
 		return
 	}
 	v.srv.metrics.trapped(trap.Kind)
 	v.note = "guest trapped"
 	v.tellTenant(r, x, trap)
+	if v.streaming {
+		v.broken = true
+		return
+	}
 	switch trap.Kind {
 	case engine.TrapDeadline:
 		v.page(http.StatusGatewayTimeout, "this site took too long to answer")

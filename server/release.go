@@ -61,6 +61,14 @@ type release struct {
 	end     func(context.Context)
 }
 
+// wall is how long a guest may take.
+func (r *release) wall() time.Duration {
+	if r.limits.Wall > 0 {
+		return r.limits.Wall
+	}
+	return defaultWall
+}
+
 func (r *release) hold() bool {
 	for {
 		n := r.holders.Load()

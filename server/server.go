@@ -47,7 +47,11 @@ func New(o Options) (*Server, error) {
 		opts: o, log: o.Logger, ids: newRequestIDs(), buffers: budget{limit: o.BufferBytes}, edge: []string{o.Edge},
 		idle: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
-	s.visits.New = func() any { return &visit{srv: s} }
+	s.visits.New = func() any {
+		v := &visit{srv: s}
+		v.stream = v.beginStream
+		return v
+	}
 	if o.HSTS > 0 {
 		s.hsts = []string{"max-age=" + strconv.FormatInt(int64(o.HSTS/time.Second), 10)}
 	}
@@ -65,6 +69,15 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // Addrs are the addresses bound, in the order of the options. They are known once
 // Ready is closed.
 func (s *Server) Addrs() (http, https []net.Addr) { return s.http, s.https }
+
+// Handler answers as the listeners do, for requests that this process makes to its own
+// sites. It must not be used after Run has returned.
+func (s *Server) Handler(secure bool) http.Handler {
+	if secure {
+		return http.HandlerFunc(s.serveSecure)
+	}
+	return http.HandlerFunc(s.servePlain)
+}
 
 // Run binds, serves until ctx ends or a listener fails, and then drains: nothing
 // new is accepted, idle connections are closed, busy ones are told to (Connection:

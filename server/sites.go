@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -23,9 +24,10 @@ type Blobs interface {
 }
 
 // Verifier says what DNS has to say of a host. It is asked for each request: it
-// must answer a host that it knows from memory.
+// must answer a host that it knows from memory. source is the visitor's address, so
+// that one visitor's unknown names hold up no other's; invalid if there is no visitor.
 type Verifier interface {
-	Verify(ctx context.Context, h tenant.Host) tenant.Verdict
+	VerifyFrom(ctx context.Context, h tenant.Host, source netip.Addr) tenant.Verdict
 }
 
 // SitesOptions are what NewSites takes.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -28,9 +29,13 @@ type visit struct {
 	written int64
 	note    string // why it failed, for the access log
 
-	guest hostcalls.Request
-	body  []byte
-	held  int64 // bytes taken from Server.buffers
+	guest  hostcalls.Request
+	body   []byte
+	held   int64                                        // bytes taken from Server.buffers
+	stream func(*hostcalls.Response) (io.Writer, error) // v.beginStream, bound once
+
+	streaming bool // the guest sends its response in chunks
+	broken    bool // and failed amid them
 }
 
 func (s *Server) servePlain(w http.ResponseWriter, r *http.Request) { s.serve(w, r, false) }
@@ -74,8 +79,12 @@ func (v *visit) end(ctx context.Context) {
 	if cap(body) > keepBuffer {
 		body = nil
 	}
-	*v = visit{srv: s, body: body}
+	broken := v.broken
+	*v = visit{srv: s, body: body, stream: v.stream}
 	s.visits.Put(v)
+	if broken {
+		panic(http.ErrAbortHandler) // ends the connection, so that the visitor sees that more should have come
+	}
 }
 
 func (v *visit) panicked(p any) {
@@ -162,7 +171,7 @@ func (v *visit) route(ctx context.Context, secure bool) {
 		v.self()
 		return
 	}
-	v.place = v.srv.opts.Sites.find(ctx, host)
+	v.place = v.srv.opts.Sites.find(ctx, host, v.client())
 	switch {
 	case path == wellKnown:
 		v.report()

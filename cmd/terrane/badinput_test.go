@@ -155,6 +155,18 @@ func TestOriginGone(t *testing.T) {
 	e.want("alice.example", "/", 200, hello)
 }
 
+// TestGuestFetchesItsOwnSite has a guest fetch a file of its own domain, whose address
+// is this edge's and would be refused.
+func TestGuestFetchesItsOwnSite(t *testing.T) {
+	e := startEdge(t, nil)
+	e.domain("carol.example", "terrane=/sites/carol/")
+	e.deploy("carol", map[string][]byte{"fetch.wasm": testdata(t, "examples/fetcher/fetch.wasm"), "cat.txt": []byte("a cat")})
+	e.want("carol.example", "/fetch?url=https://carol.example/cat.txt", 200, "a cat")
+	if status, body := e.request("carol.example", "carol.example", "/fetch?url=https://127.0.0.1/"); status != 502 {
+		t.Errorf("loopback: %d %q", status, body)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	e := startEdge(t, nil)
 	e.await("readiness", func() bool { code, _ := e.admin("/readyz"); return code == 200 })

@@ -6,8 +6,12 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/terrane/terrane/hostcalls"
@@ -41,6 +45,7 @@ func (e *edge) buildGuests(context.Context) error {
 		AllowPrivate: c.Fetch.AllowPrivate,
 		Own:          c.DNS.Addresses,
 		Resolver:     e.resolver,
+		Local:        e.local,
 		Metrics:      e.metrics,
 	}
 	if o.Roots, err = readRoots(c); err != nil {
@@ -48,6 +53,28 @@ func (e *edge) buildGuests(context.Context) error {
 	}
 	e.fetcher, err = fetch.New(o)
 	return err
+}
+
+// local answers what guests fetch from the sites of this edge, their own among them:
+// its addresses are not to be dialed.
+func (e *edge) local(u *url.URL) http.Handler {
+	h, err := tenant.ParseHost(u.Host)
+	if err != nil || !e.verifier.Known(h) || !e.listens(u) {
+		return nil
+	}
+	return e.server.Handler(u.Scheme == "https")
+}
+
+// listens reports whether the URL's port is one that visitors come to.
+func (e *edge) listens(u *url.URL) bool {
+	plain, secure := e.server.Addrs()
+	if u.Scheme == "https" {
+		plain = secure
+	}
+	return u.Port() == "" || slices.ContainsFunc(plain, func(a net.Addr) bool {
+		_, port, _ := net.SplitHostPort(a.String())
+		return port == u.Port()
+	})
 }
 
 func readRoots(c *config.Config) ([]byte, error) {
@@ -78,7 +105,7 @@ func (e *edge) guest(blobs server.Blobs) func(*tenant.Snapshot, tenant.Limits) *
 			Fetcher:  e.fetcher,
 			Resolver: e.resolver,
 			Logger:   e.logs.Of(s.ID),
-			Files:    server.NewFiles(s, blobs),
+			Files:    hostcalls.NewFiles(s, blobs.Open),
 			Edge:     e.cfg.Edge.Name,
 			Region:   e.cfg.Edge.Region,
 		}

@@ -1,0 +1,42 @@
+package server
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/terrane/terrane/hostcalls"
+)
+
+// beginStream implements hostcalls.Request.Stream: it sends status and header of a
+// response that the guest then sends in chunks.
+func (v *visit) beginStream(resp *hostcalls.Response) (io.Writer, error) {
+	v.streaming = true
+	// A visitor who takes no more than a chunk must not hold the guest beyond its time.
+	until := time.Now().Add(min(v.srv.opts.WriteTimeout, v.place.release.wall()))
+	if err := http.NewResponseController(v.ResponseWriter).SetWriteDeadline(until); err != nil {
+		return nil, err
+	}
+	h := v.Header()
+	h["Content-Type"] = nil
+	v.copyHeader(h, resp.Header, "")
+	delete(h, "Content-Length")
+	v.WriteHeader(resp.Code)
+	if v.r.Method == http.MethodHead || !bodyAllowed(resp.Code) {
+		return io.Discard, nil
+	}
+	return (*chunks)(v), nil
+}
+
+// chunks writes each part of a body to the visitor at once.
+type chunks visit
+
+// Write implements io.Writer.
+func (c *chunks) Write(p []byte) (int, error) {
+	v := (*visit)(c)
+	n, err := v.Write(p)
+	if err == nil {
+		err = http.NewResponseController(v.ResponseWriter).Flush()
+	}
+	return n, err
+}
