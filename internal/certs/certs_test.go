@@ -25,7 +25,10 @@ import (
 	"github.com/terrane/terrane/internal/certs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// certmagic never ends its rate limiter.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"))
+}
 
 // handshake connects to a server of the configuration and returns what it showed.
 func handshake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error) {

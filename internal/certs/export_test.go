@@ -1,5 +1,7 @@
 package certs
 
+import "time"
+
 // Seal and ErrSealed are what tests of package certs_test look at.
 var (
 	Seal      = seal
@@ -15,3 +17,6 @@ func Crash(f *Folder) {
 		<-l.done
 	}
 }
+
+// SetNow gives a another clock. It must not run yet.
+func SetNow(a *ACME, now func() time.Time) { a.now = now }

@@ -35,6 +35,17 @@ func (l *lru[V]) get(host string) (v V, ok bool) {
 	return e.Value.(lruItem[V]).value, true
 }
 
+// peek is get, but does not count as use.
+func (l *lru[V]) peek(host string) (v V, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.byHost[host]
+	if !ok {
+		return v, false
+	}
+	return e.Value.(lruItem[V]).value, true
+}
+
 func (l *lru[V]) put(host string, v V) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,0 +1,202 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
+)
+
+// ACMEOptions are what NewACME takes.
+type ACMEOptions struct {
+	CAs     []string // directory URLs, tried in this order
+	Storage Storage  // shared by all edges behind one address; see NewFolder
+	Key     []byte   // encrypts what Storage keeps, with AES-256-GCM; at least 32 bytes, or nil
+	// Permit is asked before a host gets its first certificate at this edge, and
+	// before each renewal; an error refuses.
+	Permit func(ctx context.Context, host string) error
+
+	Email    string        // where a CA may write to; optional
+	Roots    []byte        // PEM of authorities that are trusted beside the system's, for a private CA
+	SelfHost string        // a name of the edge's own, which gets a self-signed certificate; optional
+	Quota    int           // new names per registrable domain and week, over all edges; default 40
+	Workers  int           // orders at a time; default 16
+	Cache    int           // certificates in memory, of about 5 KiB; default 50,000
+	Every    time.Duration // between two looks for what is to be renewed; default 1 min
+
+	Logger  *slog.Logger          // nil discards
+	Metrics prometheus.Registerer // nil registers nothing
+}
+
+// ACME gets certificates from authorities that speak RFC 8555, at the first handshake
+// for a host, and renews those in memory. Edges that share a storage answer each
+// other's challenges, and make one order for a name among them.
+//
+// What is in memory and valid is served without asking anyone. It is safe for
+// concurrent use.
+type ACME struct {
+	opts    ACMEOptions
+	log     *slog.Logger
+	storage Storage
+	roots   *x509.CertPool
+	self    *tls.Certificate
+	now     func() time.Time
+	metrics *acmeMetrics
+
+	certs    *lru[*entry]
+	failures *lru[remembered]
+	loads    singleflight.Group
+
+	mu      sync.Mutex
+	flights map[string]*flight // guarded by mu
+
+	jobs     chan *flight
+	renewals chan string
+	started  atomic.Bool
+	cas      atomic.Pointer[[]*ca] // nil before Run
+	done     chan struct{}         // closed when Run has ended
+}
+
+// NewACME checks o. Certificates come while Run runs.
+func NewACME(o ACMEOptions) (*ACME, error) {
+	if o.Storage == nil || o.Permit == nil || len(o.CAs) == 0 {
+		return nil, errors.New("certs: acme mode wants a storage, a permit and the directory URL of a CA")
+	}
+	seen := make(map[string]bool)
+	for _, s := range o.CAs {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "https" || u.Host == "" || seen[s] {
+			return nil, fmt.Errorf("certs: CA %q: want the https:// URL of an ACME directory, once", s)
+		}
+		seen[s] = true
+	}
+	setDefault(&o.Quota, 40)
+	setDefault(&o.Workers, 16)
+	setDefault(&o.Cache, 50_000)
+	setDefault(&o.Every, time.Minute)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &ACME{opts: o, log: o.Logger, storage: plain{o.Storage}, now: time.Now,
+		certs: newLRU[*entry](o.Cache), failures: newLRU[remembered](o.Cache),
+		flights: make(map[string]*flight), jobs: make(chan *flight, 16*o.Workers), renewals: make(chan string),
+		done: make(chan struct{})}
+	var err error
+	if o.Key != nil {
+		if a.storage, err = seal(o.Storage, o.Key); err != nil {
+			return nil, err
+		}
+	}
+	if len(o.Roots) > 0 {
+		if a.roots, err = x509.SystemCertPool(); err != nil {
+			a.roots = x509.NewCertPool()
+		}
+		if !a.roots.AppendCertsFromPEM(o.Roots) {
+			return nil, errors.New("certs: no certificate in the PEM of roots")
+		}
+	}
+	if o.SelfHost != "" {
+		if a.self, err = selfSigned(o.SelfHost); err != nil {
+			return nil, err
+		}
+	}
+	a.metrics, err = newACMEMetrics(a, o.Metrics)
+	return a, err
+}
+
+func setDefault[T int | time.Duration](v *T, value T) {
+	if *v <= 0 {
+		*v = value
+	}
+}
+
+// acmeALPN is the protocol of TLS-ALPN-01 (RFC 8737).
+const acmeALPN = "acme-tls/1"
+
+// TLSConfig makes a configuration for one listener or more, which answers TLS-ALPN-01
+// challenges too.
+func (a *ACME) TLSConfig() *tls.Config {
+	c := newTLSConfig(a.getCertificate)
+	c.NextProtos = append(c.NextProtos, acmeALPN)
+	return c
+}
+
+// HTTPHandler answers HTTP-01 challenges that this edge or another one has to meet,
+// and leaves all else to next. It belongs on port 80.
+func (a *ACME) HTTPHandler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cas := a.cas.Load()
+		if cas == nil || !certmagic.LooksLikeHTTPChallenge(r) || len(r.URL.Path) > 256 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		for _, c := range *cas {
+			if c.issuer.HandleHTTPChallenge(w, r) {
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Run makes orders and renews certificates until ctx ends, and waits for what is in
+// progress. It runs once.
+func (a *ACME) Run(ctx context.Context) error {
+	if a.started.Swap(true) {
+		return errors.New("certs: Run was called before")
+	}
+	defer close(a.done)
+	// certmagic listens for challenges itself where it finds a port free. It gets one
+	// that is taken: challenges come to the edge's own listeners.
+	busy, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("certs: reserve a port: %w", err)
+	}
+	cache, cas := a.newCAs(busy.Addr().(*net.TCPAddr).Port)
+	defer cache.Stop()
+	a.cas.Store(&cas)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer context.AfterFunc(ctx, func() { _ = busy.Close() })()
+		for {
+			conn, err := busy.Accept()
+			if err != nil {
+				return nil //nolint:nilerr // closed, as ctx has ended
+			}
+			_ = conn.Close()
+		}
+	})
+	for range a.opts.Workers {
+		g.Go(func() error { return a.work(ctx) })
+	}
+	g.Go(func() error { return a.findRenewals(ctx) })
+	return g.Wait()
+}
+
+// work makes one order or renewal at a time.
+func (a *ACME) work(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case f := <-a.jobs:
+			a.land(ctx, f)
+		case host := <-a.renewals:
+			a.renew(ctx, host)
+		}
+	}
+}

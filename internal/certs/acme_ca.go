@@ -1,0 +1,155 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
+	"go.uber.org/zap"
+)
+
+// errDown is a CA that is left alone as it did not answer.
+var errDown = errors.New("did not answer, and is not asked")
+
+// ca is one authority. certmagic speaks with it, keeps the account, and stores what it
+// issues; when to order, for whom and how often is ours.
+type ca struct {
+	key    string // its name in the storage
+	config *certmagic.Config
+	afresh *certmagic.Config // the same, but its renewals replace nothing
+	issuer *certmagic.ACMEIssuer
+
+	mu    sync.Mutex
+	down  int       // answers missed in a row
+	until time.Time // not asked before
+}
+
+// newCAs makes the CAs. The cache is for certmagic to have one: nothing comes into it.
+func (a *ACME) newCAs(busyPort int) (*certmagic.Cache, []*ca) {
+	nop := zap.NewNop() // errors come back, and are logged by us
+	var first *certmagic.Config
+	cache := certmagic.NewCache(certmagic.CacheOptions{
+		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return first, nil },
+		RenewCheckInterval: math.MaxInt64, OCSPCheckInterval: math.MaxInt64,
+		Logger: nop,
+	})
+	cas := make([]*ca, len(a.opts.CAs))
+	for i, url := range a.opts.CAs {
+		template := certmagic.Config{
+			Storage: a.storage,
+			Issuers: []certmagic.Issuer{}, // New would make one
+			OCSP:    certmagic.OCSPConfig{DisableStapling: true},
+			OnEvent: onEvent,
+			Logger:  nop,
+		}
+		config := certmagic.New(cache, template)
+		issuer := certmagic.NewACMEIssuer(config, certmagic.ACMEIssuer{
+			CA: url, Email: a.opts.Email, Agreed: true, TrustedRoots: a.roots,
+			CertObtainTimeout: orderTimeout,
+			ListenHost:        "127.0.0.1", AltHTTPPort: busyPort, AltTLSALPNPort: busyPort,
+			Logger: nop,
+		})
+		config.Issuers = []certmagic.Issuer{issuer}
+		template.Issuers, template.DisableARI = config.Issuers, true
+		cas[i] = &ca{key: issuer.IssuerKey(), config: config, afresh: certmagic.New(cache, template), issuer: issuer}
+	}
+	first = cas[0].config
+	return cache, cas
+}
+
+// attempt is the key of a context.CancelCauseFunc that ends an order.
+type attempt struct{}
+
+// issue gets a certificate into the storage, in one attempt, also where there is one.
+//
+// Of certmagic's two ways the synchronous one asks for an e-mail address on standard
+// input, and the other tries again for 30 days while it holds the lock. Only these
+// tell the CA which certificate is replaced (RFC 9773 5). So this is the latter,
+// ended with its first failure.
+//
+// A CA may refuse to replace what it issued to another account, as after a change of
+// the e-mail address: after a failure the certificate is ordered afresh.
+func (c *ca) issue(ctx context.Context, host string, failed bool) error {
+	config := c.config
+	if failed {
+		config = c.afresh
+	}
+	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
+	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	err := config.RenewCertAsync(context.WithValue(ctx, attempt{}, end), host, true)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// onEvent ends an order when it has failed.
+func onEvent(ctx context.Context, event string, data map[string]any) error {
+	end, ok := ctx.Value(attempt{}).(context.CancelCauseFunc)
+	if !ok {
+		return nil
+	}
+	switch event {
+	case "cert_obtaining":
+		// The first attempt may have failed where certmagic tells nobody.
+		if n, ok := ctx.Value(certmagic.AttemptsCtxKey).(*int); ok && *n > 0 {
+			err := errors.New("the certificate could not be stored")
+			end(err)
+			return err
+		}
+	case "cert_failed":
+		if err, ok := data["error"].(error); ok {
+			end(err)
+		}
+	}
+	return nil
+}
+
+// unanswered says whether err is the CA's fault, whatever the host.
+func unanswered(err error) bool {
+	var p acme.Problem
+	return !errors.As(err, &p) || p.Status >= http.StatusInternalServerError
+}
+
+// report notes how an order went. One that does not answer is left alone for a while:
+// certmagic makes all orders wait for one that asks for a directory.
+func (c *ca) report(now time.Time, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil || !unanswered(err) {
+		c.down = 0
+		return
+	}
+	c.down++
+	c.until = now.Add(downPause(c.down))
+}
+
+func (c *ca) downUntil() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down == 0 {
+		return time.Time{}
+	}
+	return c.until
+}
+
+// allDown says whether no CA gave an answer.
+func allDown(err error) bool {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // as issue made it
+	if !ok {
+		return unanswered(err)
+	}
+	for _, e := range joined.Unwrap() {
+		if !unanswered(e) {
+			return false
+		}
+	}
+	return true
+}

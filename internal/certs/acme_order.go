@@ -1,0 +1,175 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+const (
+	orderPatience = time.Minute     // for another edge's order, while visitors wait
+	renewPatience = 5 * time.Second // for another edge's renewal, while nobody does
+	orderTimeout  = time.Minute     // for one CA to issue
+)
+
+// update returns a certificate for host that is not due for renewal, from the storage
+// or from a CA. Among all edges one at a time does this for a host.
+//
+// If it fails, what the storage has is kept.
+func (a *ACME) update(ctx context.Context, host string, patience time.Duration) (*entry, error) {
+	lock := "terrane_" + host
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	err := a.storage.Lock(waiting, lock)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err := a.storage.Unlock(context.WithoutCancel(ctx), lock); err != nil {
+			a.log.Warn("unlock an order", "host", host, "err", err)
+		}
+	}()
+
+	e, err := a.load(ctx, host) // again: another edge may have been faster
+	switch {
+	case err == nil:
+		if e.stale(a.now()) {
+			if e, err = a.refreshARI(ctx, host, e); err != nil {
+				a.log.Warn("ask the CA when to renew", "host", host, "ca", e.ca.key, "err", err)
+				e.next.Store(min(e.renewAt().Unix(), a.now().Add(time.Hour).Unix()))
+			}
+		}
+		a.keep(host, e)
+		if !e.due(a.now()) {
+			return e, nil
+		}
+	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, errTorn):
+		a.log.Error("a certificate in the storage is of no use, and is replaced", "host", host, "err", err)
+	default:
+		return nil, err
+	}
+
+	failed, err := a.loadFailure(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	if a.now().Before(failed.Until) {
+		return nil, failed
+	}
+	if e == nil {
+		if err := a.spendQuota(ctx, host); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.issue(ctx, host, failed.Count > 0); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		a.log.Warn("get a certificate", "host", host, "renewal", e != nil, "err", err)
+		return nil, a.fail(ctx, host, failed, err)
+	}
+	if e != nil {
+		a.metrics.renewals.Inc()
+	}
+	a.log.Info("certificate issued", "host", host, "renewal", e != nil)
+	if failed.Count > 0 {
+		if err := a.storage.Delete(ctx, failureKey(host)); err != nil {
+			a.log.Warn("forget a failure", "host", host, "err", err)
+		}
+	}
+	if e, err = a.load(ctx, host); err != nil {
+		return nil, err
+	}
+	if !e.valid(a.now()) {
+		return nil, fmt.Errorf("the CA issued a certificate that has expired on %s", e.cert.Leaf.NotAfter)
+	}
+	if soonest := a.now().Add(time.Hour).Unix(); e.next.Load() < soonest {
+		e.next.Store(soonest) // whatever the CA says: it would be an order each minute
+	}
+	return a.keep(host, e), nil
+}
+
+// issue asks one CA after the other.
+func (a *ACME) issue(ctx context.Context, host string, failed bool) error {
+	var errs []error
+	for _, c := range *a.cas.Load() {
+		if until := c.downUntil(); a.now().Before(until) {
+			errs = append(errs, fmt.Errorf("%s: %w until %s", c.key, errDown, until.UTC().Format(time.RFC3339)))
+			continue
+		}
+		began := time.Now()
+		err := c.issue(ctx, host, failed)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.report(a.now(), err)
+		if err == nil {
+			a.metrics.issued.WithLabelValues(c.key).Inc()
+			a.metrics.seconds.Observe(time.Since(began).Seconds())
+			return nil
+		}
+		a.metrics.failed.WithLabelValues(c.key).Inc()
+		errs = append(errs, fmt.Errorf("%s: %w", c.key, err))
+	}
+	return errors.Join(errs...)
+}
+
+// renew updates a certificate in memory whose time has come.
+func (a *ACME) renew(ctx context.Context, host string) {
+	e, ok := a.certs.peek(host)
+	if !ok {
+		return
+	}
+	now := a.now()
+	e.next.Store(now.Add(time.Hour).Unix()) // if nothing replaces it
+	permitted, cancel := context.WithTimeout(ctx, loadTimeout)
+	err := a.opts.Permit(permitted, host)
+	cancel()
+	if err != nil {
+		a.log.Info("certificate not renewed: the host is not permitted", "host", host, "err", err)
+		if !e.valid(now) {
+			a.certs.remove(host)
+		}
+		return
+	}
+	var f failure
+	switch _, err := a.update(ctx, host, renewPatience); {
+	case err == nil || ctx.Err() != nil:
+	case errors.As(err, &f):
+		a.look(host, f.Until)
+	default: // another edge is at it, or the storage has a fault
+		a.look(host, now.Add(max(a.opts.Every, time.Minute)))
+		a.log.Warn("renew a certificate", "host", host, "err", err)
+	}
+}
+
+// look sets when the certificate of host is looked at next.
+func (a *ACME) look(host string, at time.Time) {
+	if e, ok := a.certs.peek(host); ok {
+		e.next.Store(at.Unix())
+	}
+}
+
+// findRenewals hands over what is due.
+func (a *ACME) findRenewals(ctx context.Context) error {
+	tick := time.NewTicker(a.opts.Every)
+	defer tick.Stop()
+	for {
+		now := a.now().Unix()
+		for _, host := range a.certs.hosts(func(e *entry) bool { return e.next.Load() <= now }) {
+			select {
+			case a.renewals <- host:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package certs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/net/publicsuffix"
+)
+
+// failure is what all edges remember of orders that failed.
+type failure struct {
+	Count   int       `json:"count"`
+	Until   time.Time `json:"until"` // no order before
+	Message string    `json:"message"`
+}
+
+// Error says what went wrong, and when there is another try.
+func (f failure) Error() string {
+	return fmt.Sprintf("%s; the next try is after %s", f.Message, f.Until.UTC().Format(time.RFC3339))
+}
+
+// Let's Encrypt takes five failed validations of a host in an hour, and one order may
+// fail two, by HTTP-01 and by TLS-ALPN-01. A CA that cannot be reached is nobody's fault.
+const (
+	downFirst = 30 * time.Second
+	downMost  = 10 * time.Minute
+)
+
+func orderPause(count int) time.Duration {
+	pauses := [...]time.Duration{2 * time.Minute, time.Hour, 2 * time.Hour, 6 * time.Hour, 24 * time.Hour}
+	return pauses[min(max(count, 1), len(pauses))-1]
+}
+
+func downPause(count int) time.Duration {
+	return min(downFirst<<min(max(count, 1)-1, 16), downMost)
+}
+
+func failureKey(host string) string { return "terrane/failures/" + host }
+
+// loadFailure returns the zero failure when there was none.
+func (a *ACME) loadFailure(ctx context.Context, host string) (f failure, err error) {
+	data, err := a.storage.Load(ctx, failureKey(host))
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, nil
+	} else if err != nil {
+		return f, err
+	}
+	if json.Unmarshal(data, &f) != nil {
+		f = failure{} // a record of no use is no reason to refuse
+	}
+	return f, nil
+}
+
+// fail notes that an order failed, and returns the failure.
+func (a *ACME) fail(ctx context.Context, host string, before failure, err error) error {
+	f := failure{Count: before.Count + 1, Message: err.Error()}
+	pause := orderPause(f.Count)
+	if allDown(err) {
+		f.Count, pause = before.Count, downFirst
+	}
+	f.Until = a.now().Add(pause)
+	data, err := json.Marshal(f)
+	if err == nil {
+		err = a.storage.Store(ctx, failureKey(host), data)
+	}
+	if err != nil {
+		a.log.Warn("note a failure", "host", host, "err", err)
+	}
+	return f
+}
+
+// quotaSpan is how long a name counts against the quota of its domain.
+const quotaSpan = 7 * 24 * time.Hour
+
+// spendQuota counts the names that got orders under one registrable domain, over all
+// edges. Only a wildcard in DNS makes it bite: each name of it verifies.
+func (a *ACME) spendQuota(ctx context.Context, host string) (err error) {
+	domain, err := publicsuffix.EffectiveTLDPlusOne(host)
+	if err != nil {
+		domain = host
+	}
+	lock := "terrane_quota_" + domain
+	waiting, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	if err := a.storage.Lock(waiting, lock); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.storage.Unlock(context.WithoutCancel(ctx), lock)) }()
+
+	key, names := "terrane/quotas/"+domain, make(map[string]time.Time)
+	data, err := a.storage.Load(ctx, key)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil && json.Unmarshal(data, &names) != nil {
+		clear(names)
+	}
+	oldest := a.now()
+	for name, at := range names {
+		if a.now().Sub(at) > quotaSpan {
+			delete(names, name)
+		} else if at.Before(oldest) {
+			oldest = at
+		}
+	}
+	if _, ok := names[host]; ok {
+		return nil
+	}
+	if len(names) >= a.opts.Quota {
+		return failure{Until: oldest.Add(quotaSpan),
+			Message: fmt.Sprintf("%d names under %s got orders within a week, which is the limit", len(names), domain)}
+	}
+	names[host] = a.now()
+	if data, err = json.Marshal(names); err != nil {
+		return err
+	}
+	return a.storage.Store(ctx, key, data)
+}

@@ -1,0 +1,165 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/terrane/terrane/tenant"
+)
+
+const (
+	loadTimeout = 10 * time.Second // for the storage to say what it has
+	lookAgain   = time.Minute      // how long what the storage said of a failure is believed
+)
+
+// remembered is a failure, and when to ask the storage for news of it.
+type remembered struct {
+	err  error
+	look time.Time
+}
+
+// flight is an order that handshakes wait for. cert and err are set before done is closed.
+type flight struct {
+	host string
+	done chan struct{}
+	cert *tls.Certificate
+	err  error
+}
+
+func (a *ACME) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	ctx := hello.Context()
+	if ctx == nil { // in tests, which make a hello by hand
+		ctx = context.Background()
+	}
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	if e, ok := a.certs.get(name); ok && !slices.Contains(hello.SupportedProtos, acmeALPN) && e.valid(a.now()) {
+		return e.cert, nil
+	}
+	h, err := tenant.ParseHost(name)
+	if err != nil {
+		return nil, err
+	}
+	host := string(h)
+	switch {
+	case slices.Contains(hello.SupportedProtos, acmeALPN):
+		return a.challengeCert(hello)
+	case a.self != nil && host == a.opts.SelfHost:
+		return a.self, nil
+	}
+	if err := a.opts.Permit(ctx, host); err != nil {
+		return nil, err
+	}
+	if f, ok := a.failures.get(host); ok && a.now().Before(f.look) {
+		return nil, f.err
+	}
+	e, err := a.loadShared(ctx, host)
+	if err == nil && e.valid(a.now()) {
+		return a.keep(host, e).cert, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errTorn) {
+		return nil, err
+	}
+	return a.await(ctx, host)
+}
+
+// challengeCert answers a challenge that this edge or another one has to meet.
+func (a *ACME) challengeCert(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	var errs []error
+	if cas := a.cas.Load(); cas != nil {
+		for _, c := range *cas {
+			cert, err := c.config.GetCertificate(hello)
+			if err == nil {
+				return cert, nil
+			}
+			errs = append(errs, err)
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+// loadShared loads once for all handshakes that want it at a time. A storage that
+// hangs costs them no more than loadTimeout.
+func (a *ACME) loadShared(ctx context.Context, host string) (*entry, error) {
+	loaded := a.loads.DoChan(host, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		defer cancel()
+		return a.load(ctx, host)
+	})
+	timer := time.NewTimer(loadTimeout)
+	defer timer.Stop()
+	select {
+	case r := <-loaded:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*entry), nil
+	case <-timer.C:
+		return nil, errors.New("the storage of certificates does not answer")
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// await waits for the order for host, and starts it if there is none.
+func (a *ACME) await(ctx context.Context, host string) (*tls.Certificate, error) {
+	if !a.started.Load() {
+		return nil, errors.New("no orders are made yet")
+	}
+	a.mu.Lock()
+	f, ok := a.flights[host]
+	if !ok {
+		f = &flight{host: host, done: make(chan struct{})}
+		select {
+		case a.jobs <- f:
+			a.flights[host] = f
+		default:
+			a.mu.Unlock()
+			return nil, fmt.Errorf("%d orders for certificates wait already: try again", cap(a.jobs))
+		}
+	}
+	a.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.cert, f.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-a.done:
+		return nil, errors.New("no orders are made anymore")
+	}
+}
+
+// land makes the order that a flight stands for.
+func (a *ACME) land(ctx context.Context, f *flight) {
+	e, err := a.update(ctx, f.host, orderPatience)
+	if err != nil {
+		f.err = fmt.Errorf("no certificate for %s: %w", f.host, err)
+		a.failures.put(f.host, remembered{f.err, a.now().Add(a.silence(err))})
+	} else {
+		f.cert = e.cert
+	}
+	a.mu.Lock()
+	delete(a.flights, f.host)
+	a.mu.Unlock()
+	close(f.done)
+}
+
+// silence is how long err is the answer before the storage is asked again.
+func (a *ACME) silence(err error) time.Duration {
+	var f failure
+	if errors.As(err, &f) {
+		return max(0, min(lookAgain, f.Until.Sub(a.now())))
+	}
+	return time.Second // the storage's fault
+}
+
+func (a *ACME) keep(host string, e *entry) *entry {
+	a.certs.put(host, e)
+	a.failures.remove(host)
+	return e
+}

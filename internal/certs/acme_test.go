@@ -1,0 +1,425 @@
+package certs_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/terrane/terrane/internal/certs"
+)
+
+const day = 24 * time.Hour
+
+func TestACMEByEitherChallenge(t *testing.T) {
+	p := startPebble(t)
+	e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{})
+	for host, open := range map[string]func(){
+		"http.by-either-challenge.example": func() { p.http.to(e.http); p.tls.shut() },
+		"alpn.by-either-challenge.example": func() { p.tls.to(e.tls); p.http.shut() },
+	} {
+		open()
+		cert := e.mustGet(t, p, host)
+		if again := e.mustGet(t, p, host); cert.SerialNumber.Cmp(again.SerialNumber) != 0 {
+			t.Errorf("%s: two certificates", host)
+		}
+	}
+	resp, err := http.Get("http://" + e.http + "/.well-known/acme-challenge/none")
+	if err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusNotFound {
+		t.Errorf("a challenge that nobody has to meet: %v, %v", resp, err)
+	}
+}
+
+// TestEdgeProcess is the other edge of TestACMEOtherEdgeAnswers, in a process of its own.
+func TestEdgeProcess(t *testing.T) {
+	dir, url := os.Getenv("CERTS_TEST_EDGE"), os.Getenv("CERTS_TEST_CA")
+	if dir == "" {
+		t.Skip("is for TestACMEOtherEdgeAnswers")
+	}
+	a, err := certs.NewACME(certs.ACMEOptions{CAs: []string{url}, Storage: newFolder(t, dir, 2*time.Second), Permit: permitExample,
+		Email: "ops@terrane.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := serveEdge(t, a)
+	_, _ = os.Stdout.WriteString("edge " + e.http + " " + e.tls + "\n")
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the parent ends
+}
+
+func TestACMEOtherEdgeAnswers(t *testing.T) {
+	p := startPebble(t)
+	dir := t.TempDir()
+	other := exec.Command(os.Args[0], "-test.run=^TestEdgeProcess$")
+	other.Env = append(os.Environ(), "CERTS_TEST_EDGE="+dir, "CERTS_TEST_CA="+p.url)
+	stdin, err := other.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = stdin.Close()
+		if err := other.Wait(); err != nil {
+			t.Errorf("the other edge: %v", err)
+		}
+	}()
+	out := bufio.NewScanner(stdout)
+	for !strings.HasPrefix(out.Text(), "edge ") {
+		if !out.Scan() {
+			t.Fatal("the other edge does not start")
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, stdout) }()
+	addrs := strings.Fields(out.Text())
+
+	deaf := startEdge(t, p, dir, nil, certs.ACMEOptions{}) // no validation arrives at it
+	p.http.to(addrs[1])
+	deaf.mustGet(t, p, "http.other-edge-answers.example")
+	p.http.shut()
+	p.tls.to(addrs[2])
+	cert := deaf.mustGet(t, p, "alpn.other-edge-answers.example")
+
+	got, err := (&edge{tls: addrs[2]}).get(t, p, "alpn.other-edge-answers.example")
+	if err != nil || got.SerialNumber.Cmp(cert.SerialNumber) != 0 {
+		t.Errorf("the other edge has another certificate: %v", err)
+	}
+}
+
+func TestACMEOneOrderForAll(t *testing.T) {
+	p := startPebble(t)
+	dir := t.TempDir()
+	edges := []*edge{startEdge(t, p, dir, nil, certs.ACMEOptions{}), startEdge(t, p, dir, nil, certs.ACMEOptions{})}
+	p.http.to(edges[0].http)
+	p.tls.to(edges[1].tls)
+	serials := make([]string, 20)
+	var wg sync.WaitGroup
+	for i := range serials {
+		wg.Go(func() {
+			cert, err := edges[i%2].get(t, p, "alice.one-order-for-all.example")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			serials[i] = cert.SerialNumber.String()
+		})
+	}
+	wg.Wait()
+	for _, s := range serials {
+		if s != serials[0] {
+			t.Fatalf("several certificates: %v", serials)
+		}
+	}
+	if n := p.orders(t); n != 1 {
+		t.Errorf("%d orders", n)
+	}
+}
+
+func TestACMERefused(t *testing.T) {
+	p := startPebble(t)
+	dir := t.TempDir()
+	e := startEdge(t, p, dir, nil, certs.ACMEOptions{SelfHost: "edge.terrane.invalid"})
+	for _, host := range []string{"alice.test", "single", "192.0.2.1", ""} {
+		client := trust(p.issuer, host)
+		client.InsecureSkipVerify = true
+		if _, err := handshake(t, e.acme.TLSConfig(), client); err == nil {
+			t.Errorf("%q has a certificate", host)
+		}
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 || p.orders(t) > 0 {
+		t.Errorf("unknown names cost %v, %v, and %d orders", files, err, p.orders(t))
+	}
+	client := trust(nil, "edge.terrane.invalid")
+	client.InsecureSkipVerify = true
+	if _, err := handshake(t, e.acme.TLSConfig(), client); err != nil {
+		t.Errorf("for itself: %v", err)
+	}
+}
+
+func TestACMEFailuresBackOff(t *testing.T) {
+	p := startPebble(t)
+	dir, clock := t.TempDir(), new(clock)
+	e, other := startEdge(t, p, dir, clock, certs.ACMEOptions{}), startEdge(t, p, dir, clock, certs.ACMEOptions{})
+	if _, err := e.get(t, p, "alice.failures-back-off.example"); err == nil { // nothing answers the CA
+		t.Fatal("issued without validation")
+	}
+	orders := p.orders(t)
+	if orders == 0 || orders > 2 {
+		t.Errorf("%d orders at first", orders)
+	}
+	for range 10 {
+		for _, e := range []*edge{e, other} {
+			if _, err := e.get(t, p, "alice.failures-back-off.example"); err == nil {
+				t.Fatal("issued without validation")
+			}
+		}
+	}
+	if p.orders(t) != orders {
+		t.Errorf("%d orders after the first failed", p.orders(t)-orders)
+	}
+	p.http.to(e.http)
+	clock.advance(2*time.Minute + time.Second)
+	other.mustGet(t, p, "alice.failures-back-off.example")
+	e.mustGet(t, p, "alice.failures-back-off.example")
+	if _, err := os.Stat(filepath.Join(dir, "terrane/failures/alice.failures-back-off.example")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the failure is still noted: %v", err)
+	}
+}
+
+func TestACMEDeadFirstCA(t *testing.T) {
+	p := startPebble(t)
+	dead := newGate(t)
+	metrics := prometheus.NewRegistry()
+	e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{"https://" + dead.ln.Addr().String() + "/dir", p.url}, Metrics: metrics})
+	p.http.to(e.http)
+	e.mustGet(t, p, "one.dead-first-c-a.example")
+	asked := dead.seen.Load()
+	e.mustGet(t, p, "two.dead-first-c-a.example")
+	if asked == 0 || dead.seen.Load() != asked {
+		t.Errorf("the dead CA was asked %d times, and %d more", asked, dead.seen.Load()-asked)
+	}
+	for name, want := range map[string]float64{
+		"terrane_certs_acme_issued_total": 2, "terrane_certs_acme_failed_total": 1, "terrane_certs_acme_memory_count": 2,
+	} {
+		families, err := metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0.0
+		for _, f := range families {
+			if f.GetName() == name {
+				got = f.Metric[0].GetCounter().GetValue() + f.Metric[0].GetGauge().GetValue()
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %g, want %g", name, got, want)
+		}
+	}
+}
+
+func TestACMERestartWithoutCA(t *testing.T) {
+	p := startPebble(t)
+	dir, key := t.TempDir(), bytes.Repeat([]byte("k"), 32)
+	e := startEdge(t, p, dir, nil, certs.ACMEOptions{Key: key})
+	p.http.to(e.http)
+	cert := e.mustGet(t, p, "alice.restart-without-c-a.example")
+	e.stop()
+	p.api.shut()
+	seen := p.api.seen.Load()
+	again := startEdge(t, p, dir, nil, certs.ACMEOptions{Key: key}).mustGet(t, p, "alice.restart-without-c-a.example")
+	if again.SerialNumber.Cmp(cert.SerialNumber) != 0 || p.api.seen.Load() != seen {
+		t.Error("another certificate, or the CA was asked")
+	}
+}
+
+func TestACMERenewsThroughAnOutage(t *testing.T) {
+	p := startPebble(t)
+	dir, clock, metrics := t.TempDir(), new(clock), prometheus.NewRegistry()
+	e := startEdge(t, p, dir, clock, certs.ACMEOptions{Metrics: metrics})
+	p.http.to(e.http)
+	p.tls.to(e.tls)
+	first := e.mustGet(t, p, "alice.renews-through-an-outage.example")
+	p.api.shut()
+	clock.advance(80 * day) // ten are left of ninety
+	failed := filepath.Join(dir, "terrane/failures/alice.renews-through-an-outage.example")
+	eventually(t, "a renewal fails", func() bool { _, err := os.Stat(failed); return err == nil })
+	if cert := e.mustGet(t, p, "alice.renews-through-an-outage.example"); cert.SerialNumber.Cmp(first.SerialNumber) != 0 {
+		t.Error("renewed without a CA")
+	}
+	p.api.to(p.addr)
+	clock.advance(11 * time.Minute)
+	eventually(t, "it is renewed", func() bool {
+		return e.mustGet(t, p, "alice.renews-through-an-outage.example").SerialNumber.Cmp(first.SerialNumber) != 0
+	})
+	if n, err := testutil.GatherAndCount(metrics, "terrane_certs_acme_renewals_total"); err != nil || n != 1 {
+		t.Errorf("renewals: %d, %v", n, err)
+	}
+	if p.orders(t) != 2 {
+		t.Errorf("%d orders for two certificates\n%s", p.orders(t), read(t, p.out))
+	}
+}
+
+// TestACMEAccountChanges renews what another account got, which Pebble does not let
+// it replace.
+func TestACMEAccountChanges(t *testing.T) {
+	p := startPebble(t)
+	dir, clock := t.TempDir(), new(clock)
+	e := startEdge(t, p, dir, clock, certs.ACMEOptions{Email: "before@terrane.example"})
+	p.http.to(e.http)
+	first := e.mustGet(t, p, "alice.account.example")
+	e.stop()
+	e = startEdge(t, p, dir, clock, certs.ACMEOptions{Email: "after@terrane.example"})
+	p.http.to(e.http)
+	e.mustGet(t, p, "alice.account.example")
+	clock.advance(80 * day)
+	eventually(t, "it is renewed", func() bool {
+		clock.advance(time.Second)
+		return e.mustGet(t, p, "alice.account.example").SerialNumber.Cmp(first.SerialNumber) != 0
+	})
+}
+
+func TestACMEExpiredWhileIdle(t *testing.T) {
+	p := startPebble(t)
+	dir, clock := t.TempDir(), new(clock)
+	e := startEdge(t, p, dir, clock, certs.ACMEOptions{})
+	p.http.to(e.http)
+	first := e.mustGet(t, p, "alice.expired-while-idle.example")
+	e.stop()
+	clock.advance(89*day + 23*time.Hour + 59*time.Minute)
+	e = startEdge(t, p, dir, clock, certs.ACMEOptions{})
+	p.http.to(e.http)
+	eventually(t, "it is renewed", func() bool {
+		return e.mustGet(t, p, "alice.expired-while-idle.example").SerialNumber.Cmp(first.SerialNumber) != 0
+	})
+}
+
+func TestACMEDoesNotRenewWhatIsNotPermitted(t *testing.T) {
+	p := startPebble(t)
+	var revoked atomic.Bool
+	refusals := make(chan struct{}, 100)
+	clock := new(clock)
+	e := startEdge(t, p, t.TempDir(), clock, certs.ACMEOptions{Permit: func(context.Context, string) error {
+		if !revoked.Load() {
+			return nil
+		}
+		refusals <- struct{}{}
+		return errors.New("no more")
+	}})
+	p.http.to(e.http)
+	first := e.mustGet(t, p, "alice.does-not-renew-what-is-not-permitted.example")
+	revoked.Store(true)
+	clock.advance(80 * day)
+	<-refusals
+	clock.advance(2 * time.Hour)
+	<-refusals
+	if cert := e.mustGet(t, p, "alice.does-not-renew-what-is-not-permitted.example"); cert.SerialNumber.Cmp(first.SerialNumber) != 0 || p.orders(t) != 1 {
+		t.Errorf("renewed; %d orders", p.orders(t))
+	}
+}
+
+func TestACMETamperedStorage(t *testing.T) {
+	p := startPebble(t)
+	dir, key := t.TempDir(), bytes.Repeat([]byte("k"), 32)
+	e := startEdge(t, p, dir, nil, certs.ACMEOptions{Key: key})
+	p.http.to(e.http)
+	e.mustGet(t, p, "alice.tampered-storage.example")
+	found, err := filepath.Glob(dir + "/certificates/*/alice.tampered-storage.example/alice.tampered-storage.example.key")
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	box := read(t, found[0])
+	box[len(box)-1] ^= 1
+	if err := os.WriteFile(found[0], box, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e.mustGet(t, p, "alice.tampered-storage.example") // from memory
+	for name, o := range map[string]certs.ACMEOptions{"bent": {Key: key}, "another key": {Key: bytes.Repeat([]byte("x"), 32)}, "no key": {}} {
+		e := startEdge(t, p, dir, nil, o)
+		if _, err := e.get(t, p, "alice.tampered-storage.example"); err == nil {
+			t.Errorf("%s: served", name)
+		}
+	}
+	if p.orders(t) != 1 {
+		t.Errorf("%d orders", p.orders(t))
+	}
+}
+
+func TestACMELockOfTheDead(t *testing.T) {
+	p := startPebble(t)
+	dir := t.TempDir()
+	dead := newFolder(t, dir, 2*time.Second)
+	if err := dead.Lock(t.Context(), "terrane_alice.lock-of-the-dead.example"); err != nil {
+		t.Fatal(err)
+	}
+	certs.Crash(dead)
+	e := startEdge(t, p, dir, nil, certs.ACMEOptions{})
+	p.http.to(e.http)
+	e.mustGet(t, p, "alice.lock-of-the-dead.example")
+}
+
+func TestACMEQuota(t *testing.T) {
+	p := startPebble(t)
+	clock := new(clock)
+	e := startEdge(t, p, t.TempDir(), clock, certs.ACMEOptions{Quota: 2, Permit: func(context.Context, string) error { return nil }})
+	p.http.to(e.http)
+	p.tls.to(e.tls)
+	e.mustGet(t, p, "a.quota.example")
+	e.mustGet(t, p, "b.quota.example")
+	if _, err := e.get(t, p, "c.quota.example"); err == nil {
+		t.Error("a third name of two")
+	}
+	e.mustGet(t, p, "other-quota.example")
+	if p.orders(t) != 3 {
+		t.Errorf("%d orders", p.orders(t))
+	}
+	clock.advance(8 * day)
+	e.mustGet(t, p, "c.quota.example")
+}
+
+// hanging is a storage that stops answering.
+type hanging struct {
+	certs.Storage
+	now atomic.Bool
+}
+
+func (h *hanging) Load(ctx context.Context, key string) ([]byte, error) {
+	if h.now.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return h.Storage.Load(ctx, key)
+}
+
+func TestACMEStorageHangs(t *testing.T) {
+	p := startPebble(t)
+	storage := &hanging{Storage: newFolder(t, t.TempDir(), 0)}
+	e := startEdge(t, p, "", nil, certs.ACMEOptions{Storage: storage})
+	p.http.to(e.http)
+	e.mustGet(t, p, "alice.storage-hangs.example")
+	storage.now.Store(true)
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := e.get(t, p, "bob.storage-hangs.example")
+		waiting <- err
+	}()
+	e.mustGet(t, p, "alice.storage-hangs.example")
+	if err := <-waiting; err == nil || p.orders(t) != 1 {
+		t.Errorf("%v, %d orders", err, p.orders(t))
+	}
+}
+
+func TestACMEOptions(t *testing.T) {
+	good := certs.ACMEOptions{CAs: []string{"https://ca.example/dir"}, Storage: newFolder(t, t.TempDir(), 0), Permit: permitExample}
+	if _, err := certs.NewACME(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*certs.ACMEOptions){
+		"no CA": func(o *certs.ACMEOptions) { o.CAs = nil }, "no storage": func(o *certs.ACMEOptions) { o.Storage = nil },
+		"no permit": func(o *certs.ACMEOptions) { o.Permit = nil }, "plain HTTP": func(o *certs.ACMEOptions) { o.CAs = []string{"http://ca.example/dir"} },
+		"one CA twice": func(o *certs.ACMEOptions) { o.CAs = append(o.CAs, o.CAs[0]) },
+		"short key":    func(o *certs.ACMEOptions) { o.Key = []byte("short") }, "no roots": func(o *certs.ACMEOptions) { o.Roots = []byte("x") },
+	} {
+		o := good
+		spoil(&o)
+		if _, err := certs.NewACME(o); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}
