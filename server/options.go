@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"slices"
 	"time"
@@ -40,6 +41,9 @@ type Options struct {
 	// Refused names the newest revision of a tenant that did not go live, and why.
 	// Nil: none ever is.
 	Refused func(id tenant.ID) (revision tenant.Revision, reason string, refused bool)
+
+	// Webhook takes word of pushes at WebhookPath of every host; nil: none does.
+	Webhook http.Handler
 
 	HeaderTimeout time.Duration // for a request's head and a TLS handshake; default 10 s
 	BodyTimeout   time.Duration // for a request's body, and 1 s more per 64 KiB; default 30 s

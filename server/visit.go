@@ -171,6 +171,10 @@ func (v *visit) route(ctx context.Context, secure bool) {
 		v.self()
 		return
 	}
+	if path == WebhookPath && v.srv.opts.Webhook != nil {
+		v.srv.opts.Webhook.ServeHTTP(v, v.r)
+		return
+	}
 	v.place = v.srv.opts.Sites.find(ctx, host, v.client())
 	switch {
 	case path == wellKnown:

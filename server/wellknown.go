@@ -11,6 +11,9 @@ import (
 // wellKnown is where each host tells how it stands. Tenants cannot cover it.
 const wellKnown = "/.well-known/terrane"
 
+// WebhookPath is where forges tell of pushes, at whatever host leads here.
+const WebhookPath = wellKnown + "/webhook"
+
 // report is what wellKnown shows.
 type report struct {
 	Edge     string          `json:"edge"`

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/bgp"
+	"github.com/terrane/terrane/bgp/bfd"
 	"github.com/terrane/terrane/internal/config"
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
@@ -29,14 +30,20 @@ func limits(l *config.Limits) tenant.Limits {
 
 func stores(list []config.Store) []tenantsync.Store {
 	out := make([]tenantsync.Store, len(list))
-	for i, s := range list {
+	for i := range list {
+		s := &list[i]
 		out[i] = tenantsync.Store{Prefix: s.Prefix, Depth: s.Depth, Poll: time.Duration(s.Poll)}
-		if s.Kind == "git" {
-			out[i].Git = &tenantsync.Git{
-				URL: s.URL, Branch: s.Branch, Username: s.Username, TokenFile: s.TokenFile,
-				SSHKey: s.SSHKey, KnownHosts: s.KnownHosts, CA: s.CA,
-			}
-		} else {
+		git := &tenantsync.Git{
+			URL: s.URL, Branch: s.Branch, Username: s.Username, TokenFile: s.TokenFile,
+			SSHKey: s.SSHKey, KnownHosts: s.KnownHosts, CA: s.CA, MaxPack: int64(s.MaxPack), FastForward: s.FastForward,
+			WebhookSecret: string(s.WebhookSecret), AllowedSigners: s.AllowedSigners, SignerKeys: s.SignerKeys,
+		}
+		switch s.Kind {
+		case "git":
+			out[i].Git = git
+		case "git-tenant":
+			out[i].GitTenant = git
+		default:
 			out[i].Folder = &tenantsync.Folder{Path: s.Path}
 		}
 	}
@@ -77,6 +84,19 @@ func announcerOptions(c *config.BGP) bgp.Options {
 		})
 	}
 	return o
+}
+
+// bfdPeers are the neighbors that are watched by BFD.
+func bfdPeers(c *config.BGP) []bfd.Peer {
+	var peers []bfd.Peer
+	for i := range c.Neighbors {
+		if n := &c.Neighbors[i]; n.BFD {
+			peers = append(peers, bfd.Peer{
+				Address: n.Address, LocalAddress: n.LocalAddress, Interval: time.Duration(n.BFDInterval), Multiplier: n.BFDMultiplier,
+			})
+		}
+	}
+	return peers
 }
 
 func addrStrings(list []netip.AddrPort) []string {

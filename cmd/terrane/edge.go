@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/terrane/terrane/bgp"
+	"github.com/terrane/terrane/bgp/bfd"
 	"github.com/terrane/terrane/bgp/hostaddr"
 	"github.com/terrane/terrane/dnsverify"
 	"github.com/terrane/terrane/internal/admin"
@@ -49,6 +50,7 @@ type edge struct {
 	server    *server.Server
 	health    *health.Monitor
 	announcer *bgp.Announcer    // nil without [bgp]
+	bfd       *bfd.Speaker      // nil without a neighbor that wants it
 	addresses *hostaddr.Manager // nil without bgp.manage_address
 	admin     *admin.Server     // nil without admin.listen
 }
@@ -98,7 +100,7 @@ func (e *edge) buildSites(context.Context) error {
 	e.sites, err = server.NewSites(server.SitesOptions{
 		Engine:         e.engine,
 		Blobs:          blobs,
-		Verifier:       e.verifier,
+		Verifier:       e.serving(blobs),
 		Guest:          e.guest(blobs),
 		Limits:         limits(&c.Limits),
 		RequireConsent: c.DNS.RequireConsent,
@@ -143,6 +145,7 @@ func (e *edge) buildServer(context.Context) error {
 		TLS:        tlsConfig,
 		ServePlain: e.opt.servePlain,
 		HSTS:       time.Duration(e.cfg.HTTPS.HSTS),
+		Webhook:    e.webhook(),
 		Refused:    e.refused,
 
 		ProxyProtocol: e.cfg.HTTPS.ProxyProtocol,
@@ -163,6 +166,11 @@ func (e *edge) buildBGP(context.Context) error {
 		o := hostaddr.Options{Addresses: e.announced(), Logger: e.logger("hostaddr")}
 		if e.addresses, err = hostaddr.New(o); err != nil {
 			return err
+		}
+	}
+	if peers := bfdPeers(e.cfg.BGP); len(peers) > 0 {
+		if e.bfd, err = bfd.New(bfd.Options{Peers: peers, Logger: e.logger("bfd"), Metrics: e.metrics}); err != nil {
+			e.cfg.Fault("bgp.neighbor", "%v", err)
 		}
 	}
 	o := announcerOptions(e.cfg.BGP)
@@ -192,6 +200,9 @@ func (e *edge) buildAdmin(context.Context) error {
 	var actions map[string]func(context.Context) error
 	if e.announcer != nil {
 		status["bgp"] = func() any { return e.announcer.Status() }
+		if e.bfd != nil {
+			status["bfd"] = func() any { return e.bfd.Status() }
+		}
 		actions = map[string]func(context.Context) error{
 			"drain":   e.announcer.Drain,
 			"undrain": func(context.Context) error { return e.announcer.Undrain() },
@@ -202,7 +213,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		Listen:   e.cfg.Admin.Listen,
 		Token:    string(e.cfg.Admin.Token),
 		Gatherer: e.metrics,
-		Ready:    e.health.Ready,
+		Ready:    e.ready,
 		Logs:     e.tenantLog,
 		Actions:  actions,
 		Doctor:   func(ctx context.Context, h tenant.Host) any { return e.examine(ctx, h) },
@@ -233,6 +244,9 @@ func (e *edge) run(ctx context.Context) error {
 	add("sync", e.syncer.Run)
 	add("server", e.server.Run)
 	add("health", e.health.Run)
+	if e.bfd != nil {
+		add("bfd", e.bfd.Run)
+	}
 	if e.announcer != nil {
 		add("bgp", e.announcer.Run)
 	}

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 
+	"github.com/terrane/terrane/dnsverify"
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/engine/wazeroengine"
@@ -146,6 +148,39 @@ func (m *mirror) Open(h tenant.Hash) (io.ReadSeekCloser, error) {
 		return nil, err // not a non-nil interface around a nil file
 	}
 	return f, nil
+}
+
+// wanting tells the syncer which tenants visitors ask for, so that it mirrors
+// repositories of tenants' own, and looks for folders that a file system does not list.
+type wanting struct {
+	*dnsverify.Verifier
+	mirror *mirror
+}
+
+// VerifyFrom implements server.Verifier.
+func (w wanting) VerifyFrom(ctx context.Context, h tenant.Host, source netip.Addr) tenant.Verdict {
+	v := w.Verifier.VerifyFrom(ctx, h, source)
+	if v.Standing == tenant.Verified {
+		w.mirror.Want(v.Tenant)
+	}
+	return v
+}
+
+// serving is the verifier as the sites ask it.
+func (e *edge) serving(m *mirror) server.Verifier {
+	wants := func(s config.Store) bool { return s.Kind == "git-tenant" || s.Kind == "folder" && s.Depth > 1 }
+	if slices.ContainsFunc(e.cfg.Stores, wants) {
+		return wanting{e.verifier, m}
+	}
+	return e.verifier
+}
+
+// webhook takes word of pushes from forges, if any store wants it.
+func (e *edge) webhook() http.Handler {
+	if !e.cfg.Hooks() {
+		return nil
+	}
+	return e.syncer.Webhook()
 }
 
 func (e *edge) refused(id tenant.ID) (revision tenant.Revision, reason string, refused bool) {

@@ -35,7 +35,8 @@ func TestReadme(t *testing.T) {
 		t.Skip("builds and runs the command")
 	}
 	bin := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "terrane"), ".")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(bin, "terrane"), ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build, whose work is used again
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/terrane/terrane/bgp"
 	"github.com/terrane/terrane/bgp/hostaddr"
 	"github.com/terrane/terrane/internal/health"
 	"github.com/terrane/terrane/server"
@@ -40,6 +41,17 @@ func (e *edge) buildHealth(context.Context) error {
 		Metrics:  e.metrics,
 	})
 	return err
+}
+
+// ready is whether balancers and operators should send visitors here.
+func (e *edge) ready() (bool, []string) {
+	ok, unmet := e.health.Ready()
+	if e.announcer != nil {
+		if s := e.announcer.Status(); s.State == bgp.Draining || s.State == bgp.Drained {
+			return false, append(unmet, "the edge is drained (terrane undrain ends that)")
+		}
+	}
+	return ok, unmet
 }
 
 // announced are the addresses whose visitors BGP leads here.

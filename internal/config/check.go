@@ -56,26 +56,33 @@ func (c *Config) checkStores() {
 			}
 		case "git":
 			c.checkOrigin(key+".url", s.URL)
+		case "git-tenant":
+			if s.URL != "" {
+				c.Fault(key+".url", "a git-tenant store has none: the TXT record names the repository, below prefix")
+			}
 		default:
-			c.Fault(key+".kind", "%q is no kind of store: want \"folder\" or \"git\"", s.Kind)
+			c.Fault(key+".kind", "%q is no kind of store: want \"folder\", \"git\" or \"git-tenant\"", s.Kind)
 		}
 		if s.Depth < 1 || s.Depth > 8 {
 			c.Fault(key+".depth", "%d: want 1 to 8", s.Depth)
 		}
-		c.checkPrefix(key+".prefix", s.Prefix, c.Stores[:i])
+		c.checkPrefix(key+".prefix", s, c.Stores[:i])
 	}
 }
 
-func (c *Config) checkPrefix(key, prefix string, before []Store) {
-	if prefix != "/" {
-		if _, err := tenant.ParseID(prefix); err != nil || prefix[0] != '/' || !strings.HasSuffix(prefix, "/") {
-			c.Fault(key, "%q: want the start of the TXT paths that lead here, such as \"/git/\"", prefix)
-			return
-		}
+func (c *Config) checkPrefix(key string, s *Store, before []Store) {
+	_, err := tenant.ParseID(s.Prefix + "x") // as the ID of a tenant begins
+	switch {
+	case s.Kind == "git-tenant" && (err != nil || s.Prefix == "" || s.Prefix[0] == '/'):
+		c.Fault(key, "%q: want the start of the repositories that may be named, such as \"git@git.example.net:\"", s.Prefix)
+		return
+	case s.Kind != "git-tenant" && (err != nil || s.Prefix[0] != '/' || !strings.HasSuffix(s.Prefix, "/")):
+		c.Fault(key, "%q: want the start of the TXT paths that lead here, such as \"/git/\"", s.Prefix)
+		return
 	}
 	for j := range before {
-		if p := before[j].Prefix; p != "" && (strings.HasPrefix(p, prefix) || strings.HasPrefix(prefix, p)) {
-			c.Fault(key, "%q overlaps the prefix %q of store[%d]: a path must lead to one store", prefix, p, j)
+		if p := before[j].Prefix; p != "" && (strings.HasPrefix(p, s.Prefix) || strings.HasPrefix(s.Prefix, p)) {
+			c.Fault(key, "%q overlaps the prefix %q of store[%d]: a path must lead to one store", s.Prefix, p, j)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/terrane/terrane/internal/tomlfile"
 )
@@ -34,7 +35,7 @@ type Edge struct {
 
 // Store is where tenants' folders come from.
 type Store struct {
-	Kind   string            `toml:"kind"`   // "folder" or "git"
+	Kind   string            `toml:"kind"`   // "folder", "git" or "git-tenant"
 	Prefix string            `toml:"prefix"` // of the TXT paths that lead here
 	Path   string            `toml:"path"`   // folder: where it is
 	URL    string            `toml:"url"`    // git: the origin, a URL once it was loaded
@@ -47,6 +48,12 @@ type Store struct {
 	SSHKey     string `toml:"ssh_key"`     // git over ssh: file of a private key
 	KnownHosts string `toml:"known_hosts"` // git over ssh
 	CA         string `toml:"ca"`          // git over https: PEM file of further roots
+
+	MaxPack        tomlfile.Size `toml:"max_pack"`        // git: the largest repository
+	WebhookSecret  Secret        `toml:"webhook_secret"`  // git: of the forge that tells of pushes
+	AllowedSigners string        `toml:"allowed_signers"` // git: only commits signed by these go live (ssh-keygen's format)
+	SignerKeys     string        `toml:"signer_keys"`     // git: likewise, OpenPGP public keys
+	FastForward    bool          `toml:"fast_forward"`    // git: rewritten history is not followed
 }
 
 // DNS is what a tenant's records must say, and who is asked.
@@ -149,6 +156,15 @@ type Neighbor struct {
 	MED             *uint32           `toml:"med"`
 	Prepend         uint8             `toml:"prepend"`
 	LocalPref       *uint32           `toml:"local_pref"`
+
+	BFD           bool              `toml:"bfd"`
+	BFDInterval   tomlfile.Duration `toml:"bfd_interval"`
+	BFDMultiplier uint8             `toml:"bfd_multiplier"`
+}
+
+// Hooks reports whether a store has forges tell it of pushes.
+func (c *Config) Hooks() bool {
+	return slices.ContainsFunc(c.Stores, func(s Store) bool { return s.WebhookSecret != "" })
 }
 
 // Admin is the operator's listener.

@@ -76,6 +76,10 @@ func TestFaults(t *testing.T) {
 			`t.toml:11: store[1].kind: "ftp" is no kind of store`,
 			`t.toml:12: store[1].prefix: "../": want the start`,
 		}},
+		{"tenants' own repositories", small + "[[store]]\nkind = \"git-tenant\"\nprefix = \"/git/\"\nurl = \"https://h/x\"\n", []string{
+			`t.toml:12: store[1].prefix: "/git/": want the start of the repositories`,
+			`t.toml:13: store[1].url: a git-tenant store has none`,
+		}},
 		{"secrets of a URL stay secret", small + "[[store]]\nkind = \"git\"\nprefix = \"/g/\"\nurl = \"ftp://user:hunter2@h/x\"\n", []string{
 			`t.toml:13: store[1].url: "ftp://h/x": want an https`,
 		}},

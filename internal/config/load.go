@@ -81,14 +81,15 @@ func (c *Config) complete() {
 	c.relative(&c.Fetch.Roots)
 	for i := range c.Stores {
 		s := &c.Stores[i]
-		for _, path := range []*string{&s.Path, &s.TokenFile, &s.SSHKey, &s.KnownHosts, &s.CA} {
+		for _, path := range []*string{&s.Path, &s.TokenFile, &s.SSHKey, &s.KnownHosts, &s.CA, &s.AllowedSigners, &s.SignerKeys} {
 			c.relative(path)
 		}
 		c.origin(&s.URL)
+		c.secret(fmt.Sprintf("store[%d].webhook_secret", i), &s.WebhookSecret)
 		if s.Depth == 0 {
 			s.Depth = 1
 		}
-		if s.Kind == "git" && s.Branch == "" {
+		if s.Kind != "folder" && s.Branch == "" {
 			s.Branch = "main"
 		}
 		if s.Poll == 0 {
@@ -112,10 +113,10 @@ func (c *Config) complete() {
 }
 
 func defaultPoll(kind string) time.Duration {
-	if kind == "git" {
-		return 5 * time.Second
+	if kind == "folder" {
+		return 2 * time.Second
 	}
-	return 2 * time.Second
+	return 5 * time.Second
 }
 
 // relative makes a path of the file relative to the file's folder.
