@@ -1,0 +1,106 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	packet "github.com/osrg/gobgp/v3/pkg/packet/bgp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+)
+
+func TestDrainWithoutRun(t *testing.T) {
+	r := newRouter(t, "127.0.0.2", 64512)
+	a, err := New(example(r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDrainSurvivesRestart(t *testing.T) {
+	r := newRouter(t, "127.0.0.2", 64512)
+	o := example(r)
+	o.DrainFile = filepath.Join(t.TempDir(), "drained")
+	e := startEdge(t, o)
+	e.SetHealth(true, "")
+	r.wait("route", r.holds("192.0.2.10/32"))
+	if err := e.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.stop()
+	<-e.done
+
+	e = startEdge(t, o)
+	e.SetHealth(true, "")
+	e.wait("session", established)
+	e.wait("still drained", func(s Status) bool { return s.State == Drained })
+	if err := e.Undrain(); err != nil {
+		t.Error(err)
+	}
+	r.wait("route", r.holds("192.0.2.10/32"))
+	if _, err := os.Stat(o.DrainFile); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is still there: %v", err)
+	}
+
+	o.DrainFile = filepath.Join(t.TempDir(), "no", "such", "folder")
+	a, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Drain(t.Context()); err == nil || !strings.Contains(err.Error(), "drained, but not after a restart") {
+		t.Errorf("a file that cannot be written: %v", err)
+	}
+}
+
+// stall is a log handler that holds up GoBGP's main loop, once, when told to.
+type stall struct {
+	slog.Handler
+	on   atomic.Bool
+	hold chan struct{}
+}
+
+func (s *stall) Handle(ctx context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Value.String() == "state changed" && s.on.CompareAndSwap(true, false) { // only the main loop says it
+			<-s.hold
+		}
+		return true
+	})
+	return s.Handler.Handle(ctx, r)
+}
+
+func (s *stall) Enabled(context.Context, slog.Level) bool { return true }
+
+// TestStuckSpeaker: routers must lose the route even if GoBGP does not answer.
+func TestStuckSpeaker(t *testing.T) {
+	one, two := newRouter(t, "127.0.0.2", 64512), newRouter(t, "127.0.0.3", 64513)
+	o := example(one, two)
+	o.Neighbors[1].ConnectRetry = time.Hour
+	handler := &stall{Handler: slog.DiscardHandler, hold: make(chan struct{})}
+	o.Logger = slog.New(handler)
+	e := startEdge(t, o)
+	t.Cleanup(func() { close(handler.hold) })
+	e.SetHealth(true, "")
+	one.wait("route", one.holds("192.0.2.10/32"))
+	two.wait("route", two.holds("192.0.2.10/32"))
+
+	handler.on.Store(true)
+	_ = one.conn.Close() // makes the main loop log
+	e.wait("session lost", func(s Status) bool { return s.Neighbors[0].Lost == 1 })
+	e.SetHealth(false, "test")
+	two.wait("route gone", two.holds())
+	e.SetHealth(true, "")
+	one.wait("route again", one.holds("192.0.2.10/32"))
+}
