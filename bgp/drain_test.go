@@ -11,11 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	packet "github.com/osrg/gobgp/v3/pkg/packet/bgp"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
-	"go.uber.org/goleak"
 )
 
 func TestDrainWithoutRun(t *testing.T) {
