@@ -67,6 +67,7 @@ type ACME struct {
 	renewals chan string
 	started  atomic.Bool
 	cas      atomic.Pointer[[]*ca] // nil before Run
+	ready    chan struct{}         // closed when cas is set
 	done     chan struct{}         // closed when Run has ended
 }
 
@@ -93,7 +94,7 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 	a := &ACME{opts: o, log: o.Logger, storage: plain{o.Storage}, now: time.Now,
 		certs: newLRU[*entry](o.Cache), failures: newLRU[remembered](o.Cache),
 		flights: make(map[string]*flight), jobs: make(chan *flight, 16*o.Workers), renewals: make(chan string),
-		done: make(chan struct{})}
+		ready: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if o.Key != nil {
 		if a.storage, err = seal(o.Storage, o.Key); err != nil {
@@ -168,6 +169,7 @@ func (a *ACME) Run(ctx context.Context) error {
 	cache, cas := a.newCAs(busy.Addr().(*net.TCPAddr).Port)
 	defer cache.Stop()
 	a.cas.Store(&cas)
+	close(a.ready)
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

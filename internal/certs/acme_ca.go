@@ -112,23 +112,21 @@ func onEvent(ctx context.Context, event string, data map[string]any) error {
 	return nil
 }
 
-// unanswered says whether err is the CA's fault, whatever the host.
-func unanswered(err error) bool {
+// report notes how an order went, and says whether the CA answered. One that does not
+// is left alone for a while: certmagic makes all orders wait for one that asks for a
+// directory.
+func (c *ca) report(now time.Time, err error) (answered bool) {
 	var p acme.Problem
-	return !errors.As(err, &p) || p.Status >= http.StatusInternalServerError
-}
-
-// report notes how an order went. One that does not answer is left alone for a while:
-// certmagic makes all orders wait for one that asks for a directory.
-func (c *ca) report(now time.Time, err error) {
+	answered = err == nil || errors.As(err, &p) && p.Status < http.StatusInternalServerError
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil || !unanswered(err) {
+	if answered {
 		c.down = 0
-		return
+		return true
 	}
 	c.down++
 	c.until = now.Add(downPause(c.down))
+	return false
 }
 
 func (c *ca) downUntil() time.Time {
@@ -138,18 +136,4 @@ func (c *ca) downUntil() time.Time {
 		return time.Time{}
 	}
 	return c.until
-}
-
-// allDown says whether no CA gave an answer.
-func allDown(err error) bool {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // as issue made it
-	if !ok {
-		return unanswered(err)
-	}
-	for _, e := range joined.Unwrap() {
-		if !unanswered(e) {
-			return false
-		}
-	}
-	return true
 }

@@ -62,13 +62,14 @@ func (e *entry) stale(now time.Time) bool {
 // load returns the certificate in the storage that is valid for longest. The error
 // wraps fs.ErrNotExist when there is none, and errTorn when only halves are there.
 func (a *ACME) load(ctx context.Context, host string) (*entry, error) {
-	cas := a.cas.Load()
-	if cas == nil {
-		return nil, errors.New("the storage of certificates is not read yet")
+	select {
+	case <-a.ready:
+	case <-ctx.Done():
+		return nil, errors.New("certificates are not read yet: the edge is starting")
 	}
 	var best *entry
 	missing := fmt.Errorf("certificate of %s: %w", host, fs.ErrNotExist)
-	for _, c := range *cas {
+	for _, c := range *a.cas.Load() {
 		e, err := a.loadFrom(ctx, c, host)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

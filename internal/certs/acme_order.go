@@ -41,8 +41,12 @@ func (a *ACME) update(ctx context.Context, host string, patience time.Duration) 
 				e.next.Store(min(e.renewAt().Unix(), a.now().Add(time.Hour).Unix()))
 			}
 		}
+		due := e.due(a.now())
+		if due { // and being dealt with
+			e.next.Store(a.now().Add(time.Hour).Unix())
+		}
 		a.keep(host, e)
-		if !e.due(a.now()) {
+		if !due {
 			return e, nil
 		}
 	case errors.Is(err, fs.ErrNotExist):
@@ -64,18 +68,18 @@ func (a *ACME) update(ctx context.Context, host string, patience time.Duration) 
 			return nil, err
 		}
 	}
-	if err := a.issue(ctx, host, failed.Count > 0); err != nil {
+	if answered, err := a.issue(ctx, host, failed.Count > 0); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		a.log.Warn("get a certificate", "host", host, "renewal", e != nil, "err", err)
-		return nil, a.fail(ctx, host, failed, err)
+		return nil, a.fail(ctx, host, failed, err, answered)
 	}
 	if e != nil {
 		a.metrics.renewals.Inc()
 	}
 	a.log.Info("certificate issued", "host", host, "renewal", e != nil)
-	if failed.Count > 0 {
+	if failed.Message != "" {
 		if err := a.storage.Delete(ctx, failureKey(host)); err != nil {
 			a.log.Warn("forget a failure", "host", host, "err", err)
 		}
@@ -92,8 +96,8 @@ func (a *ACME) update(ctx context.Context, host string, patience time.Duration) 
 	return a.keep(host, e), nil
 }
 
-// issue asks one CA after the other.
-func (a *ACME) issue(ctx context.Context, host string, failed bool) error {
+// issue asks one CA after the other, and says whether any answered.
+func (a *ACME) issue(ctx context.Context, host string, failed bool) (answered bool, err error) {
 	var errs []error
 	for _, c := range *a.cas.Load() {
 		if until := c.downUntil(); a.now().Before(until) {
@@ -103,18 +107,18 @@ func (a *ACME) issue(ctx context.Context, host string, failed bool) error {
 		began := time.Now()
 		err := c.issue(ctx, host, failed)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return answered, ctx.Err()
 		}
-		c.report(a.now(), err)
+		answered = c.report(a.now(), err) || answered
 		if err == nil {
 			a.metrics.issued.WithLabelValues(c.key).Inc()
 			a.metrics.seconds.Observe(time.Since(began).Seconds())
-			return nil
+			return true, nil
 		}
 		a.metrics.failed.WithLabelValues(c.key).Inc()
 		errs = append(errs, fmt.Errorf("%s: %w", c.key, err))
 	}
-	return errors.Join(errs...)
+	return answered, errors.Join(errs...)
 }
 
 // renew updates a certificate in memory whose time has come.
@@ -140,8 +144,10 @@ func (a *ACME) renew(ctx context.Context, host string) {
 	case err == nil || ctx.Err() != nil:
 	case errors.As(err, &f):
 		a.look(host, f.Until)
-	default: // another edge is at it, or the storage has a fault
-		a.look(host, now.Add(max(a.opts.Every, time.Minute)))
+	case errors.Is(err, context.DeadlineExceeded): // another edge is at it
+		a.look(host, now.Add(time.Minute))
+	default:
+		a.look(host, now.Add(time.Minute))
 		a.log.Warn("renew a certificate", "host", host, "err", err)
 	}
 }

@@ -56,13 +56,12 @@ func (a *ACME) loadFailure(ctx context.Context, host string) (f failure, err err
 }
 
 // fail notes that an order failed, and returns the failure.
-func (a *ACME) fail(ctx context.Context, host string, before failure, err error) error {
-	f := failure{Count: before.Count + 1, Message: err.Error()}
-	pause := orderPause(f.Count)
-	if allDown(err) {
-		f.Count, pause = before.Count, downFirst
+func (a *ACME) fail(ctx context.Context, host string, before failure, err error, answered bool) error {
+	f := failure{Count: before.Count, Until: a.now().Add(downFirst), Message: err.Error()}
+	if answered {
+		f.Count++
+		f.Until = a.now().Add(orderPause(f.Count))
 	}
-	f.Until = a.now().Add(pause)
 	data, err := json.Marshal(f)
 	if err == nil {
 		err = a.storage.Store(ctx, failureKey(host), data)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +37,8 @@ func (a *ACME) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 		ctx = context.Background()
 	}
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	if e, ok := a.certs.get(name); ok && !slices.Contains(hello.SupportedProtos, acmeALPN) && e.valid(a.now()) {
+	challenge := len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmeALPN
+	if e, ok := a.certs.get(name); ok && !challenge && e.valid(a.now()) {
 		return e.cert, nil
 	}
 	h, err := tenant.ParseHost(name)
@@ -47,7 +47,7 @@ func (a *ACME) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 	}
 	host := string(h)
 	switch {
-	case slices.Contains(hello.SupportedProtos, acmeALPN):
+	case challenge:
 		return a.challengeCert(hello)
 	case a.self != nil && host == a.opts.SelfHost:
 		return a.self, nil
@@ -108,9 +108,6 @@ func (a *ACME) loadShared(ctx context.Context, host string) (*entry, error) {
 
 // await waits for the order for host, and starts it if there is none.
 func (a *ACME) await(ctx context.Context, host string) (*tls.Certificate, error) {
-	if !a.started.Load() {
-		return nil, errors.New("no orders are made yet")
-	}
 	a.mu.Lock()
 	f, ok := a.flights[host]
 	if !ok {

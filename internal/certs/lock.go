@@ -52,7 +52,7 @@ func (f *Folder) Lock(ctx context.Context, name string) error {
 			return fmt.Errorf("lock %s: %w", name, err)
 		}
 		if file != "" {
-			f.hold(name, file)
+			f.hold(name, file) //nolint:contextcheck // the lease lasts for longer than the call
 			return nil
 		}
 		timer := time.NewTimer(lockPoll)

@@ -110,6 +110,12 @@ func (p *pebble) orders(t *testing.T) int {
 	return bytes.Count(read(t, p.out), []byte("Added order"))
 }
 
+// validateAt lets both challenges arrive at e.
+func (p *pebble) validateAt(e *edge) {
+	p.http.to(e.http)
+	p.tls.to(e.tls)
+}
+
 // start runs cmd until the test ends, and lets it write to a file itself.
 func start(t *testing.T, cmd *exec.Cmd, output string) {
 	t.Helper()
