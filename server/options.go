@@ -42,6 +42,9 @@ type Options struct {
 	// Nil: none ever is.
 	Refused func(id tenant.ID) (revision tenant.Revision, reason string, refused bool)
 
+	// Challenges wraps the plain listener's handler, to answer a CA's HTTP-01 challenges
+	// (RFC 8555 8.3) before anything else; nil: nothing does.
+	Challenges func(next http.Handler) http.Handler
 	// Webhook takes word of pushes at WebhookPath of every host; nil: none does.
 	Webhook http.Handler
 

@@ -90,10 +90,11 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	base, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
-	servers := []*http.Server{
-		s.newHTTPServer(base, s.servePlain),
-		s.newHTTPServer(base, s.serveSecure),
+	http1 := s.Handler(false)
+	if s.opts.Challenges != nil {
+		http1 = s.opts.Challenges(http1)
 	}
+	servers := []*http.Server{s.newHTTPServer(base, http1), s.newHTTPServer(base, s.Handler(true))}
 	g, failed := errgroup.WithContext(base)
 	for i, listeners := range [][]net.Listener{plain, secure} {
 		for _, ln := range listeners {
@@ -174,7 +175,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	return lazyListener{ln}, nil
 }
 
-func (s *Server) newHTTPServer(base context.Context, h http.HandlerFunc) *http.Server {
+func (s *Server) newHTTPServer(base context.Context, h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return base },

@@ -167,6 +167,23 @@ func TestGuestFetchesItsOwnSite(t *testing.T) {
 	}
 }
 
+// TestACMEWithoutCA runs an edge whose authority cannot be reached: it is ready, and
+// what it serves over HTTP it serves.
+func TestACMEWithoutCA(t *testing.T) {
+	e := startEdge(t, func(c *config.Config) {
+		c.TLS.Mode, c.TLS.CA, c.TLS.Storage = "acme", []string{"https://127.0.0.1:1/directory"}, t.TempDir()
+	})
+	e.domain("alice.example", "terrane=/sites/alice/")
+	e.deploy("alice", map[string][]byte{"index.html": []byte("plain")})
+	e.await("readiness", func() bool { code, _ := e.admin("/readyz"); return code == 200 })
+	if status, body := e.request("", "alice.example", "/"); status != 200 || body != "plain" {
+		t.Errorf("HTTP: %d %q", status, body)
+	}
+	if status, _ := e.request("", "alice.example", "/.well-known/acme-challenge/guessed"); status != 404 {
+		t.Errorf("a challenge that nobody has: %d", status)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	e := startEdge(t, nil)
 	e.await("readiness", func() bool { code, _ := e.admin("/readyz"); return code == 200 })

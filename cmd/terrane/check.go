@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -50,7 +51,7 @@ func checkEdge(ctx context.Context, cfg *config.Config, log *slog.Logger) error 
 	if err != nil {
 		return err
 	}
-	cfg.Edge.Data = scratch
+	cfg.Edge.Data, cfg.TLS.Storage = scratch, filepath.Join(scratch, "certs")
 	e, err := newEdge(ctx, cfg, edgeOptions{log: log})
 	if err == nil {
 		err = e.engine.Close(ctx)

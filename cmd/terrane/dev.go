@@ -129,6 +129,7 @@ func devConfig(dir, base string, resolver netip.AddrPort, f *devFlags) *config.C
 	c.HTTPS.Drain = tomlfile.Duration(2 * time.Second)
 	c.Fetch.AllowPrivate = true
 	c.Fetch.Resolvers = []netip.AddrPort{} // the system's: guests may want the world
+	c.TLS.Mode = "internal"
 	c.Admin.Listen = f.admin
 	return c
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -45,6 +43,7 @@ type edge struct {
 	sites     *server.Sites
 	syncer    *tenantsync.Syncer
 	authority *certs.Internal // tls.mode = "internal"
+	acme      *certs.ACME     // tls.mode = "acme"
 	files     *certs.Files    // tls.mode = "files"
 	tickets   *certs.Tickets  // nil without tls.tickets
 	server    *server.Server
@@ -137,7 +136,7 @@ func (e *edge) buildServer(context.Context) error {
 			return err
 		}
 	}
-	e.server, err = server.New(server.Options{
+	o := server.Options{
 		Sites:      e.sites,
 		Edge:       e.cfg.Edge.Name,
 		HTTP:       e.cfg.HTTP.Listen,
@@ -153,7 +152,11 @@ func (e *edge) buildServer(context.Context) error {
 		Logger:        e.logger("server"),
 		AccessLog:     e.opt.accessLog,
 		Metrics:       e.metrics,
-	})
+	}
+	if e.acme != nil {
+		o.Challenges = e.acme.HTTPHandler
+	}
+	e.server, err = server.New(o)
 	return err
 }
 
@@ -234,6 +237,9 @@ func (e *edge) run(ctx context.Context) error {
 	if e.files != nil {
 		add("certificates", e.files.Run)
 	}
+	if e.acme != nil {
+		add("certificates", e.acme.Run)
+	}
 	if e.tickets != nil {
 		add("tickets", e.tickets.Run)
 	}
@@ -267,28 +273,4 @@ func (e *edge) setHealth(s health.Status) {
 	if e.announcer != nil {
 		e.announcer.SetHealth(s.Ready, reasons)
 	}
-}
-
-func (e *edge) tlsConfig() (*tls.Config, error) {
-	if e.cfg.TLS.Mode == "files" {
-		pairs := make([]certs.Pair, len(e.cfg.TLS.Files))
-		for i, f := range e.cfg.TLS.Files {
-			pairs[i] = certs.Pair{Cert: f.Cert, Key: f.Key}
-		}
-		var err error
-		if e.files, err = certs.NewFiles(certs.FilesOptions{Pairs: pairs, Logger: e.logger("certs")}); err != nil {
-			return nil, fmt.Errorf("tls.files: %w", err)
-		}
-		return e.files.TLSConfig(), nil
-	}
-	dir := e.opt.caDir
-	if dir == "" {
-		dir = filepath.Join(e.cfg.Edge.Data, "ca")
-	}
-	var err error
-	e.authority, err = certs.NewInternal(certs.InternalOptions{Dir: dir, Permit: e.sites.Permit, Metrics: e.metrics})
-	if err != nil {
-		return nil, err
-	}
-	return e.authority.TLSConfig(), nil
 }

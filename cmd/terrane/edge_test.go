@@ -50,6 +50,7 @@ func startEdge(t *testing.T, change func(*config.Config), before ...func(*anEdge
 	cfg.DNS.Resolvers = []netip.AddrPort{e.dns.Addr()}
 	cfg.DNS.MinTTL = tomlfile.Duration(time.Millisecond)
 	cfg.HTTP.Listen, cfg.HTTPS.Listen, cfg.Admin.Listen = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}, "127.0.0.1:0"
+	cfg.TLS.Mode = "internal"
 	cfg.Limits.CPU = tomlfile.Duration(200 * time.Millisecond)
 	if change != nil {
 		change(cfg)
@@ -138,7 +139,9 @@ func (e *anEdge) request(sni, host, path string) (status int, body string) {
 	e.t.Helper()
 	http1, https := e.edge.server.Addrs()
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(e.edge.authority.RootPEM())
+	if e.edge.authority != nil {
+		roots.AppendCertsFromPEM(e.edge.authority.RootPEM())
+	}
 	to, url := https[0], "https://"+sni
 	if sni == "" {
 		to, url = http1[0], "http://"+host

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -50,7 +49,7 @@ func (e *edge) buildGuests(context.Context) error {
 		Local:        e.local,
 		Metrics:      e.metrics,
 	}
-	if o.Roots, err = readRoots(c); err != nil {
+	if o.Roots, err = readPEM(c, "fetch.roots", c.Fetch.Roots); err != nil {
 		return err
 	}
 	e.fetcher, err = fetch.New(o)
@@ -79,17 +78,21 @@ func (e *edge) listens(u *url.URL) bool {
 	})
 }
 
-func readRoots(c *config.Config) ([]byte, error) {
-	if c.Fetch.Roots == "" {
+// readPEM reads the file that a key of the configuration names, if any.
+func readPEM(c *config.Config, key, file string) ([]byte, error) {
+	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(c.Fetch.Roots)
+	pem, err := readBounded(file, maxPEM)
 	if err != nil {
-		c.Fault("fetch.roots", "%v", err)
+		c.Fault(key, "%v", err)
 		return nil, c.Err()
 	}
 	return pem, nil
 }
+
+// maxPEM bounds a file of certificates, in bytes.
+const maxPEM = 4 << 20
 
 // guest returns what makes the surroundings of a release's guests. State of a
 // tenant outlives its releases.

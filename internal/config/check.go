@@ -150,21 +150,36 @@ func (c *Config) checkListen(key, addr string) {
 	}
 }
 
-// minTickets is the least length of the secret that session tickets come from.
-const minTickets = 32
+// minKey is the least length of secrets that keys are made from.
+const minKey = 32
+
+func (c *Config) checkACME() {
+	if len(c.TLS.CA) == 0 {
+		c.Fault("tls.ca", "mode \"acme\" wants the directory URL of at least one authority")
+	}
+	for i, ca := range c.TLS.CA {
+		if u, err := url.Parse(ca); err != nil || u.Scheme != "https" || u.Host == "" {
+			c.Fault(fmt.Sprintf("tls.ca[%d]", i), "%q: want an https URL", ca)
+		}
+	}
+}
 
 func (c *Config) checkTLS() {
 	switch c.TLS.Mode {
+	case "acme":
+		c.checkACME()
 	case "internal":
 	case "files":
 		if len(c.TLS.Files) == 0 {
 			c.Fault("tls.files", "mode \"files\" wants at least one [[tls.files]] with cert and key")
 		}
 	default:
-		c.Fault("tls.mode", "%q is no mode: want \"internal\" (own CA) or \"files\"", c.TLS.Mode)
+		c.Fault("tls.mode", "%q is no mode: want \"acme\", \"internal\" (own CA) or \"files\"", c.TLS.Mode)
 	}
-	if n := len(c.TLS.Tickets); n > 0 && n < minTickets {
-		c.Fault("tls.tickets", "the secret has %d characters: want at least %d of them", n, minTickets)
+	for key, secret := range map[string]Secret{"tls.tickets": c.TLS.Tickets, "tls.key": c.TLS.Key} {
+		if n := len(secret); n > 0 && n < minKey {
+			c.Fault(key, "the secret has %d characters: want at least %d of them", n, minKey)
+		}
 	}
 	for i, f := range c.TLS.Files {
 		if f.Cert == "" || f.Key == "" {

@@ -83,8 +83,13 @@ type HTTPS struct {
 
 // TLS is where certificates come from.
 type TLS struct {
-	Mode  string    `toml:"mode"` // "internal" or "files"
-	Files []KeyPair `toml:"files"`
+	Mode    string    `toml:"mode"`    // "acme", "internal" or "files"
+	CA      []string  `toml:"ca"`      // acme: directory URLs, tried in order
+	Email   string    `toml:"email"`   // acme: where a CA may write to
+	Roots   string    `toml:"roots"`   // acme: PEM file of a private CA's roots
+	Storage string    `toml:"storage"` // acme: folder that all edges share; default: in the data folder
+	Key     Secret    `toml:"key"`     // acme: encrypts what is stored
+	Files   []KeyPair `toml:"files"`
 	// Tickets is the secret that edges share to resume each other's sessions.
 	Tickets Secret `toml:"tickets"`
 }

@@ -76,6 +76,10 @@ func TestFaults(t *testing.T) {
 			`t.toml:11: store[1].kind: "ftp" is no kind of store`,
 			`t.toml:12: store[1].prefix: "../": want the start`,
 		}},
+		{"authorities", small + "[tls]\nca = [\"http://ca.example\"]\nkey = \"short\"\n", []string{
+			`t.toml:11: tls.ca[0]: "http://ca.example": want an https URL`,
+			`t.toml:12: tls.key: the secret has 5 characters`,
+		}},
 		{"tenants' own repositories", small + "[[store]]\nkind = \"git-tenant\"\nprefix = \"/git/\"\nurl = \"https://h/x\"\n", []string{
 			`t.toml:12: store[1].prefix: "/git/": want the start of the repositories`,
 			`t.toml:13: store[1].url: a git-tenant store has none`,

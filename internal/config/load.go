@@ -57,7 +57,7 @@ func Default() *Config {
 		},
 		HTTP:  HTTP{Listen: []string{":80"}},
 		HTTPS: HTTPS{Listen: []string{":443"}, Drain: tomlfile.Duration(15 * time.Second)},
-		TLS:   TLS{Mode: "internal"},
+		TLS:   TLS{Mode: "acme", CA: []string{"https://acme-v02.api.letsencrypt.org/directory"}},
 		Limits: Limits{
 			Memory:       128 << 20,
 			CPU:          tomlfile.Duration(time.Second),
@@ -105,6 +105,12 @@ func (c *Config) complete() {
 	}
 	c.secret("admin.token", &c.Admin.Token)
 	c.secret("tls.tickets", &c.TLS.Tickets)
+	c.secret("tls.key", &c.TLS.Key)
+	c.relative(&c.TLS.Roots)
+	c.relative(&c.TLS.Storage)
+	if c.TLS.Storage == "" {
+		c.TLS.Storage = filepath.Join(c.Edge.Data, "certs")
+	}
 	if c.BGP != nil {
 		for i := range c.BGP.Neighbors {
 			c.secret(fmt.Sprintf("bgp.neighbor[%d].password", i), &c.BGP.Neighbors[i].Password)

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"path/filepath"
+
+	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/server"
+)
+
+// tlsConfig builds what tls.mode asks for.
+func (e *edge) tlsConfig() (*tls.Config, error) {
+	switch e.cfg.TLS.Mode {
+	case "acme":
+		return e.acmeConfig()
+	case "files":
+		return e.filesConfig()
+	}
+	dir := e.opt.caDir
+	if dir == "" {
+		dir = filepath.Join(e.cfg.Edge.Data, "ca")
+	}
+	var err error
+	e.authority, err = certs.NewInternal(certs.InternalOptions{Dir: dir, Permit: e.sites.Permit, Metrics: e.metrics})
+	if err != nil {
+		return nil, err
+	}
+	return e.authority.TLSConfig(), nil
+}
+
+func (e *edge) acmeConfig() (*tls.Config, error) {
+	c := &e.cfg.TLS
+	storage, err := certs.NewFolder(certs.FolderOptions{Dir: c.Storage})
+	if err != nil {
+		return nil, fmt.Errorf("tls.storage: %w", err)
+	}
+	roots, err := readPEM(e.cfg, "tls.roots", c.Roots)
+	if err != nil {
+		return nil, err
+	}
+	var key []byte // nil, not empty, where nothing is to be encrypted
+	if c.Key != "" {
+		key = []byte(c.Key)
+	}
+	e.acme, err = certs.NewACME(certs.ACMEOptions{
+		CAs:      c.CA,
+		Storage:  storage,
+		Key:      key,
+		Permit:   e.sites.Permit,
+		Email:    c.Email,
+		Roots:    roots,
+		SelfHost: string(server.SelfHost),
+		Logger:   e.logger("certs"),
+		Metrics:  e.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e.acme.TLSConfig(), nil
+}
+
+func (e *edge) filesConfig() (*tls.Config, error) {
+	pairs := make([]certs.Pair, len(e.cfg.TLS.Files))
+	for i, f := range e.cfg.TLS.Files {
+		pairs[i] = certs.Pair{Cert: f.Cert, Key: f.Key}
+	}
+	var err error
+	if e.files, err = certs.NewFiles(certs.FilesOptions{Pairs: pairs, Logger: e.logger("certs")}); err != nil {
+		return nil, fmt.Errorf("tls.files: %w", err)
+	}
+	return e.files.TLSConfig(), nil
+}
