@@ -128,6 +128,7 @@ func testEnds(t *testing.T, newEngine New) {
 	}{
 		{guest: "hello", body: "hello, world"},
 		{guest: "nomemory"},
+		{guest: "initialize", body: "ready"},
 		{guest: "deep"},
 		{guest: "exit0", body: "\x01\x00\x00\x00"},
 		{guest: "datadrop", body: "abcd"},

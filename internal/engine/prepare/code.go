@@ -6,8 +6,8 @@ import (
 	"github.com/terrane/terrane/internal/engine/wasmbin"
 )
 
-// code writes the code section.
-func (p *preparation) code(entry *uint32) ([]byte, error) {
+// code writes the code section. calls are what Enter calls, nil for nothing.
+func (p *preparation) code(calls ...*uint32) ([]byte, error) {
 	out := appendU32(nil, uint32(len(p.m.Bodies)+1))
 	for i, b := range p.m.Bodies {
 		f, err := p.function(uint32(i), b)
@@ -16,11 +16,11 @@ func (p *preparation) code(entry *uint32) ([]byte, error) {
 		}
 		out = appendBytes(out, f)
 	}
-	return appendBytes(out, p.enter(entry)), nil
+	return appendBytes(out, p.enter(calls)), nil
 }
 
 // enter writes the body of the function exported as Enter.
-func (p *preparation) enter(entry *uint32) []byte {
+func (p *preparation) enter(calls []*uint32) []byte {
 	out := []byte{0} // no locals
 	imported := p.m.Imported(wasmbin.KindGlobal)
 	for i, g := range p.m.Globals {
@@ -38,7 +38,7 @@ func (p *preparation) enter(entry *uint32) []byte {
 		out = appendS64(append(out, opI32Const), v)
 		out = appendU32(append(out, opGlobalSet), p.globals+uint32(i))
 	}
-	for _, fn := range []*uint32{p.m.Start, entry} {
+	for _, fn := range calls {
 		if fn != nil {
 			out = appendU32(append(out, opCall), p.fn(*fn))
 		}

@@ -14,7 +14,8 @@
 //     has failed.
 //   - The function that is exported as Enter, () -> (). It sets every mutable global
 //     to its initial value, the added ones among them, calls the function of the
-//     start section, which is no longer run at instantiation, and then the entry.
+//     start section, which is no longer run at instantiation, then that of
+//     Options.Init, and then the entry.
 //   - Maxima of memory and tables where there are none or higher ones.
 //
 // Custom sections other than the names are dropped: they speak of the old code.

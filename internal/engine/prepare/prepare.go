@@ -26,6 +26,7 @@ const FullFuel = 1 << 18
 // Options say how a module is to be run.
 type Options struct {
 	Entry       string // the export that Enter calls, () -> (); empty: none
+	Init        string // an export, () -> (), that Enter calls before, if the module has it
 	MemoryPages uint32 // maximum of the memory
 	// SparePage declares one page more than the memory may have, unless that is 4 GiB.
 	// The engine's allocator then refuses it (Result.MemoryPages), and can use the
@@ -91,7 +92,7 @@ func (p *preparation) run() (*Result, error) {
 			return nil, fmt.Errorf("exports %q: names that begin with %q are this host's", e.Name, Module+":")
 		}
 	}
-	code, err := p.code(entry) // first: it adds types
+	code, err := p.code(p.m.Start, p.init(), entry) // first: it adds types
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +153,19 @@ func (p *preparation) entry() (*uint32, error) {
 		return &e.Index, nil
 	}
 	return nil, fmt.Errorf("no export %q", p.o.Entry)
+}
+
+// init returns the old index of the function that Enter calls before the entry, nil if
+// the module has none.
+func (p *preparation) init() *uint32 {
+	for _, e := range p.m.Exports {
+		if e.Name == p.o.Init && e.Kind == wasmbin.KindFunc {
+			if t, ok := p.m.TypeOf(e.Index); ok && len(t.Params)+len(t.Results) == 0 {
+				return &e.Index
+			}
+		}
+	}
+	return nil
 }
 
 // typeIndex finds or adds a type.

@@ -19,6 +19,10 @@ import (
 
 const defaultMemory = 128 << 20
 
+// initializer is what WASI reactors, such as Go's c-shared modules, export to be called
+// before anything else of theirs. Commands have none.
+const initializer = "_initialize"
+
 // module is a compiled module.
 type module struct {
 	engine   *Engine
@@ -59,6 +63,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	}
 	prepared, err := prepare.Prepare(wasm, prepare.Options{
 		Entry:       info.Entry,
+		Init:        initializer,
 		MemoryPages: uint32(min(limits.Memory, 4<<30) / engine.PageSize),
 		SparePage:   true,
 		TableSize:   engine.MaxTable,
