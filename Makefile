@@ -13,11 +13,17 @@ ifneq ($(shell git rev-parse HEAD >/dev/null 2>&1 && echo yes),yes)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
+# Compilers of the guests. AssemblyScript's is fetched by npx, Go's is there.
+TOOLCHAINS := clang libclang-rt-14-dev-wasm32 libstd-rust-dev-wasm32 lld rustc wabt wasi-libc
+ifeq ($(shell command -v npx),)
+TOOLCHAINS += npm
+endif
+
 BENCHTIME ?= 300ms
 FUZZTIME  ?= 10s
 LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint run
 
-.PHONY: all build test packages check lint unit e2e bench fuzz examples clean
+.PHONY: all build test packages toolchains check lint unit e2e bench fuzz examples clean
 all: build
 
 build: ## one static binary, ./terrane
@@ -27,6 +33,9 @@ test: packages check build unit e2e
 
 packages: ## as root on Debian: install what tests need, and say what
 	@tools/packages $(TEST_PACKAGES)
+
+toolchains: ## likewise, what guests are built with
+	@tools/packages $(TOOLCHAINS)
 
 check: lint
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted by gofmt: $$unformatted" >&2; exit 1; fi
@@ -50,8 +59,8 @@ fuzz: ## each fuzz target for FUZZTIME
 	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's,/[^/]*:func , ,' | while read -r dir name; do \
 		echo "$$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done
 
-examples: ## rebuild the committed guests from their sources, those of tests too; needs their compilers
-	$(MAKE) -C examples
+examples: toolchains ## rebuild the committed guests from their sources, those of tests too; needs their compilers
+	$(MAKE) -B -C examples
 	for file in $$(git ls-files '*/Makefile' ':!examples/*'); do $(MAKE) -B -C "$${file%/*}" || exit 1; done
 
 clean:
