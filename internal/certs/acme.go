@@ -71,7 +71,8 @@ type ACME struct {
 	done     chan struct{}         // closed when Run has ended
 }
 
-// NewACME checks o. Certificates come while Run runs.
+// NewACME checks o. Certificates come while Run runs. One per process: certmagic keeps
+// challenges, by host, and an e-mail address in tables of the process.
 func NewACME(o ACMEOptions) (*ACME, error) {
 	if o.Storage == nil || o.Permit == nil || len(o.CAs) == 0 {
 		return nil, errors.New("certs: acme mode wants a storage, a permit and the directory URL of a CA")
@@ -186,6 +187,7 @@ func (a *ACME) Run(ctx context.Context) error {
 		g.Go(func() error { return a.work(ctx) })
 	}
 	g.Go(func() error { return a.findRenewals(ctx) })
+	g.Go(func() error { return a.clean(ctx) })
 	return g.Wait()
 }
 

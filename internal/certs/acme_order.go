@@ -32,30 +32,42 @@ func (a *ACME) update(ctx context.Context, host string, patience time.Duration) 
 		}
 	}()
 
-	e, err := a.load(ctx, host) // again: another edge may have been faster
+	e, err := a.current(ctx, host) // again: another edge may have been faster
+	if err != nil || e != nil && !e.due(a.now()) {
+		return e, err
+	}
+	return a.order(ctx, host, e)
+}
+
+// current loads what the storage has, asks the CA for news if that is due, and keeps
+// it. It returns nil if there is nothing of use. The lock of host is held.
+func (a *ACME) current(ctx context.Context, host string) (*entry, error) {
+	e, err := a.load(ctx, host)
 	switch {
-	case err == nil:
-		if e.stale(a.now()) {
-			if e, err = a.refreshARI(ctx, host, e); err != nil {
-				a.log.Warn("ask the CA when to renew", "host", host, "ca", e.ca.key, "err", err)
-				e.next.Store(min(e.renewAt().Unix(), a.now().Add(time.Hour).Unix()))
-			}
-		}
-		due := e.due(a.now())
-		if due { // and being dealt with
-			e.next.Store(a.now().Add(time.Hour).Unix())
-		}
-		a.keep(host, e)
-		if !due {
-			return e, nil
-		}
-	case errors.Is(err, fs.ErrNotExist):
 	case errors.Is(err, errTorn):
 		a.log.Error("a certificate in the storage is of no use, and is replaced", "host", host, "err", err)
-	default:
+		return nil, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
+	inAnHour := a.now().Add(time.Hour).Unix()
+	if e.stale(a.now()) {
+		if e, err = a.refreshARI(ctx, host, e); err != nil {
+			a.log.Warn("ask the CA when to renew", "host", host, "ca", e.ca.key, "err", err)
+			e.next.Store(min(e.renewAt().Unix(), inAnHour))
+		}
+	}
+	if e.due(a.now()) { // and being dealt with
+		e.next.Store(inAnHour)
+	}
+	return a.keep(host, e), nil
+}
 
+// order gets a certificate from a CA, in place of old if that is not nil. The lock of
+// host is held.
+func (a *ACME) order(ctx context.Context, host string, old *entry) (*entry, error) {
 	failed, err := a.loadFailure(ctx, host)
 	if err != nil {
 		return nil, err
@@ -63,28 +75,30 @@ func (a *ACME) update(ctx context.Context, host string, patience time.Duration) 
 	if a.now().Before(failed.Until) {
 		return nil, failed
 	}
-	if e == nil {
+	if old == nil {
 		if err := a.spendQuota(ctx, host); err != nil {
 			return nil, err
 		}
 	}
-	if answered, err := a.issue(ctx, host, failed.Count > 0); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		a.log.Warn("get a certificate", "host", host, "renewal", e != nil, "err", err)
+	answered, err := a.issue(ctx, host, failed.Count > 0)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		a.log.Warn("get a certificate", "host", host, "renewal", old != nil, "err", err)
 		return nil, a.fail(ctx, host, failed, err, answered)
 	}
-	if e != nil {
+	if old != nil {
 		a.metrics.renewals.Inc()
 	}
-	a.log.Info("certificate issued", "host", host, "renewal", e != nil)
+	a.log.Info("certificate issued", "host", host, "renewal", old != nil)
 	if failed.Message != "" {
 		if err := a.storage.Delete(ctx, failureKey(host)); err != nil {
 			a.log.Warn("forget a failure", "host", host, "err", err)
 		}
 	}
-	if e, err = a.load(ctx, host); err != nil {
+	e, err := a.load(ctx, host)
+	if err != nil {
 		return nil, err
 	}
 	if !e.valid(a.now()) {

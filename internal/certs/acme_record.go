@@ -39,7 +39,13 @@ func downPause(count int) time.Duration {
 	return min(downFirst<<min(max(count, 1)-1, 16), downMost)
 }
 
-func failureKey(host string) string { return "terrane/failures/" + host }
+// Where records lie in the storage.
+const (
+	failurePrefix = "terrane/failures"
+	quotaPrefix   = "terrane/quotas"
+)
+
+func failureKey(host string) string { return failurePrefix + "/" + host }
 
 // loadFailure returns the zero failure when there was none.
 func (a *ACME) loadFailure(ctx context.Context, host string) (f failure, err error) {
@@ -90,7 +96,7 @@ func (a *ACME) spendQuota(ctx context.Context, host string) (err error) {
 	}
 	defer func() { err = errors.Join(err, a.storage.Unlock(context.WithoutCancel(ctx), lock)) }()
 
-	key, names := "terrane/quotas/"+domain, make(map[string]time.Time)
+	key, names := quotaPrefix+"/"+domain, make(map[string]time.Time)
 	data, err := a.storage.Load(ctx, key)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

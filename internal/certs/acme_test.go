@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +19,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/terrane/terrane/internal/certs"
 )
@@ -143,8 +144,10 @@ func TestACMERefused(t *testing.T) {
 			t.Errorf("%q has a certificate", host)
 		}
 	}
-	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 || p.orders(t) > 0 {
-		t.Errorf("unknown names cost %v, %v, and %d orders", files, err, p.orders(t))
+	for _, name := range []string{"acme", "certificates", "terrane", ".locks/terrane_alice.test"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil || p.orders(t) > 0 {
+			t.Errorf("unknown names cost %s and %d orders", name, p.orders(t))
+		}
 	}
 	client := trust(nil, "edge.terrane.invalid")
 	client.InsecureSkipVerify = true
@@ -185,33 +188,53 @@ func TestACMEFailuresBackOff(t *testing.T) {
 
 func TestACMEDeadFirstCA(t *testing.T) {
 	p := startPebble(t)
-	dead := newGate(t)
-	metrics := prometheus.NewRegistry()
-	e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{"https://" + dead.ln.Addr().String() + "/dir", p.url}, Metrics: metrics})
-	p.validateAt(e)
-	e.mustGet(t, p, "one.dead-first-c-a.example")
-	asked := dead.seen.Load()
-	e.mustGet(t, p, "two.dead-first-c-a.example")
-	if asked == 0 || dead.seen.Load() != asked {
-		t.Errorf("the dead CA was asked %d times, and %d more", asked, dead.seen.Load()-asked)
-	}
-	for name, want := range map[string]float64{
-		"terrane_certs_acme_issued_total": 2, "terrane_certs_acme_failed_total": 1, "terrane_certs_acme_memory_count": 2,
+	for name, answer := range map[string]http.HandlerFunc{
+		"hangs-up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"500":      func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) },
+		"rubbish":  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
 	} {
-		families, err := metrics.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := 0.0
-		for _, f := range families {
-			if f.GetName() == name {
-				got = f.Metric[0].GetCounter().GetValue() + f.Metric[0].GetGauge().GetValue()
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			dead := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				answer(w, r)
+			}))
+			defer dead.Close()
+			metrics := prometheus.NewRegistry()
+			e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{dead.URL + "/dir", p.url}, Metrics: metrics,
+				Roots: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: dead.Certificate().Raw})})
+			defer e.stop()
+			p.validateAt(e)
+			e.mustGet(t, p, "one."+name+".dead-ca.example")
+			before := asked.Load()
+			e.mustGet(t, p, "two."+name+".dead-ca.example")
+			if before == 0 || asked.Load() != before {
+				t.Errorf("the dead CA was asked %d times, and %d more", before, asked.Load()-before)
 			}
-		}
-		if got != want {
-			t.Errorf("%s: %g, want %g", name, got, want)
+			for name, want := range map[string]float64{
+				"terrane_certs_acme_issued_total": 2, "terrane_certs_acme_failed_total": 1, "terrane_certs_acme_memory_count": 2,
+			} {
+				if got := metric(t, metrics, name); got != want {
+					t.Errorf("%s: %g, want %g", name, got, want)
+				}
+			}
+		})
+	}
+}
+
+// metric is the value of a counter or gauge of one series.
+func metric(t *testing.T, from *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.Metric[0].GetCounter().GetValue() + f.Metric[0].GetGauge().GetValue()
 		}
 	}
+	return 0
 }
 
 func TestACMERestartWithoutCA(t *testing.T) {
@@ -247,8 +270,8 @@ func TestACMERenewsThroughAnOutage(t *testing.T) {
 	eventually(t, "it is renewed", func() bool {
 		return e.mustGet(t, p, "alice.renews-through-an-outage.example").SerialNumber.Cmp(first.SerialNumber) != 0
 	})
-	if n, err := testutil.GatherAndCount(metrics, "terrane_certs_acme_renewals_total"); err != nil || n != 1 {
-		t.Errorf("renewals: %d, %v", n, err)
+	if n := metric(t, metrics, "terrane_certs_acme_renewals_total"); n != 1 {
+		t.Errorf("%g renewals", n)
 	}
 	if p.orders(t) != 2 || !bytes.Contains(read(t, p.out), []byte("is a replacement of")) {
 		t.Errorf("%d orders for two certificates, or one that replaces nothing", p.orders(t))
@@ -369,6 +392,39 @@ func TestACMEQuota(t *testing.T) {
 	}
 	clock.advance(8 * day)
 	e.mustGet(t, p, "c.quota.example")
+}
+
+func TestACMECleansUp(t *testing.T) {
+	dir := t.TempDir()
+	storage := newFolder(t, dir, 0)
+	old := filepath.Join(dir, "old")
+	if err := os.Mkdir(old, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Now().Add(-100 * day)
+	expired := read(t, pairUntil(t, old, "gone", long, "gone.example").Cert)
+	for key, value := range map[string][]byte{
+		"certificates/ca/gone.example/gone.example.crt": expired, "certificates/ca/gone.example/gone.example.key": nil,
+		"certificates/ca/gone.example/gone.example.json": nil, "terrane/failures/gone.example": nil, "terrane/failures/new.example": nil,
+	} {
+		if err := storage.Store(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(filepath.Join(dir, "terrane/failures/gone.example"), long, long); err != nil {
+		t.Fatal(err)
+	}
+	a, err := certs.NewACME(certs.ACMEOptions{CAs: []string{"https://127.0.0.1:1/dir"}, Storage: storage, Permit: permitExample})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveEdge(t, a)
+	eventually(t, "what is old is removed", func() bool {
+		return !storage.Exists(t.Context(), "certificates/ca/gone.example/gone.example.key") && !storage.Exists(t.Context(), "terrane/failures/gone.example")
+	})
+	if !storage.Exists(t.Context(), "terrane/failures/new.example") {
+		t.Error("a fresh record is removed")
+	}
 }
 
 // hanging is a storage that stops answering.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"net"
+	"strconv"
 	"testing"
 
 	"github.com/terrane/terrane/internal/certs"
@@ -62,6 +63,28 @@ func BenchmarkHandshake(b *testing.B) {
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		if resumed := run(b, client, edges[:]...); resumed < b.N-1 {
 			b.Errorf("%d of %d resumed", resumed, b.N)
+		}
+	})
+}
+
+// BenchmarkACMEInMemory measures how a certificate is found among 10,000.
+func BenchmarkACMEInMemory(b *testing.B) {
+	a, err := certs.NewACME(certs.ACMEOptions{CAs: []string{"https://ca.example/dir"}, Permit: permitExample, Storage: new(certs.Folder)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	hellos := make([]*tls.ClientHelloInfo, 10_000)
+	for i := range hellos {
+		hellos[i] = &tls.ClientHelloInfo{ServerName: "host" + strconv.Itoa(i) + ".example"}
+		certs.Keep(a, hellos[i].ServerName)
+	}
+	get := a.TLSConfig().GetCertificate
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			if _, err := get(hellos[i%len(hellos)]); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 }

@@ -237,11 +237,16 @@ func TestInternalIssuesOncePerHost(t *testing.T) {
 // pair writes a self-signed certificate for the names.
 func pair(t *testing.T, dir, base string, names ...string) certs.Pair {
 	t.Helper()
+	return pairUntil(t, dir, base, time.Now().Add(time.Hour), names...)
+}
+
+func pairUntil(t *testing.T, dir, base string, end time.Time, names ...string) certs.Pair {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: names, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: names, NotAfter: end}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

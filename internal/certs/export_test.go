@@ -1,6 +1,12 @@
 package certs
 
-import "time"
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"time"
+
+	"github.com/mholt/acmez/v3/acme"
+)
 
 // Seal and ErrSealed are what tests of package certs_test look at.
 var (
@@ -18,5 +24,11 @@ func Crash(f *Folder) {
 	}
 }
 
-// SetNow gives a another clock. It must not run yet.
+// SetNow gives a another clock, before it runs.
 func SetNow(a *ACME, now func() time.Time) { a.now = now }
+
+// Keep puts a certificate of host into memory, one that nothing can be done with.
+func Keep(a *ACME, host string) {
+	leaf := &x509.Certificate{NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
+	a.keep(host, newEntry(&tls.Certificate{Leaf: leaf}, nil, acme.RenewalInfo{}))
+}

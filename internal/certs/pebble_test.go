@@ -269,7 +269,7 @@ func startEdge(t *testing.T, p *pebble, dir string, clock *clock, o certs.ACMEOp
 	if o.Email == "" { // certmagic would take that of any other instance in the process
 		o.Email = "ops@terrane.example"
 	}
-	o.Roots, o.Every = p.roots, 50*time.Millisecond
+	o.Roots, o.Every = append(o.Roots, p.roots...), 50*time.Millisecond
 	o.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	a, err := certs.NewACME(o)
 	if err != nil {
