@@ -71,13 +71,18 @@ func (r Router) HoldSeconds() int {
 
 // StartBIRD starts a router on the node, and returns once it answers questions.
 func (n *Node) StartBIRD(ctx context.Context, r Router) (*BIRD, error) {
-	config := n.lab.Path(n.name + "-bird.conf")
-	b := &BIRD{node: n, socket: n.lab.Path(n.name + "-bird.ctl")}
 	var text strings.Builder
 	if err := template.Must(template.New("bird.conf").Parse(birdConfig)).Execute(&text, r); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
+	return n.RunBIRD(ctx, text.String())
+}
+
+// RunBIRD is StartBIRD with a whole bird.conf, which logs to stderr.
+func (n *Node) RunBIRD(ctx context.Context, text string) (*BIRD, error) {
+	config := n.lab.Path(n.name + "-bird.conf")
+	b := &BIRD{node: n, socket: n.lab.Path(n.name + "-bird.ctl")}
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	p, err := n.Start(ctx, "bird", "bird", "-f", "-c", config, "-s", b.socket, "-P", n.lab.Path(n.name+"-bird.pid"))

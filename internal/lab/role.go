@@ -18,6 +18,8 @@ const (
 	roleGit    = "git"    // LISTEN ROOT: serves repositories
 	roleFetch  = "fetch"  // one HTTP request: JSON in, JSON out
 	roleDial   = "dial"   // ADDRESS: connects again and again
+	roleRelay  = "relay"  // NAMESPACE DEVICE NAMESPACE DEVICE DELAY: a slow link
+	roleVisit  = "visit"  // HTTPS requests as a Visitor says: JSON in, JSON lines out
 )
 
 // Child runs the role that a lab started this executable in, and ends the
@@ -29,6 +31,8 @@ func Child() {
 		roleGit:    serveGit,
 		roleFetch:  fetchOnce,
 		roleDial:   dialForever,
+		roleRelay:  relay,
+		roleVisit:  visitOn,
 	}[os.Getenv(roleVariable)]
 	if !ok {
 		return
