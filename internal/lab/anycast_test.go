@@ -253,8 +253,8 @@ func (p *planet) answeredBy(ctx context.Context, t *testing.T, s *site, a netip.
 	return visit
 }
 
-// drain runs the operator's command on an edge.
-func (e *edge) drain(ctx context.Context, t *testing.T, command string) {
+// run runs an operator's command on the edge.
+func (e *edge) run(ctx context.Context, t *testing.T, command string) {
 	t.Helper()
 	must(e.node.Run(ctx, e.command[0], command))(t)
 }
@@ -272,7 +272,7 @@ func needsAnycast(t *testing.T) {
 func TestAnycastRegions(t *testing.T) {
 	needsAnycast(t)
 	binary := buildTerrane(t)
-	for _, front := range []string{"bird", "frr"} {
+	for _, front := range fronts("bird") {
 		t.Run(front, func(t *testing.T) {
 			ctx := within(t, time.Minute)
 			p := newPlanet(ctx, t, binary, layout{front: front, nearEdges: 1, farEdges: 1, nearDelay: 35 * time.Millisecond, farDelay: 150 * time.Millisecond})
@@ -295,7 +295,7 @@ func TestAnycastRegions(t *testing.T) {
 				}
 			}
 			look("both regions announce", p.near)
-			e.drain(ctx, t, "drain")
+			e.run(ctx, t, "drain")
 			look("the near one is drained", p.far)
 			try(t, e.process.Signal(os.Interrupt))
 			try(t, e.process.Wait(ctx))

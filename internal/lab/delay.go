@@ -53,19 +53,12 @@ func relay(ctx context.Context, args []string) error {
 	if err != nil {
 		return errors.Join(err, a.Close())
 	}
-	ended := make(chan error, 2)
-	go func() { ended <- carry(b, a, delay) }()
-	go func() { ended <- carry(a, b, delay) }()
+	there, back := make(chan error, 1), make(chan error, 1)
+	go func() { there <- carry(b, a, delay) }()
+	go func() { back <- carry(a, b, delay) }()
 	fmt.Println(relaying)
-	select {
-	case <-ctx.Done():
-	case err = <-ended:
-		ended <- nil // for the wait below
-	}
-	err = errors.Join(err, a.Close(), b.Close())
-	<-ended
-	<-ended
-	return err
+	<-ctx.Done()
+	return errors.Join(a.Close(), b.Close(), <-there, <-back)
 }
 
 // openTUN makes a TUN device in a namespace.
@@ -85,7 +78,7 @@ func openTUN(namespace, device string) (*os.File, error) {
 }
 
 func openTUNHere(namespace, device string) (*os.File, error) {
-	ns, err := os.Open(namespace)
+	ns, err := os.Open(namespace) //nolint:gosec // one of a lab's own
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,213 @@
+package lab_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/internal/lab"
+)
+
+var outageRuns = flag.Int("lab.runs", 0, "how often TestAnycastOutage measures each event; 0: not at all")
+
+// visitEvery is how often the visitor comes whose failures are counted.
+const visitEvery = 10 * time.Millisecond
+
+func (p *planet) visits(ctx context.Context, t *testing.T, a netip.Addr) *lab.Visits {
+	t.Helper()
+	v := p.visitor(a)
+	v.Every = visitEvery
+	return must(p.client.StartVisits(ctx, v))(t)
+}
+
+// settle waits until the last visits have been answered as they should, after the
+// time given, and stops them.
+func settle(ctx context.Context, t *testing.T, v *lab.Visits, after time.Time, ok func(edge string) bool) []lab.Visit {
+	t.Helper()
+	try(t, lab.Until(ctx, func(context.Context) error {
+		all, err := v.Done()
+		if err != nil {
+			return err
+		}
+		const enough = 50
+		last := all[max(0, len(all)-enough):]
+		if len(last) < enough {
+			return fmt.Errorf("only %d visits", len(last))
+		}
+		for _, one := range last {
+			if one.Start.Before(after) || one.Err != "" || !ok(one.Edge) {
+				return fmt.Errorf("not settled: %+v", one)
+			}
+		}
+		return nil
+	}))
+	return must(v.Stop(ctx))(t)
+}
+
+// outage is what a visitor has seen of an event.
+type outage struct {
+	failed int
+	lasted time.Duration // from the first failed visit's start to the first good one's behind the last failed
+}
+
+func seen(visits []lab.Visit) (o outage) {
+	var first, last time.Time
+	for _, v := range visits {
+		if v.Err == "" {
+			continue
+		}
+		o.failed++
+		if first.IsZero() || v.Start.Before(first) {
+			first = v.Start
+		}
+		if v.Start.After(last) {
+			last = v.Start
+		}
+	}
+	if o.failed > 0 {
+		o.lasted = last.Sub(first) + visitEvery
+	}
+	return o
+}
+
+// TestAnycastSpread is three edges behind one router: they share the visitors,
+// one is drained and another killed under load, and the third answers.
+func TestAnycastSpread(t *testing.T) {
+	needsAnycast(t)
+	binary := buildTerrane(t)
+	for _, front := range fronts("frr") {
+		t.Run(front, func(t *testing.T) {
+			ctx := within(t, time.Minute)
+			p := newPlanet(ctx, t, binary, layout{front: front, nearEdges: 3})
+			p.announced(ctx, t)
+			var table strings.Builder
+			for _, a := range anycastAddresses {
+				for range p.near.edges { // each has to learn of the site
+					p.answeredBy(ctx, t, p.near, a)
+				}
+				answers := make(map[string]int)
+				for range 10 {
+					answers[p.answeredBy(ctx, t, p.near, a).Edge]++
+				}
+				fmt.Fprintf(&table, "ten connections to %-13s %v\n", a, answers)
+				if len(answers) < 2 {
+					t.Errorf("all of ten connections to %s went to one edge: %v", a, answers)
+				}
+			}
+			a := anycastAddresses[0]
+			drained, killed := p.near.edges[0], p.near.edges[1]
+			visits := p.visits(ctx, t, a)
+			drained.run(ctx, t, "drain")
+			o := seen(settle(ctx, t, visits, time.Now(), func(edge string) bool { return edge != drained.name }))
+			fmt.Fprintf(&table, "%-32s %d failed, %v\n", drained.name+" is drained", o.failed, o.lasted)
+			// All that may break is what is under way when the router spreads anew: it
+			// moves flows between edges that stay, too.
+			if o.failed > 10 {
+				t.Errorf("%d visits failed while an edge was drained", o.failed)
+			}
+
+			visits = p.visits(ctx, t, a)
+			try(t, killed.process.Signal(syscall.SIGKILL))
+			o = seen(settle(ctx, t, visits, time.Now(), func(edge string) bool { return edge == p.near.edges[2].name }))
+			fmt.Fprintf(&table, "%-32s %d failed, %v\n", killed.name+" is killed", o.failed, o.lasted)
+			if o.lasted > 2*time.Second {
+				t.Errorf("the killed edge was missed for %v, longer than a closed connection takes to be seen", o.lasted)
+			}
+			t.Logf("three edges behind %s\n%s", front, table.String())
+		})
+	}
+}
+
+// fronts are the routers that experiments run with: the one given, or both where
+// there is time for figures.
+func fronts(quick string) []string {
+	if *outageRuns > 0 {
+		return []string{"bird", "frr"}
+	}
+	return []string{quick}
+}
+
+// event is how a near edge goes away and comes back.
+type event struct {
+	name   string
+	do     func(ctx context.Context, t *testing.T, p *planet)
+	repair func(ctx context.Context, t *testing.T, p *planet)
+}
+
+func signalEdge(s syscall.Signal) func(context.Context, *testing.T, *planet) {
+	return func(_ context.Context, t *testing.T, p *planet) { try(t, p.near.edges[0].process.Signal(s)) }
+}
+
+func signalCable(s syscall.Signal) func(context.Context, *testing.T, *planet) {
+	return func(_ context.Context, t *testing.T, p *planet) { try(t, p.near.cables[0].Signal(s)) }
+}
+
+func runOnEdge(command string) func(context.Context, *testing.T, *planet) {
+	return func(ctx context.Context, t *testing.T, p *planet) { p.near.edges[0].run(ctx, t, command) }
+}
+
+// restart starts the edge anew, be it gone or only stopped.
+func restart(ctx context.Context, t *testing.T, p *planet) {
+	e := p.near.edges[0]
+	_ = e.process.Signal(syscall.SIGKILL) // it may have ended
+	_ = e.process.Wait(ctx)               // killed
+	e.start(ctx, t)
+}
+
+// TestAnycastOutage measures what a visitor sees who comes every 10 ms, over
+// cables without delay: what is seen is not the network's, but ours.
+func TestAnycastOutage(t *testing.T) {
+	if *outageRuns == 0 {
+		t.Skip("figures take minutes: make lab")
+	}
+	needsAnycast(t)
+	binary := buildTerrane(t)
+	events := []event{
+		{"drain", runOnEdge("drain"), runOnEdge("undrain")},
+		{"SIGTERM", signalEdge(syscall.SIGTERM), restart},
+		{"SIGKILL", signalEdge(syscall.SIGKILL), restart},
+		{"SIGSTOP, hold time 3 s", signalEdge(syscall.SIGSTOP), restart},
+		{"cut off, hold time 3 s", signalCable(syscall.SIGSTOP), signalCable(syscall.SIGCONT)},
+	}
+	table := "| event | router | runs | failed visits, median (worst) | outage in ms, median (worst) |\n|---|---|---|---|---|\n"
+	for _, front := range []string{"bird", "frr"} {
+		t.Run(front, func(t *testing.T) {
+			ctx := within(t, time.Hour)
+			// The shortest delay there is, for the sake of a cable that can be cut.
+			p := newPlanet(ctx, t, binary, layout{front: front, nearEdges: 1, farEdges: 1, nearDelay: time.Nanosecond, farDelay: time.Nanosecond})
+			a := anycastAddresses[0]
+			for _, e := range events {
+				var outages []outage
+				for range *outageRuns {
+					ctx := within(t, time.Minute)
+					p.announced(ctx, t)
+					p.answeredBy(ctx, t, p.near, a)
+					visits := p.visits(ctx, t, a)
+					e.do(ctx, t, p)
+					outages = append(outages, seen(settle(ctx, t, visits, time.Now(), func(edge string) bool { return strings.HasPrefix(edge, p.far.name) })))
+					e.repair(ctx, t, p)
+				}
+				table += row(e.name, front, outages)
+			}
+		})
+	}
+	t.Log("\n" + table)
+}
+
+func row(event, router string, outages []outage) string {
+	var failed, lasted []int64
+	for _, o := range outages {
+		failed = append(failed, int64(o.failed))
+		lasted = append(lasted, o.lasted.Milliseconds())
+	}
+	slices.Sort(failed)
+	slices.Sort(lasted)
+	middle, last := len(outages)/2, len(outages)-1
+	return fmt.Sprintf("| %s | %s | %d | %d (%d) | %d (%d) |\n", event, router, len(outages), failed[middle], failed[last], lasted[middle], lasted[last])
+}
