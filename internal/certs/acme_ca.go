@@ -14,7 +14,7 @@ import (
 )
 
 // errDown is a CA that is left alone as it did not answer.
-var errDown = errors.New("did not answer, and is not asked")
+var errDown = errors.New("did not answer lately, and is left alone for a while")
 
 // ca is one authority. certmagic speaks with it, keeps the account, and stores what it
 // issues; when to order, for whom and how often is ours.
@@ -24,9 +24,10 @@ type ca struct {
 	afresh *certmagic.Config // the same, but its renewals replace nothing
 	issuer *certmagic.ACMEIssuer
 
-	mu    sync.Mutex
-	down  int       // answers missed in a row
-	until time.Time // not asked before
+	mu     sync.Mutex
+	down   int       // answers missed in a row
+	missed time.Time // the last of them
+	until  time.Time // not asked before
 }
 
 // newCAs makes the CAs. The cache is for certmagic to have one: nothing comes into it.
@@ -112,10 +113,10 @@ func onEvent(ctx context.Context, event string, data map[string]any) error {
 	return nil
 }
 
-// report notes how an order went, and says whether the CA answered. One that does not
-// is left alone for a while: certmagic makes all orders wait for one that asks for a
-// directory.
-func (c *ca) report(now time.Time, err error) (answered bool) {
+// report notes how an order from began to now went, and says whether the CA answered.
+// One that does not is left alone for a while: certmagic makes all orders wait for one
+// that asks for a directory.
+func (c *ca) report(began, now time.Time, err error) (answered bool) {
 	var p acme.Problem
 	answered = err == nil || errors.As(err, &p) && p.Status < http.StatusInternalServerError
 	c.mu.Lock()
@@ -124,16 +125,26 @@ func (c *ca) report(now time.Time, err error) (answered bool) {
 		c.down = 0
 		return true
 	}
+	if began.Before(c.missed) {
+		return false // of one outage with those that were missed
+	}
 	c.down++
+	c.missed = now
 	c.until = now.Add(downPause(c.down))
 	return false
 }
 
-func (c *ca) downUntil() time.Time {
+// ask says whether to order from the CA now. Of all orders one tries a CA that did not
+// answer before.
+func (c *ca) ask(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.down == 0 {
-		return time.Time{}
+		return true
 	}
-	return c.until
+	if now.Before(c.until) {
+		return false
+	}
+	c.until = now.Add(orderTimeout)
+	return true
 }

@@ -114,19 +114,19 @@ func (a *ACME) order(ctx context.Context, host string, old *entry) (*entry, erro
 func (a *ACME) issue(ctx context.Context, host string, failed bool) (answered bool, err error) {
 	var errs []error
 	for _, c := range *a.cas.Load() {
-		if until := c.downUntil(); a.now().Before(until) {
-			errs = append(errs, fmt.Errorf("%s: %w until %s", c.key, errDown, until.UTC().Format(time.RFC3339)))
+		if !c.ask(a.now()) {
+			errs = append(errs, fmt.Errorf("%s: %w", c.key, errDown))
 			continue
 		}
-		began := time.Now()
+		began := a.now()
 		err := c.issue(ctx, host, failed)
 		if ctx.Err() != nil {
 			return answered, ctx.Err()
 		}
-		answered = c.report(a.now(), err) || answered
+		answered = c.report(began, a.now(), err) || answered
 		if err == nil {
 			a.metrics.issued.WithLabelValues(c.key).Inc()
-			a.metrics.seconds.Observe(time.Since(began).Seconds())
+			a.metrics.seconds.Observe(a.now().Sub(began).Seconds())
 			return true, nil
 		}
 		a.metrics.failed.WithLabelValues(c.key).Inc()
