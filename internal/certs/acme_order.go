@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"github.com/caddyserver/certmagic"
 )
 
 const (
@@ -46,6 +48,11 @@ func (a *ACME) current(ctx context.Context, host string) (*entry, error) {
 	switch {
 	case errors.Is(err, errTorn):
 		a.log.Error("a certificate in the storage is of no use, and is replaced", "host", host, "err", err)
+		for _, c := range *a.cas.Load() { // certmagic would stumble over it
+			if err := a.storage.Delete(ctx, certmagic.StorageKeys.CertsSitePrefix(c.key, host)); err != nil {
+				return nil, err
+			}
+		}
 		return nil, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil

@@ -363,6 +363,38 @@ func TestACMETamperedStorage(t *testing.T) {
 	}
 }
 
+// TestACMETornStorage orders anew what an edge that died left in halves.
+func TestACMETornStorage(t *testing.T) {
+	p := startPebble(t)
+	for name, tear := range map[string]func(crt, key string) error{
+		"another key": func(_, key string) error {
+			return os.Rename(pairUntil(t, filepath.Dir(key), "x", time.Now(), "x.example").Key, key)
+		},
+		"no key":   func(_, key string) error { return os.Remove(key) },
+		"half":     func(crt, _ string) error { return os.Truncate(crt, 300) },
+		"metadata": func(crt, _ string) error { return os.Truncate(strings.TrimSuffix(crt, "crt")+"json", 10) },
+	} {
+		dir, host := t.TempDir(), strings.ReplaceAll(name, " ", "-")+".torn.example"
+		e := startEdge(t, p, dir, nil, certs.ACMEOptions{})
+		p.validateAt(e)
+		first := e.mustGet(t, p, host)
+		e.stop()
+		found, err := filepath.Glob(dir + "/certificates/*/*/*.crt")
+		if err != nil || len(found) != 1 {
+			t.Fatal(found, err)
+		}
+		if err := tear(found[0], strings.TrimSuffix(found[0], "crt")+"key"); err != nil {
+			t.Fatal(err)
+		}
+		e = startEdge(t, p, dir, nil, certs.ACMEOptions{})
+		p.validateAt(e)
+		if cert, err := e.get(t, p, host); err != nil || cert.SerialNumber.Cmp(first.SerialNumber) == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+		e.stop()
+	}
+}
+
 func TestACMELockOfTheDead(t *testing.T) {
 	p := startPebble(t)
 	dir := t.TempDir()
