@@ -217,6 +217,7 @@ func TestAccessLogAndMetrics(t *testing.T) {
 		server: func(o *server.Options) { o.AccessLog, o.Metrics = access, reg }})
 	e.deploy("alice.example", "index.html", "alice")
 	a := get(t, e.client(), "https://alice.example/?secret=1")
+	get(t, e.client(), "https://"+string(server.SelfHost)+"/").want(t, 200, "") // is not logged
 	if err := e.stop(); err != nil {
 		t.Fatal(err)
 	}

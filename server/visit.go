@@ -73,8 +73,10 @@ func (v *visit) end(ctx context.Context) {
 	s.buffers.give(v.held)
 	s.leave()
 	took := time.Since(v.start)
-	s.metrics.finished(v.code, took)
-	s.access.log(v, took)
+	if v.host != SelfHost || !v.client().IsLoopback() { // the edge's own question, each second
+		s.metrics.finished(v.code, took)
+		s.access.log(v, took)
+	}
 	body := v.body[:0]
 	if cap(body) > keepBuffer {
 		body = nil
