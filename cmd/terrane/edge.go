@@ -48,6 +48,7 @@ type edge struct {
 	tickets   *certs.Tickets  // nil without tls.tickets
 	server    *server.Server
 	health    *health.Monitor
+	wasReady  bool // of the goroutine that calls setHealth
 	announcer *bgp.Announcer    // nil without [bgp]
 	bfd       *bfd.Speaker      // nil without a neighbor that wants it
 	addresses *hostaddr.Manager // nil without bgp.manage_address
@@ -265,10 +266,14 @@ func (e *edge) logger(part string) *slog.Logger { return e.log.With("part", part
 
 func (e *edge) setHealth(s health.Status) {
 	reasons := strings.Join(s.Reasons, "; ")
-	if s.Ready {
+	switch {
+	case s.Ready:
+		e.wasReady = true
 		e.log.Info("edge is ready")
-	} else {
+	case e.wasReady:
 		e.log.Warn("edge is not ready", "reasons", reasons)
+	default:
+		e.log.Debug("edge is not ready yet", "reasons", reasons)
 	}
 	if e.announcer != nil {
 		e.announcer.SetHealth(s.Ready, reasons)
