@@ -21,9 +21,10 @@ endif
 
 BENCHTIME ?= 300ms
 FUZZTIME  ?= 10s
+LAB_RUNS  ?= 3
 LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint run
 
-.PHONY: all build test packages toolchains check lint unit e2e bench fuzz examples clean
+.PHONY: all build test packages toolchains check lint unit e2e bench lab fuzz examples clean
 all: build
 
 build: ## one static binary, ./terrane
@@ -54,6 +55,10 @@ e2e: ## the network in namespaces: skipped without root, and says so
 bench: ## every benchmark, one package after the other
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -p 1 $$($(GO) list ./... | grep -v /internal/lab$$)
 	$(GO) test -run '^$$' -bench . -benchtime 20x ./internal/lab
+
+lab: ## the anycast experiments of docs/anycast.md, with figures of LAB_RUNS runs: as root, many minutes
+	@tools/packages $(TEST_PACKAGES) frr
+	$(GO) test -count=1 -timeout 5h -v -run '^TestAnycast' ./internal/lab -args -lab.runs=$(LAB_RUNS)
 
 fuzz: ## each fuzz target for FUZZTIME
 	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's,/[^/]*:func , ,' | while read -r dir name; do \

@@ -14,6 +14,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,10 +24,10 @@ import (
 
 // Visitor sends HTTPS requests to one address, each on a connection of its own.
 type Visitor struct {
-	Address netip.Addr // of the server, port 443
-	Host    string     // the site
-	Roots   string     // path of the PEM file with the trusted roots
-	Every   time.Duration
+	Address netip.Addr    // of the server, port 443
+	Host    string        // the site
+	Roots   string        // path of the PEM file with the trusted roots
+	Every   time.Duration // above 0 for StartVisits
 	Timeout time.Duration // of one request; zero: 2 s
 }
 
@@ -42,15 +43,10 @@ type Visit struct {
 // Visit sends one request from the node. What goes wrong with it is in the Visit.
 func (n *Node) Visit(ctx context.Context, v Visitor) (Visit, error) {
 	v.Every = 0
-	cmd, err := n.role(ctx, roleVisit)
+	cmd, err := n.visitor(ctx, v)
 	if err != nil {
 		return Visit{}, err
 	}
-	in, err := json.Marshal(v)
-	if err != nil {
-		return Visit{}, err
-	}
-	cmd.Stdin = bytes.NewReader(in)
 	out, err := n.output(cmd)
 	if err != nil {
 		return Visit{}, err
@@ -59,20 +55,27 @@ func (n *Node) Visit(ctx context.Context, v Visitor) (Visit, error) {
 	return visit, json.Unmarshal([]byte(out), &visit)
 }
 
+func (n *Node) visitor(ctx context.Context, v Visitor) (*exec.Cmd, error) {
+	in, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	cmd, err := n.role(ctx, roleVisit)
+	if err == nil {
+		cmd.Stdin = bytes.NewReader(in)
+	}
+	return cmd, err
+}
+
 // Visits is a visitor who comes again and again, whatever became of the visits before.
 type Visits struct{ process *Process }
 
 // StartVisits starts a visitor on the node, and returns after the first visit.
 func (n *Node) StartVisits(ctx context.Context, v Visitor) (*Visits, error) {
-	cmd, err := n.role(ctx, roleVisit)
+	cmd, err := n.visitor(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	in, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	cmd.Stdin = bytes.NewReader(in)
 	p, err := n.start("visits", cmd)
 	if err != nil {
 		return nil, err

@@ -158,11 +158,32 @@ func newPlanet(ctx context.Context, t *testing.T, binary string, want layout) *p
 // block is the first block of code in a language on a page.
 func block(t *testing.T, page, language string) string {
 	t.Helper()
-	found := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(page)
-	if found == nil {
+	return blocks(t, page, language)[0]
+}
+
+func blocks(t *testing.T, page, language string) (texts []string) {
+	t.Helper()
+	for _, found := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(page, -1) {
+		texts = append(texts, found[1])
+	}
+	if texts == nil {
 		t.Fatalf("%s has no %s", anycastPage, language)
 	}
-	return found[1]
+	return texts
+}
+
+// TestAnycastProvider checks the configuration for hosting providers, who are not
+// in the lab: it stands in place of the other one's [bgp].
+func TestAnycastProvider(t *testing.T) {
+	ctx := within(t, time.Minute)
+	needs(ctx, t, "go")
+	toml := blocks(t, string(must(os.ReadFile(anycastPage))(t)), "toml")
+	edge, _, _ := strings.Cut(toml[0], "[bgp]")
+	l := newLab(ctx, t)
+	secret, file := l.Path("password"), l.Path("terrane.toml")
+	config := strings.NewReplacer("/etc/terrane/bgp-password", secret, "/var/lib/terrane", l.Path("data")).Replace(edge + toml[1])
+	try(t, errors.Join(os.WriteFile(secret, []byte("secret"), 0o600), os.WriteFile(file, []byte(config), 0o600)))
+	must(l.Host().Run(ctx, buildTerrane(t), "check", "--config", file))(t)
 }
 
 func (e *edge) start(ctx context.Context, t *testing.T) {

@@ -1,8 +1,8 @@
 // Package lab builds small networks on one Linux machine, for end-to-end tests
-// and for figures: nodes in network namespaces joined by veth pairs, BIRD
-// routers, an authoritative DNS server, git repositories served over smart HTTP,
-// clients, and whatever program a test starts on a node. It knows no other package
-// of terrane: what it runs is what an operator would run.
+// and for figures: nodes in network namespaces joined by veth pairs or by slow
+// links, BIRD and FRR routers, an authoritative DNS server, git repositories
+// served over smart HTTP, clients, and whatever program a test starts on a node.
+// It knows no other package of terrane: what it runs is what an operator would run.
 //
 // A namespace belongs to an operating system thread, so nothing of a lab runs in
 // the process that builds it. Programs run as child processes; the git server and
