@@ -87,6 +87,7 @@ func dev(ctx context.Context, dir string, f *devFlags, stdout, stderr io.Writer)
 	e, err := newEdge(ctx, devConfig(dir, base, dns.Addr(), f), edgeOptions{
 		log:        log,
 		servePlain: true,
+		forgetful:  true, // its DNS server is empty when it starts
 		caDir:      ca,
 		publisher: func(next tenantsync.Publisher) tenantsync.Publisher {
 			names.Publisher = next

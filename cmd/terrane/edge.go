@@ -48,7 +48,7 @@ type edge struct {
 	tickets   *certs.Tickets  // nil without tls.tickets
 	server    *server.Server
 	health    *health.Monitor
-	wasReady  bool // of the goroutine that calls setHealth
+	wasReady  bool              // of the goroutine that calls setHealth
 	announcer *bgp.Announcer    // nil without [bgp]
 	bfd       *bfd.Speaker      // nil without a neighbor that wants it
 	addresses *hostaddr.Manager // nil without bgp.manage_address
@@ -60,6 +60,7 @@ type edgeOptions struct {
 	log        *slog.Logger
 	accessLog  io.Writer // nil: none
 	servePlain bool      // sites over HTTP too
+	forgetful  bool      // verdicts on domains do not survive a restart
 	caDir      string    // of the internal CA; empty: in the data folder
 	// publisher stands between the stores and the sites.
 	publisher func(tenantsync.Publisher) tenantsync.Publisher
@@ -82,12 +83,16 @@ func newEdge(ctx context.Context, cfg *config.Config, opt edgeOptions) (*edge, e
 func (e *edge) buildSites(context.Context) error {
 	c := e.cfg
 	var err error
+	verdicts := filepath.Join(c.Edge.Data, "verdicts.json")
+	if e.opt.forgetful {
+		verdicts = ""
+	}
 	e.verifier, err = dnsverify.New(dnsverify.Options{
 		Addresses: c.DNS.Addresses,
 		Resolvers: c.DNS.Resolvers,
 		Labels:    c.DNS.Labels,
 		Keys:      c.DNS.Keys,
-		StatePath: filepath.Join(c.Edge.Data, "verdicts.json"),
+		StatePath: verdicts,
 		RequireAD: c.DNS.RequireDNSSEC,
 		MinTTL:    time.Duration(c.DNS.MinTTL),
 		Logger:    e.logger("dnsverify"),

@@ -81,7 +81,7 @@ func (e *edge) checkStore(context.Context) error {
 func (e *edge) checkSelf(ctx context.Context, client *http.Client) error {
 	select {
 	case <-e.server.Ready():
-	default:
+	case <-ctx.Done():
 		return errors.New("the listeners are not up yet")
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+string(server.SelfHost)+"/", http.NoBody)
