@@ -182,9 +182,9 @@ func TestAnycastOutage(t *testing.T) {
 	table := []string{"", "| event | router | runs | failed visits, median (worst) | outage in ms, median (worst) |", "|---|---|---|---|---|"}
 	for _, front := range []string{"bird", "frr"} {
 		t.Run(front, func(t *testing.T) {
-			ctx := within(t, time.Hour)
+			forAll := within(t, time.Hour)
 			// The shortest delay there is, for the sake of a cable that can be cut.
-			p := newPlanet(ctx, t, binary, layout{front: front, nearEdges: 1, farEdges: 1, nearDelay: time.Nanosecond, farDelay: time.Nanosecond})
+			p := newPlanet(forAll, t, binary, layout{front: front, nearEdges: 1, farEdges: 1, nearDelay: time.Nanosecond, farDelay: time.Nanosecond})
 			a := anycastAddresses[0]
 			for _, e := range events {
 				var outages []outage
@@ -195,7 +195,7 @@ func TestAnycastOutage(t *testing.T) {
 					visits := p.visits(ctx, t, a)
 					e.do(ctx, t, p)
 					outages = append(outages, seen(settle(ctx, t, visits, time.Now(), func(edge string) bool { return strings.HasPrefix(edge, p.far.name) })))
-					e.repair(ctx, t, p)
+					e.repair(forAll, t, p) // what it starts outlives this run
 				}
 				table = append(table, row(e.name, front, outages))
 				t.Log(table[len(table)-1])

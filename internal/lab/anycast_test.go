@@ -1,7 +1,6 @@
 package lab_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,140 +19,6 @@ const anycastPage = "../../docs/anycast.md"
 
 // anycastAddresses are what the edges announce, one of each family.
 var anycastAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")}
-
-// site is a router and the edges behind it.
-type site struct {
-	name   string // of the region, and of its edges with a number behind
-	subnet int    // second octet of its networks
-	asn    string
-	router *lab.Node
-	query  func(context.Context, string) (string, error)
-	edges  []*edge
-	cables []*lab.Process // to the edges, if they are long
-}
-
-// edge is one terrane.
-type edge struct {
-	name    string
-	node    *lab.Node
-	command []string
-	process *lab.Process
-}
-
-// planet is two sites, and a client at the first one's router:
-//
-//	client -- router -- edges of the near site
-//	            |
-//	          router -- edges of the far site
-//
-// One router is BIRD and the other FRR.
-type planet struct {
-	lab       *lab.Lab
-	client    *lab.Node
-	near, far *site
-	roots     string // PEM of all edges' authorities
-}
-
-// layout is how a planet is to be.
-type layout struct {
-	front               string // the near site's router: bird or frr
-	nearEdges, farEdges int
-	nearDelay, farDelay time.Duration // one way; zero: short cables
-}
-
-const anycastHost = "alice.example.test"
-
-func newPlanet(ctx context.Context, t *testing.T, binary string, want layout) *planet {
-	t.Helper()
-	page := string(must(os.ReadFile(anycastPage))(t))
-	l := newLab(ctx, t)
-	node := func(name string) *lab.Node { return must(l.Node(ctx, name))(t) }
-	ams := &site{name: "ams", subnet: 71, asn: "64512", router: node("bird")}
-	iad := &site{name: "iad", subnet: 72, asn: "64513", router: node("frr")}
-	p := &planet{lab: l, client: node("client"), near: ams, far: iad, roots: l.Path("roots.pem")}
-	if want.front == "frr" {
-		p.near, p.far = iad, ams
-	}
-
-	link := func(a *lab.Node, aName string, b *lab.Node, bName, net4, net6 string, delay time.Duration) *lab.Process {
-		v4 := func(host int) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf("%s.%d/24", net4, host)) }
-		v6 := func(host int) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf("%s::%d/64", net6, host)) }
-		var cable *lab.Process
-		if delay == 0 {
-			try(t, l.Link(ctx, a, v4(1), b, v4(2)))
-		} else {
-			cable = must(l.DelayedLink(ctx, a, v4(1), b, v4(2), delay))(t)
-		}
-		try(t, errors.Join(a.AddAddress(ctx, bName, v6(1)), b.AddAddress(ctx, aName, v6(2))))
-		return cable
-	}
-	route := func(n *lab.Node, to, via string) {
-		try(t, n.AddRoute(ctx, netip.MustParsePrefix(to), netip.MustParseAddr(via)))
-	}
-	link(ams.router, "bird", iad.router, "frr", "10.70.0", "fd00:70", 0)
-	link(p.near.router, want.front, p.client, "client", "10.70.1", "fd00:70:1", 0)
-	route(p.client, "0.0.0.0/0", "10.70.1.1")
-	route(p.client, "::/0", "fd00:70:1::1")
-	// What BGP does not carry here: how the client's network and the far edges reach each other.
-	near, far := 1, 2
-	if want.front == "frr" {
-		near, far = 2, 1
-	}
-	route(p.far.router, "10.70.1.0/24", fmt.Sprintf("10.70.0.%d", near))
-	route(p.far.router, "fd00:70:1::/64", fmt.Sprintf("fd00:70::%d", near))
-	route(p.near.router, fmt.Sprintf("10.%d.0.0/16", p.far.subnet), fmt.Sprintf("10.70.0.%d", far))
-	route(p.near.router, fmt.Sprintf("fd00:%d::/32", p.far.subnet), fmt.Sprintf("fd00:70::%d", far))
-	for _, s := range []*site{ams, iad} {
-		try(t, s.router.Forward(ctx))
-		// Else all of a visitor's connections go to one edge.
-		must(s.router.Run(ctx, "sh", "-ec", "for f in ipv4 ipv6; do echo 1 >/proc/sys/net/$f/fib_multipath_hash_policy; done"))(t)
-	}
-	records := []string{"alice A 192.0.2.10", "alice AAAA 2001:db8::10", `_keybase_pages.alice TXT "kbp=/sites/alice"`}
-	try(t, must(p.client.StartDNS(ctx, netip.MustParseAddrPort("10.70.1.2:53"), "example.test."))(t).Set(ctx, records...))
-	try(t, errors.Join(os.MkdirAll(l.Path("sites", "alice"), 0o700),
-		os.WriteFile(l.Path("sites", "alice", "index.html"), []byte("alice was here\n"), 0o600)))
-
-	bird := must(ams.router.RunBIRD(ctx, block(t, page, "bird")))(t)
-	ams.query = func(ctx context.Context, prefix string) (string, error) {
-		return bird.Query(ctx, "show route all for "+prefix)
-	}
-	frr := must(iad.router.RunFRR(ctx, block(t, page, "frr")))(t)
-	iad.query = func(ctx context.Context, prefix string) (string, error) {
-		family := "ipv4"
-		if strings.Contains(prefix, ":") {
-			family = "ipv6"
-		}
-		return frr.Query(ctx, "show bgp "+family+" unicast "+prefix)
-	}
-
-	for _, s := range []*site{p.near, p.far} {
-		count, delay := want.nearEdges, want.nearDelay
-		if s == p.far {
-			count, delay = want.farEdges, want.farDelay
-		}
-		for i := range count {
-			e := &edge{name: fmt.Sprintf("%s%d", s.name, i+1)}
-			e.node = node(e.name)
-			net4, net6 := fmt.Sprintf("10.%d.%d", s.subnet, i+1), fmt.Sprintf("fd00:%d:%d", s.subnet, i+1)
-			routerName := "bird"
-			if s == iad {
-				routerName = "frr"
-			}
-			s.cables = append(s.cables, link(s.router, routerName, e.node, e.name, net4, net6, delay))
-			route(e.node, "0.0.0.0/0", net4+".1")
-			route(e.node, "::/0", net6+"::1")
-			config := strings.NewReplacer(`"ams1"`, `"`+e.name+`"`, `"ams"`, `"`+s.name+`"`, "64512", s.asn, "10.71.1.", net4+".", "fd00:71:1:", net6+":",
-				"/var/lib/terrane", l.Path(e.name), "/srv/sites", l.Path("sites")).Replace(block(t, page, "toml"))
-			file := l.Path(e.name + ".toml")
-			try(t, os.WriteFile(file, []byte(config), 0o600))
-			e.command = []string{binary, "serve", "--config", file, "--access-log", "/dev/null"}
-			e.start(ctx, t)
-			s.edges = append(s.edges, e)
-		}
-	}
-	p.trust(ctx, t)
-	return p
-}
 
 // block is the first block of code in a language on a page.
 func block(t *testing.T, page, language string) string {
@@ -186,27 +51,6 @@ func TestAnycastProvider(t *testing.T) {
 	must(l.Host().Run(ctx, buildTerrane(t), "check", "--config", file))(t)
 }
 
-func (e *edge) start(ctx context.Context, t *testing.T) {
-	t.Helper()
-	e.process = must(e.node.Start(ctx, "terrane", e.command[0], e.command[1:]...))(t)
-}
-
-// trust collects the edges' certificate authorities.
-func (p *planet) trust(ctx context.Context, t *testing.T) {
-	t.Helper()
-	var roots bytes.Buffer
-	for _, e := range p.edges() {
-		try(t, lab.Until(ctx, func(context.Context) error {
-			pem, err := os.ReadFile(p.lab.Path(e.name, caRoot))
-			if err == nil {
-				roots.Write(pem)
-			}
-			return err
-		}))
-	}
-	try(t, os.WriteFile(p.roots, roots.Bytes(), 0o600))
-}
-
 func (p *planet) edges() []*edge {
 	return append(append([]*edge(nil), p.near.edges...), p.far.edges...)
 }
@@ -237,9 +81,9 @@ func (s *site) knows(ctx context.Context, a netip.Addr, more bool) error {
 		return err
 	}
 	for i, e := range s.edges {
-		via := fmt.Sprintf("10.%d.%d.2 ", s.subnet, i+1)
+		via := fmt.Sprintf("10.7%d.%d.2 ", s.number, i+1)
 		if a.Is6() {
-			via = fmt.Sprintf("fd00:%d:%d::2 ", s.subnet, i+1)
+			via = fmt.Sprintf("fd00:7%d:%d::2 ", s.number, i+1)
 		}
 		if !strings.Contains(out, via) || !strings.Contains(kernel, via) {
 			return fmt.Errorf("%s: no route to %s over %s:\n%s\n%s", s.name, a, e.name, out, kernel)
