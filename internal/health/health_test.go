@@ -46,6 +46,9 @@ func start(t *testing.T, opts Options, more ...Check) *rig {
 		t.Fatal(err)
 	}
 	r.Monitor = m
+	if ready, reasons := r.Ready(); ready || len(reasons) != 1+len(more) || reasons[0] != "it: not checked yet" {
+		t.Errorf("at the start: %v, %q", ready, reasons)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- m.Run(ctx) }()
@@ -71,9 +74,6 @@ func bubble(t *testing.T, opts Options, f func(*testing.T, *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, opts)
-		if ready, reasons := r.Ready(); ready || len(reasons) != 1 || reasons[0] != "it: not checked yet" {
-			t.Errorf("at the start: %v, %q", ready, reasons)
-		}
 		if !r.after(500 * time.Millisecond) {
 			t.Error("the first success is not enough")
 		}
