@@ -53,13 +53,7 @@ func envGet(ctx context.Context, x *Exchange, g Guest, a args) error {
 		return err
 	}
 	value, ok := x.t.Env[string(name)]
-	if ok {
-		err = giveEvenEmpty(ctx, x, g, o, value)
-	} else {
-		o.set(g, 0, 0)
-	}
-	a.returnsBool(ok)
-	return err
+	return giveFound(ctx, x, g, a, o, value, ok)
 }
 
 func logLine(_ context.Context, x *Exchange, g Guest, a args) error {
@@ -92,13 +86,8 @@ func kvstoreGetVersion(ctx context.Context, x *Exchange, g Guest, a args) error 
 	if err != nil {
 		return err
 	}
-	if ok {
-		err = giveEvenEmpty(ctx, x, g, o, e.Value)
-	} else {
-		o.set(g, 0, 0)
-	}
+	err = giveFound(ctx, x, g, a, o, e.Value, ok)
 	put(g, place, e.Version)
-	a.returnsBool(ok)
 	return err
 }
 

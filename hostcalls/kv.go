@@ -120,13 +120,7 @@ func kvstoreGet(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err != nil {
 		return err
 	}
-	if ok {
-		err = giveEvenEmpty(ctx, x, g, o, e.Value)
-	} else {
-		o.set(g, 0, 0)
-	}
-	a.returnsBool(ok)
-	return err
+	return giveFound(ctx, x, g, a, o, e.Value, ok)
 }
 
 // kvWriter is a function that stores a value by the change that it makes.

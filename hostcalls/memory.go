@@ -92,6 +92,16 @@ func giveEvenEmpty[T string | []byte](ctx context.Context, x *Exchange, g Guest,
 	return nil
 }
 
+// giveFound answers a lookup: the data and true, even if it is empty, or nothing and false.
+func giveFound[T string | []byte](ctx context.Context, x *Exchange, g Guest, a args, o out, data T, found bool) error {
+	a.returnsBool(found)
+	if !found {
+		o.set(g, 0, 0)
+		return nil
+	}
+	return giveEvenEmpty(ctx, x, g, o, data)
+}
+
 // giveList hands over a list of items. With fold, their ASCII letters become lower case.
 func (x *Exchange) giveList(ctx context.Context, g Guest, o out, items []string, fold bool) error {
 	if len(items) == 0 {
