@@ -68,6 +68,21 @@ func NewClient(o ClientOptions) (*Client, error) {
 	return c, nil
 }
 
+// SystemResolvers are the resolvers that this machine is told to use, none if it is told nothing.
+func SystemResolvers() []netip.AddrPort {
+	conf, err := dns.ClientConfigFromFile("/etc/resolv.conf")
+	if err != nil {
+		return nil
+	}
+	var list []netip.AddrPort
+	for _, s := range conf.Servers {
+		if addr, err := netip.ParseAddr(s); err == nil {
+			list = append(list, netip.AddrPortFrom(addr, 53))
+		}
+	}
+	return list
+}
+
 // only returns a Client that asks r alone and shares the other bounds.
 func (c *Client) only(r *resolver) *Client {
 	return &Client{resolvers: []*resolver{r}, timeout: c.timeout, hedge: c.hedge, slots: c.slots, observe: c.observe}

@@ -14,11 +14,18 @@ import (
 // maxQuery bounds a raw query in bytes: one question and EDNS need fewer.
 const maxQuery = 512
 
+// unanswered is why guests have no answer. Its text is for them, and tells nothing of
+// the resolvers; what it wraps does.
+type unanswered struct{ cause error }
+
+func (unanswered) Error() string   { return "no recursive resolver answered" }
+func (u unanswered) Unwrap() error { return u.cause }
+
 // LookupIP returns the addresses of name, IPv6 or else IPv4, in the order of the
 // answer. Errors are of type *net.DNSError: IsNotFound when there is none,
 // IsTimeout or IsTemporary when no resolver answered. It resolves whatever the
 // resolvers do, private names included: what may be connected to is the caller's
-// to decide.
+// to decide. As those of Query, the errors' texts tell nothing of the resolvers.
 func (c *Client) LookupIP(ctx context.Context, name string, ipv6 bool) ([]netip.Addr, error) {
 	qtype := dns.TypeA
 	if ipv6 {
@@ -33,7 +40,7 @@ func (c *Client) LookupIP(ctx context.Context, name string, ipv6 bool) ([]netip.
 		e.Err = "name " + a.broken
 	}
 	if a.err != nil {
-		e.Err, e.UnwrapErr, e.IsTemporary = a.err.Error(), a.err, true
+		e.Err, e.UnwrapErr, e.IsTemporary = unanswered{}.Error(), a.err, true
 		var timeout net.Error // context.DeadlineExceeded is one too
 		e.IsTimeout = errors.As(a.err, &timeout) && timeout.Timeout()
 	}
@@ -56,7 +63,7 @@ func (c *Client) Query(ctx context.Context, wire []byte) ([]byte, error) {
 		rep, err = failure.reply, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, unanswered{err}
 	}
 	copy(rep.raw, wire[:2])
 	return rep.raw, nil

@@ -9,14 +9,14 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/terrane/terrane/dnsverify"
 	"github.com/terrane/terrane/dnsverify/dnstest"
-	"github.com/terrane/terrane/internal/fetch"
 )
 
 func doh(t *testing.T, s *site) {
 	dns := dnstest.Start(t)
 	dns.MustSet(t, "www.example.com", "60 A 192.0.2.7", "60 A 192.0.2.8")
-	resolver, err := fetch.NewResolver([]string{dns.Resolvers()[0].String()})
+	resolver, err := dnsverify.NewClient(dnsverify.ClientOptions{Resolvers: dns.Resolvers()})
 	if err != nil {
 		t.Fatal(err)
 	}

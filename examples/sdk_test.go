@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/terrane/terrane/dnsverify"
 	"github.com/terrane/terrane/dnsverify/dnstest"
 	"github.com/terrane/terrane/hostcalls"
-	"github.com/terrane/terrane/internal/fetch"
 )
 
 // TestLibraries runs guests that use what of each library no example does.
@@ -95,7 +95,7 @@ func rustLibrary(t *testing.T, s *site) {
 
 	dns := dnstest.Start(t)
 	dns.MustSet(t, "a.example", "A 192.0.2.7", "AAAA 2001:db8::7")
-	resolver, err := fetch.NewResolver([]string{dns.Resolvers()[0].String()})
+	resolver, err := dnsverify.NewClient(dnsverify.ClientOptions{Resolvers: dns.Resolvers()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/terrane/terrane/bgp"
@@ -97,12 +96,4 @@ func bfdPeers(c *config.BGP) []bfd.Peer {
 		}
 	}
 	return peers
-}
-
-func addrStrings(list []netip.AddrPort) []string {
-	out := make([]string, len(list))
-	for i, a := range list {
-		out[i] = a.String()
-	}
-	return out
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/terrane/terrane/bgp/bfd"
 	"github.com/terrane/terrane/bgp/hostaddr"
 	"github.com/terrane/terrane/dnsverify"
+	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/admin"
 	"github.com/terrane/terrane/internal/certs"
 	"github.com/terrane/terrane/internal/config"
@@ -36,7 +37,7 @@ type edge struct {
 
 	metrics   *prometheus.Registry
 	engine    engine.Engine
-	resolver  *fetch.Resolver
+	resolver  hostcalls.Resolver
 	fetcher   *fetch.Client
 	verifier  *dnsverify.Verifier
 	logs      *server.Logs

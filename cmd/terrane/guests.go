@@ -37,23 +37,35 @@ func (e *edge) buildGuests(context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.resolver, err = fetch.NewResolver(addrStrings(c.Fetch.Resolvers))
-	if err != nil {
+	if e.resolver, err = newResolver(c.Fetch.Resolvers); err != nil {
 		return err
 	}
 	o := fetch.Options{
 		Allow:        c.Fetch.Allow,
 		AllowPrivate: c.Fetch.AllowPrivate,
 		Own:          c.DNS.Addresses,
-		Resolver:     e.resolver,
 		Local:        e.local,
 		Metrics:      e.metrics,
+	}
+	if len(c.Fetch.Resolvers) > 0 { // else the system's, which reads /etc/hosts too
+		o.Resolver = e.resolver
 	}
 	if o.Roots, err = readPEM(c, "fetch.roots", c.Fetch.Roots); err != nil {
 		return err
 	}
 	e.fetcher, err = fetch.New(o)
 	return err
+}
+
+// newResolver asks the servers, or those of this machine if none are given; nil when it
+// has none either.
+func newResolver(servers []netip.AddrPort) (hostcalls.Resolver, error) {
+	if len(servers) == 0 {
+		if servers = dnsverify.SystemResolvers(); len(servers) == 0 {
+			return nil, nil
+		}
+	}
+	return dnsverify.NewClient(dnsverify.ClientOptions{Resolvers: servers})
 }
 
 // local answers what guests fetch from the sites of this edge, their own among them:

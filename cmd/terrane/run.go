@@ -136,7 +136,7 @@ func (f *runFlags) tenant(cfg *config.Config, stderr io.Writer) (*hostcalls.Tena
 	if err != nil {
 		return nil, err
 	}
-	resolver, err := fetch.NewResolver(nil)
+	resolver, err := newResolver(nil)
 	if err != nil {
 		return nil, err
 	}

@@ -3,14 +3,13 @@ package hostcallstest
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
 
-	"golang.org/x/net/dns/dnsmessage"
-
+	"github.com/terrane/terrane/dnsverify"
+	"github.com/terrane/terrane/dnsverify/dnstest"
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/fetch"
 )
@@ -68,55 +67,12 @@ func upstream() http.Handler {
 
 // dns gives the tenant a resolver that knows four.example and six.example.
 func (e *env) dns(tn *hostcalls.Tenant, _ *hostcalls.Request) {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0") //nolint:noctx // ends with the test
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		buf := make([]byte, 1<<16)
-		for {
-			n, from, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			_, _ = conn.WriteTo(answer(buf[:n]), from)
-		}
-	})
-	e.t.Cleanup(func() {
-		_ = conn.Close()
-		wg.Wait()
-	})
-	r, err := fetch.NewResolver([]string{conn.LocalAddr().String()})
+	s := dnstest.Start(e.t)
+	s.MustSet(e.t, "four.example", "A 192.0.2.4")
+	s.MustSet(e.t, "six.example", "AAAA 2001:db8::6")
+	r, err := dnsverify.NewClient(dnsverify.ClientOptions{Resolvers: s.Resolvers()})
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	tn.Resolver = r
-}
-
-func answer(query []byte) []byte {
-	var m dnsmessage.Message
-	if err := m.Unpack(query); err != nil || len(m.Questions) != 1 {
-		return nil
-	}
-	q := m.Questions[0]
-	m.Response, m.Additionals = true, nil
-	rr := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
-	var body dnsmessage.ResourceBody
-	switch name := q.Name.String(); {
-	case name == "four.example." && q.Type == dnsmessage.TypeA:
-		body = &dnsmessage.AResource{A: [4]byte{192, 0, 2, 4}}
-	case name == "six.example." && q.Type == dnsmessage.TypeAAAA:
-		body = &dnsmessage.AAAAResource{AAAA: [16]byte{0x20, 1, 0xd, 0xb8, 15: 6}}
-	default:
-		m.RCode = dnsmessage.RCodeNameError
-	}
-	if body != nil {
-		m.Answers = []dnsmessage.Resource{{Header: rr, Body: body}}
-	}
-	packed, err := m.Pack()
-	if err != nil {
-		return nil
-	}
-	return packed
 }

@@ -27,7 +27,7 @@ type Options struct {
 	AllowPrivate bool          // for labs: private addresses and Own too; never link-local ones or those of clouds' metadata
 	Own          []netip.Addr  // the edge's, judged as private
 	Roots        []byte        // PEM of CAs, besides the system's
-	Resolver     *Resolver     // nil: the system's
+	Resolver     Resolver      // nil: the system's
 	Timeout      time.Duration // per request, redirects and body included; 0: 30 s
 	// Local returns the handler of a URL that this very process serves, nil for any
 	// other: its address is refused like all of our own, and need not be dialed.
@@ -76,7 +76,7 @@ func build(o Options, judge func(netip.Addr) error) (*Client, error) {
 	}
 	dialer := &net.Dialer{
 		Timeout:  connectTimeout,
-		Resolver: o.Resolver.net(),
+		Resolver: resolver(o.Resolver),
 		Control: func(_, address string, _ syscall.RawConn) error {
 			to, err := netip.ParseAddrPort(address)
 			if err != nil {

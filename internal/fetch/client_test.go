@@ -14,12 +14,13 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/terrane/terrane/dnsverify"
+	"github.com/terrane/terrane/dnsverify/dnstest"
 	"github.com/terrane/terrane/hostcalls"
 )
 
@@ -107,29 +108,35 @@ func TestLabsReachNoMetadata(t *testing.T) {
 	}
 }
 
-// A name that resolves to a private address is as good as that address, whatever
-// it resolved to before.
-func TestRebinding(t *testing.T) {
-	var calls atomic.Int32
-	target := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "inside") })
-	port := target[strings.LastIndex(target, ":")+1:]
-	dns := newDNS(t, &dnsServer{a: map[string]func() string{"rebind.example.": func() string {
-		return []string{"127.0.0.2", "127.0.0.1"}[min(calls.Add(1)-1, 1)]
-	}}})
-	r, err := NewResolver([]string{dns.addr})
+// newResolver is a DNS server, and the client that asks it.
+func newResolver(t *testing.T) (*dnstest.Server, Resolver) {
+	t.Helper()
+	s := dnstest.Start(t)
+	c, err := dnsverify.NewClient(dnsverify.ClientOptions{Resolvers: s.Resolvers()})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, c
+}
+
+// A name that resolves to a private address is as good as that address, whatever
+// it resolved to before.
+func TestRebinding(t *testing.T) {
+	target := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "inside") })
+	port := target[strings.LastIndex(target, ":")+1:]
+	dns, r := newResolver(t)
+	dns.MustSet(t, "rebind.example", "0 A 127.0.0.2")
 	c := newClient(t, Options{Resolver: r}, func(ip netip.Addr) error {
 		if ip == netip.MustParseAddr("127.0.0.1") {
 			return refuse("private")
 		}
 		return nil
 	})
-	_, err = get(c, t.Context(), "http://rebind.example:"+port)
+	_, err := get(c, t.Context(), "http://rebind.example:"+port)
 	if isRefusal(err) || err == nil {
 		t.Fatalf("first address: got %v, want a failed connection", err)
 	}
+	dns.MustSet(t, "rebind.example", "0 A 127.0.0.1")
 	if _, err = get(c, t.Context(), "http://rebind.example:"+port); !isRefusal(err) {
 		t.Errorf("second address: got %v, want a refusal", err)
 	}
@@ -280,11 +287,8 @@ func TestTime(t *testing.T) {
 
 // What a guest is told names no address that is not its own business.
 func TestFailuresTellNothingOfTheNetwork(t *testing.T) {
-	dns := newDNS(t, &dnsServer{})
-	r, err := NewResolver([]string{dns.addr})
-	if err != nil {
-		t.Fatal(err)
-	}
+	dns, r := newResolver(t)
+	dns.FailName("failing.example", dnstest.ServFail)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -302,13 +306,14 @@ func TestFailuresTellNothingOfTheNetwork(t *testing.T) {
 	c := newClient(t, Options{Resolver: r}, anyAddress)
 	for url, want := range map[string]string{
 		"http://absent.example":                    "has no address",
+		"http://failing.example":                   "could not be resolved",
 		"http://" + closed:                         "refused the connection",
 		strings.Replace(plain, "http", "https", 1): "does not speak TLS",
 		selfSigned.URL:                             "certificate is not good",
 		big:                                        "could not be reached",
 	} {
 		_, err := get(c, t.Context(), url)
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), dns.addr) || strings.Contains(err.Error(), "127.") {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), dns.Addr().String()) || strings.Contains(err.Error(), "127.") {
 			t.Errorf("%s: got %v, want %q", url, err, want)
 		}
 	}
