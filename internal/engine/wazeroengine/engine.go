@@ -13,7 +13,9 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/gate"
 	"github.com/terrane/terrane/internal/engine/linear"
+	"github.com/terrane/terrane/internal/engine/pool"
 	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
@@ -38,8 +40,8 @@ type Engine struct {
 	runtime  wazero.Runtime
 	cache    *cache
 	restorer *linear.Restorer
-	pool     pool
-	gate     gate
+	pool     *pool.Pool[*instance]
+	gate     *gate.Gate
 	compiles chan struct{} // holds one of each compilation in progress
 	metrics  metrics
 }
@@ -56,9 +58,10 @@ func New(o Options) (*Engine, error) {
 		o.Idle = defaultIdle
 	}
 	e := &Engine{funcs: o.Funcs, log: o.Logger, restorer: linear.NewRestorer()}
-	e.pool.budget = o.Idle
-	e.gate.free = max(1, runtime.GOMAXPROCS(0)-1)
-	e.compiles = make(chan struct{}, e.gate.free) // deploys leave requests a processor
+	e.pool = pool.New[*instance](o.Idle)
+	slots := max(1, runtime.GOMAXPROCS(0)-1)
+	e.gate = gate.New(slots)
+	e.compiles = make(chan struct{}, slots) // deploys leave requests a processor
 	config := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
 	if o.CacheDir != "" {
 		var err error

@@ -18,9 +18,7 @@ var _ hostcalls.Guest = (*instance)(nil)
 func hostFunction(f *hostcalls.Func) api.GoModuleFunc {
 	return func(ctx context.Context, _ api.Module, stack []uint64) {
 		in, _ := ctx.(*instance)
-		if in.slot { // it may wait
-			in.module.engine.gate.leave(in)
-		}
+		in.module.engine.gate.Leave(&in.seat)                       // it may wait
 		if err := f.Call(in.Context, in.x, in, stack); err != nil { //nolint:contextcheck // the request's own, which in carries
 			panic(err)
 		}

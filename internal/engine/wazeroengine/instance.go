@@ -10,7 +10,9 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine/gate"
 	"github.com/terrane/terrane/internal/engine/linear"
+	"github.com/terrane/terrane/internal/engine/pool"
 	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
@@ -36,11 +38,8 @@ type instance struct {
 	since   time.Time     // start of the slice of processor time
 	used    time.Duration // time on a processor up to since
 	ticked  bool
-	slot    bool          // of the gate
-	turn    chan struct{} // where the gate gives it
-
-	older, newer *instance // in the pool, among those of all modules
-	cost         int64     // bytes, in the pool
+	seat    gate.Seat
+	idle    pool.Item[*instance]
 }
 
 // Value hides the request's values: wazero asks for its own at each call, and none of
@@ -67,9 +66,7 @@ func (in *instance) run(ctx context.Context, x *hostcalls.Exchange) error {
 		return context.Cause(ctx)
 	}
 	err := in.enter.CallWithStack(in, nil) //nolint:contextcheck // in is ctx
-	if in.slot {
-		in.module.engine.gate.leave(in)
-	}
+	in.module.engine.gate.Leave(&in.seat)
 	if exit, ok := errors.AsType[*hostcalls.Exit](err); ok && exit.Code == 0 {
 		in.ticked = true // what it called is still on its stack
 		return nil
@@ -85,7 +82,7 @@ func (in *instance) reset() error {
 		in.enter = in.mod.ExportedFunction(prepare.Enter)
 		in.allocator = tableFunction{}
 	}
-	in.cost = instanceCost
+	in.idle.Cost = instanceCost
 	if in.memory == nil {
 		return nil
 	}
@@ -98,7 +95,7 @@ func (in *instance) reset() error {
 		}
 	}
 	resident, err := in.memory.Reset()
-	in.cost += resident + in.module.image.Held()
+	in.idle.Cost += resident + in.module.image.Held()
 	return err
 }
 

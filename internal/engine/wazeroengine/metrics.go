@@ -25,7 +25,7 @@ func (s *metrics) register(r prometheus.Registerer, e *Engine) error {
 	s.all = []prometheus.Collector{s.instances, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "terrane_engine_idle_bytes",
 		Help: "Memory that idle instances hold.",
-	}, func() float64 { return float64(e.pool.size()) })}
+	}, func() float64 { return float64(e.pool.Size()) })}
 	var errs []error
 	for _, c := range s.all {
 		errs = append(errs, r.Register(c))

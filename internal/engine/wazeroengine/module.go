@@ -13,7 +13,9 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/gate"
 	"github.com/terrane/terrane/internal/engine/linear"
+	"github.com/terrane/terrane/internal/engine/pool"
 	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
@@ -31,12 +33,11 @@ type module struct {
 	memory   bool           // it has one
 	entry    string
 	cpu      time.Duration
-	lane     lane
+	lane     gate.Lane
+	idle     pool.Stack[*instance]
 
 	running sync.RWMutex // held for reading by each Run
 	closed  bool         // guarded by running
-
-	idle []*instance // guarded by the pool's mutex, as each instance's place in it
 
 	mu    sync.Mutex
 	image *linear.Image // nil while users is 0
@@ -104,7 +105,7 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 	if m.closed {
 		return errClosed
 	}
-	in := m.engine.pool.take(m)
+	in := m.engine.pool.Take(&m.idle)
 	if in == nil {
 		var err error
 		if in, err = m.instantiate(ctx); err != nil {
@@ -122,7 +123,7 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 }
 
 // recycles reports whether instances are kept.
-func (m *module) recycles() bool { return m.prepared.Fresh == "" && m.engine.pool.budget >= 0 }
+func (m *module) recycles() bool { return m.prepared.Fresh == "" && m.engine.pool.Keeps() }
 
 // release ends a request's use of an instance that has not trapped: it is put back
 // into its first state and kept, or closed.
@@ -136,12 +137,13 @@ func (m *module) release(ctx context.Context, in *instance) {
 		in.close(ctx)
 		return
 	}
-	closeAll(ctx, m.engine.pool.put(in))
+	closeAll(ctx, m.engine.pool.Put(&m.idle, &in.idle))
 }
 
 // instantiate makes a new instance.
 func (m *module) instantiate(ctx context.Context) (*instance, error) {
 	in := &instance{module: m}
+	in.idle.Instance = in
 	ctx = context.WithoutCancel(ctx)
 	if m.memory {
 		var err error
@@ -204,6 +206,6 @@ func (m *module) Close(ctx context.Context) error {
 		return nil
 	}
 	m.closed = true
-	closeAll(ctx, m.engine.pool.drain(m))
+	closeAll(ctx, m.engine.pool.Drain(&m.idle))
 	return m.compiled.Close(ctx)
 }

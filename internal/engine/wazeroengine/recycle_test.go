@@ -41,9 +41,12 @@ func TestRecycledEqualsNew(t *testing.T) {
 			for range 5 {
 				x := hostcalls.NewExchange(&hostcalls.Tenant{}, &hostcalls.Request{
 					ID: "1", Method: "POST", Path: "/a?b=c", Host: "example.com", Header: http.Header{"X-Test": {"1", ""}}, Body: bytes.Repeat([]byte("x"), 100_000)})
-				if m.Run(t.Context(), x) == nil && len(m.idle) > 0 {
-					recycled++
-					compare(t, m, filepath.Base(f))
+				if m.Run(t.Context(), x) == nil {
+					if old := e.pool.Take(&m.idle); old != nil {
+						recycled++
+						compare(t, m, old, filepath.Base(f))
+						m.release(t.Context(), old)
+					}
 				}
 				x.Close()
 			}
@@ -52,17 +55,17 @@ func TestRecycledEqualsNew(t *testing.T) {
 			}
 		}
 	}
-	if e.pool.held != 0 || e.pool.oldest != nil {
-		t.Errorf("%d bytes are held for closed modules", e.pool.held)
+	if held := e.pool.Size(); held != 0 {
+		t.Errorf("%d bytes are held for closed modules", held)
 	}
 	if recycled < 50 {
 		t.Errorf("only %d instances were recycled", recycled)
 	}
 }
 
-func compare(t *testing.T, m *module, name string) {
+func compare(t *testing.T, m *module, old *instance, name string) {
 	t.Helper()
-	if m.idle[len(m.idle)-1].memory == nil {
+	if old.memory == nil {
 		return
 	}
 	anew, err := m.instantiate(t.Context())
@@ -70,7 +73,6 @@ func compare(t *testing.T, m *module, name string) {
 		t.Fatal(err)
 	}
 	defer anew.close(t.Context())
-	old := m.idle[len(m.idle)-1]
 	if n := old.mod.Memory().Size(); int(n) != len(anew.memory.Bytes()) {
 		t.Errorf("%s: recycled, the memory has %d bytes; anew %d", name, n, len(anew.memory.Bytes()))
 	}
@@ -98,7 +100,7 @@ func BenchmarkFloor(b *testing.B) {
 				b.Fatal(err)
 			}
 			m, _ := compiled.(*module)
-			in := e.pool.take(m)
+			in := e.pool.Take(&m.idle)
 			tenant, req := &hostcalls.Tenant{}, &hostcalls.Request{Method: "GET", Path: "/", Header: http.Header{}}
 			for b.Loop() {
 				x := hostcalls.NewExchange(tenant, req)

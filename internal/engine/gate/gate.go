@@ -1,0 +1,116 @@
+// Package gate decides who computes among guests that do so for long.
+//
+// No goroutines are started. A Gate's mutex guards a few instructions each.
+package gate
+
+import (
+	"slices"
+	"sync"
+)
+
+// Gate has slots, fewer than there are processors, so that a short request finds a
+// processor whatever the others do. Guests that have computed for a while share them.
+// They change places each time one passes, lane by lane: a thousand spinning guests of
+// one module take from another's no more than one does. Only New makes one.
+type Gate struct {
+	mu   sync.Mutex
+	free int
+	ring []*Lane // with guests that wait; the first is next
+}
+
+// New makes a Gate with that many slots.
+func New(slots int) *Gate { return &Gate{free: slots} }
+
+// Lane is the guests of one module that wait, in the order of their coming. The zero
+// value is ready.
+type Lane struct{ waiting []*Seat }
+
+// Seat is one guest's place at the gate. The zero value is ready.
+type Seat struct {
+	slot bool
+	turn chan struct{} // where the gate gives it
+}
+
+// Pass gives the guest a slot, or its turn to another and waits for the next. It
+// reports whether it has waited. When done is closed it returns without a slot.
+func (g *Gate) Pass(l *Lane, s *Seat, done <-chan struct{}) (waited bool) {
+	g.mu.Lock()
+	if len(g.ring) == 0 && (s.slot || g.free > 0) {
+		if !s.slot {
+			s.slot = true
+			g.free--
+		}
+		g.mu.Unlock()
+		return false
+	}
+	if s.slot {
+		s.slot = false
+		g.free++
+	}
+	if s.turn == nil {
+		s.turn = make(chan struct{}, 1)
+	}
+	if len(l.waiting) == 0 {
+		g.ring = append(g.ring, l)
+	}
+	l.waiting = append(l.waiting, s)
+	g.serve()
+	g.mu.Unlock()
+	select {
+	case <-s.turn:
+	case <-done:
+		g.withdraw(l, s)
+	}
+	return true
+}
+
+// Leave gives the guest's slot back, if it has one.
+func (g *Gate) Leave(s *Seat) {
+	if !s.slot {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s.slot = false
+	g.free++
+	g.serve()
+}
+
+// serve gives free slots to those whose turn it is. The mutex is held.
+func (g *Gate) serve() {
+	for g.free > 0 && len(g.ring) > 0 {
+		l := g.ring[0]
+		next := l.waiting[0]
+		copy(l.waiting, l.waiting[1:])
+		l.waiting = l.waiting[:len(l.waiting)-1]
+		copy(g.ring, g.ring[1:])
+		g.ring = g.ring[:len(g.ring)-1]
+		if len(l.waiting) > 0 {
+			g.ring = append(g.ring, l)
+		}
+		g.free--
+		next.slot = true
+		next.turn <- struct{}{}
+	}
+}
+
+// withdraw ends the wait of a guest whose time is up.
+func (g *Gate) withdraw(l *Lane, s *Seat) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.slot { // its turn has just come
+		<-s.turn
+		s.slot = false
+		g.free++
+		g.serve()
+		return
+	}
+	l.waiting = without(l.waiting, s)
+	if len(l.waiting) == 0 {
+		g.ring = without(g.ring, l)
+	}
+}
+
+func without[T comparable](list []T, v T) []T {
+	return slices.DeleteFunc(list, func(o T) bool { return o == v })
+}
