@@ -1,0 +1,44 @@
+// Package lattice is the fabric between edges, on NATS; this package and those below
+// it are the only importers of NATS. It runs a NATS server inside the edge (or uses
+// the operator's), keeps one connection to it, and hands that to the packages below.
+//
+// # Topologies
+//
+//   - Alone: no listener at all, the connection stays in the process. State is on disk.
+//   - Cluster: edges of one region, full mesh, state replicated among them.
+//   - Leaf: an edge or a cluster of another region dials a hub. Each region has a
+//     JetStream domain of its own name: state is written in its region. Core messages
+//     go everywhere at once; NATS itself keeps JetStream's subjects, key-value writes
+//     among them, from crossing between domains.
+//   - External: no server in the edge, a connection to the operator's NATS.
+//
+// # Subjects
+//
+// Everything of terrane is below "terrane."; the first token after it is the part
+// that owns the subject, the next is the edge that speaks.
+//
+//	terrane.presence.EDGE       what an edge says of itself
+//	terrane.notice.EDGE         a store has news, as a hint
+//	terrane.ask.PART.EDGE       a question to an edge; the answer goes to the asker's inbox
+//	terrane.msg.TENANT.>        messages among a tenant's guests
+//	terrane.place.REGION.>      requests forwarded to a region
+//
+// Buckets and streams are called terrane_*.
+//
+// # Who may what
+//
+// A connection of the edge NAME may publish below terrane.*.NAME only where the
+// subject names the speaker; see Permissions. Leaf nodes speak for all edges of their
+// region and may use all of terrane's subjects, and nothing of the server's system
+// account. Servers of a cluster trust each other wholly: NATS knows no limits between
+// routes. Whoever listens beyond loopback asks for TLS certificates of the lattice's
+// own authority, or nkeys (not between the servers of a cluster, which have none).
+//
+// # Failure
+//
+// A connection that is lost is made again for ever; nothing is buffered meanwhile, so
+// that no stale message is sent late. A server that cannot start is tried again: the
+// edge serves without. Writes acknowledged by JetStream are on the disk (SyncAlways).
+//
+// Goroutines: those of nats-server and nats.go. Run waits for all of them.
+package lattice

@@ -1,0 +1,225 @@
+package lattice
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Lattice is an edge's part in the fabric. Its methods are safe for concurrent use.
+type Lattice struct {
+	opts Options
+	log  *slog.Logger
+	tls  *tls.Config // nil without files
+	up   chan struct{}
+
+	mu     sync.Mutex
+	server *server.Server // nil before it runs, or without one; guarded by mu
+	conn   *nats.Conn     // set before up is closed; guarded by mu
+	reason string         // why there is no lattice; guarded by mu
+}
+
+// New checks the options. It starts nothing. The error is Faults if it is theirs.
+func New(o Options) (*Lattice, error) {
+	faults := o.check()
+	l := &Lattice{opts: o, log: o.Logger, up: make(chan struct{}), reason: "not started yet"}
+	var err error
+	if l.tls, err = o.TLS.config(); err != nil {
+		faults = append(faults, Fault{"tls", err})
+	}
+	if o.Credentials != "" {
+		if _, err := readCredentials(o.Credentials); err != nil {
+			faults = append(faults, Fault{"credentials", err})
+		}
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return l, nil
+}
+
+// Name is the edge's.
+func (l *Lattice) Name() string { return l.opts.Name }
+
+// Region is the edge's, and may be empty.
+func (l *Lattice) Region() string { return l.opts.Region }
+
+// Domain is the JetStream domain of the edge's region.
+func (l *Lattice) Domain() string { return l.opts.domain() }
+
+// Replicas is how many edges of the region should hold each piece of state.
+func (l *Lattice) Replicas() int { return l.opts.Replicas }
+
+// Run starts the embedded server and the connection, and closes both when ctx ends.
+// What does not start is tried again until then; the only error is that another
+// process uses the folder. It can be called once.
+func (l *Lattice) Run(ctx context.Context) error {
+	token := rand.Text()
+	if len(l.opts.URLs) > 0 {
+		l.hold(ctx, token)
+		return nil
+	}
+	unlock, err := lock(l.opts.Dir)
+	if err != nil {
+		return err
+	}
+	var s *server.Server
+	if retry(ctx, func() (err error) { s, err = l.start(token); return err }, l.failed) == nil {
+		l.mu.Lock()
+		l.server = s
+		l.mu.Unlock()
+		l.hold(ctx, token)
+		stop(s)
+	}
+	return unlock()
+}
+
+// hold keeps the connection until ctx ends.
+func (l *Lattice) hold(ctx context.Context, token string) {
+	closed := make(chan struct{})
+	var conn *nats.Conn
+	connect := func() (err error) { conn, err = l.connect(token, func() { close(closed) }); return err }
+	if retry(ctx, connect, l.failed) != nil {
+		return
+	}
+	l.mu.Lock()
+	l.conn, l.reason = conn, ""
+	l.mu.Unlock()
+	close(l.up)
+	<-ctx.Done()
+	conn.Close()
+	<-closed
+}
+
+// failed notes why there is no lattice.
+func (l *Lattice) failed(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if reason := err.Error(); l.reason != reason {
+		l.log.Error("the lattice does not start: the edge serves without", "err", err)
+		l.reason = reason
+	}
+}
+
+func (l *Lattice) connect(token string, closed func()) (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name(l.opts.Name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, time.Second),
+		nats.ReconnectBufSize(-1), // nothing is sent late
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.ClosedHandler(func(*nats.Conn) { closed() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				l.log.Warn("cut off from the lattice", "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { l.log.Info("back in the lattice") }),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			l.log.Warn("lattice", "subject", subject, "err", err)
+		}),
+	}
+	l.mu.Lock()
+	s := l.server
+	l.mu.Unlock()
+	if s != nil {
+		return nats.Connect("", append(opts, nats.InProcessServer(s), nats.Token(token))...)
+	}
+	if l.tls != nil {
+		opts = append(opts, nats.Secure(l.tls))
+	}
+	if file := l.opts.Credentials; file != "" {
+		u, err := readCredentials(file)
+		if err != nil {
+			return nil, err
+		}
+		credentials := nats.UserCredentials(file)
+		if !u.jwt {
+			if credentials, err = nats.NkeyOptionFromSeed(file); err != nil {
+				return nil, err
+			}
+		}
+		opts = append(opts, credentials)
+	}
+	return nats.Connect(strings.Join(l.opts.URLs, ","), opts...)
+}
+
+// Conn waits for the connection and returns it. Only Run closes it. It may be
+// without a server at the moment: nats.Conn then fails what is published.
+func (l *Lattice) Conn(ctx context.Context) (*nats.Conn, error) {
+	select {
+	case <-l.up:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the lattice is not up: %s: %w", l.whyNot(), ctx.Err())
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.conn, nil
+}
+
+// JetStream waits until the region's JetStream answers: in a cluster, until a majority
+// of its edges is there.
+func (l *Lattice) JetStream(ctx context.Context) (jetstream.JetStream, error) {
+	conn, err := l.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, err
+	}
+	var last error
+	ask := func() error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		_, err := js.AccountInfo(ctx)
+		return err
+	}
+	if err := retry(ctx, ask, func(err error) { last = err }); err != nil {
+		return nil, fmt.Errorf("state is not reachable: %w", errors.Join(last, err))
+	}
+	return js, nil
+}
+
+func (l *Lattice) whyNot() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reason
+}
+
+// Addrs are where the embedded server listens, nil where it does not.
+func (l *Lattice) Addrs() (clients, cluster, leaf net.Addr) {
+	l.mu.Lock()
+	s := l.server
+	l.mu.Unlock()
+	if s == nil {
+		return nil, nil, nil
+	}
+	if l.opts.Listen != "" {
+		clients = s.Addr()
+	}
+	if a := s.ClusterAddr(); a != nil {
+		cluster = a
+	}
+	if v, err := s.Varz(nil); err == nil && v.LeafNode.Port > 0 {
+		leaf = &net.TCPAddr{IP: net.ParseIP(v.LeafNode.Host), Port: v.LeafNode.Port}
+	}
+	return clients, cluster, leaf
+}

@@ -1,0 +1,132 @@
+package lattice_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"github.com/terrane/terrane/internal/lattice/latticetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// limit is a context that ends before the test's patience does.
+func limit(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func conn(t *testing.T, n *latticetest.Node) *nats.Conn {
+	t.Helper()
+	c, err := n.Conn(limit(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func bucket(t *testing.T, n *latticetest.Node) jetstream.KeyValue {
+	t.Helper()
+	js, err := n.JetStream(limit(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv, err := js.CreateOrUpdateKeyValue(limit(t), jetstream.KeyValueConfig{Bucket: "terrane_test", Replicas: n.Replicas()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kv
+}
+
+// hears waits until a message from one edge reaches another.
+func hears(t *testing.T, from, to *latticetest.Node) {
+	t.Helper()
+	subject := "terrane.presence." + from.Name()
+	sub, err := conn(t, to).SubscribeSync(subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := sub.Unsubscribe(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for ctx := limit(t); ctx.Err() == nil; {
+		_ = conn(t, from).Publish(subject, nil)
+		if _, err := sub.NextMsg(100 * time.Millisecond); err == nil {
+			return
+		}
+	}
+	t.Fatalf("%s does not hear %s", to.Name(), from.Name())
+}
+
+func TestAloneKeepsState(t *testing.T) {
+	edge := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}).Node("ams1")
+	if _, err := bucket(t, edge).Put(limit(t), "key", []byte("value")); err != nil {
+		t.Fatal(err)
+	}
+	edge.Stop()
+	edge.Start()
+	got, err := bucket(t, edge).Get(limit(t), "key")
+	if err != nil || string(got.Value()) != "value" {
+		t.Errorf("after a restart: %v, %v", got, err)
+	}
+}
+
+func TestClusterSurvivesOneEdge(t *testing.T) {
+	n := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
+	if _, err := bucket(t, n.Node("ams1")).Put(limit(t), "key", []byte("value")); err != nil {
+		t.Fatal(err)
+	}
+	n.Node("ams1").Stop()
+	got, err := bucket(t, n.Node("ams2")).Get(limit(t), "key")
+	if err != nil || string(got.Value()) != "value" {
+		t.Errorf("without ams1: %v, %v", got, err)
+	}
+	n.Node("ams1").Start()
+	hears(t, n.Node("ams1"), n.Node("ams3"))
+}
+
+func TestPartitionHeals(t *testing.T) {
+	n := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
+	a, b := n.Node("ams1"), n.Node("ams2")
+	hears(t, a, b)
+	n.Cut(true, "ams1")
+	sub, err := conn(t, b).SubscribeSync("terrane.presence.ams1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn(t, a).Publish("terrane.presence.ams1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sub.NextMsg(300 * time.Millisecond); err == nil {
+		t.Error("a message crossed the partition")
+	}
+	n.Cut(false, "ams1")
+	hears(t, a, b)
+	hears(t, b, a)
+}
+
+// TestRegionsKeepTheirState has buckets of one name in two regions.
+func TestRegionsKeepTheirState(t *testing.T) {
+	n := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1})
+	ams, fra := n.Node("ams1"), n.Node("fra1")
+	hears(t, ams, fra)
+	hears(t, fra, ams)
+	for _, node := range n.Nodes() {
+		if _, err := bucket(t, node).Put(limit(t), "key", []byte(node.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, node := range n.Nodes() {
+		got, err := bucket(t, node).Get(limit(t), "key")
+		if err != nil || string(got.Value()) != node.Name() || got.Revision() != 1 {
+			t.Errorf("%s has %v, %v", node.Name(), got, err)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package lattice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxPayload   = 1 << 20 // bytes of a message
+	startTimeout = 20 * time.Second
+)
+
+// serverOptions are those of the embedded server.
+func (l *Lattice) serverOptions(token string) (*server.Options, error) {
+	o, tlsConfig := &l.opts, l.tls
+	s := &server.Options{
+		ServerName: o.Name,
+		DontListen: true,
+		Port:       -1,
+		NoSigs:     true,
+		NoLog:      true, // until SetLogger
+		MaxPayload: maxPayload,
+		MaxConn:    4096,
+		MaxPending: 16 << 20,
+
+		PingInterval: 5 * time.Second,
+		MaxPingsOut:  2,
+
+		JetStream:              true,
+		StoreDir:               o.Dir,
+		SyncAlways:             true,
+		JetStreamMaxMemory:     o.MaxMemory,
+		JetStreamMaxStore:      o.MaxDisk,
+		JetStreamDomain:        o.domain(),
+		DisableJetStreamBanner: true,
+
+		AlwaysEnableNonce: true,
+		CustomClientAuthentication: &guard{
+			own: token, name: o.Name, peers: swapped(o.Peers), open: o.open,
+		},
+		ConnectErrorReports:   60,
+		ReconnectErrorReports: 60,
+	}
+	if o.Listen != "" {
+		s.DontListen, s.TLSConfig = false, tlsConfig
+		s.Host, s.Port = mustAddr(o.Listen)
+		s.TLSVerify, s.TLS = o.TLS.CA != "", tlsConfig != nil
+	}
+	if o.LeafListen != "" {
+		s.LeafNode.Host, s.LeafNode.Port = mustAddr(o.LeafListen)
+		s.LeafNode.TLSConfig = tlsConfig
+	}
+	if o.Cluster.Listen != "" {
+		if s.DontListen { // nats-server's routes wait for this listener for ever; the guard lets nobody in
+			s.DontListen, s.Host = false, "127.0.0.1"
+		}
+		s.Cluster.Name = o.Cluster.Name
+		s.Cluster.Host, s.Cluster.Port = mustAddr(o.Cluster.Listen)
+		s.Cluster.Advertise = o.Cluster.Advertise
+		s.Cluster.TLSConfig = tlsConfig
+		s.Cluster.PingInterval, s.Cluster.MaxPingsOut = s.PingInterval, s.MaxPingsOut
+		s.Routes = parseURLs(o.Cluster.Routes)
+	}
+	s.LeafNode.ReconnectInterval = time.Second
+	if len(o.Leaf) > 0 {
+		remote := &server.RemoteLeafOpts{URLs: parseURLs(o.Leaf), TLSConfig: tlsConfig}
+		remote.TLS = tlsConfig != nil || remote.URLs[0].Scheme == "tls"
+		if err := l.leafCredentials(remote); err != nil {
+			return nil, err
+		}
+		s.LeafNode.Remotes = []*server.RemoteLeafOpts{remote}
+	}
+	return s, nil
+}
+
+func (l *Lattice) leafCredentials(r *server.RemoteLeafOpts) error {
+	if l.opts.Credentials == "" {
+		return nil
+	}
+	user, err := readCredentials(l.opts.Credentials)
+	switch {
+	case err != nil:
+		return err
+	case user.jwt:
+		r.Credentials = l.opts.Credentials
+		return nil
+	}
+	r.Nkey = user.public
+	r.SignatureCB = func(nonce []byte) (string, []byte, error) {
+		user, err := readCredentials(l.opts.Credentials) // not kept in memory
+		if err != nil {
+			return "", nil, err
+		}
+		defer user.pair.Wipe()
+		sig, err := user.pair.Sign(nonce)
+		return "", sig, err
+	}
+	return nil
+}
+
+// user is what a credentials file holds.
+type user struct {
+	jwt    bool // it has a JWT too
+	public string
+	pair   nkeys.KeyPair
+}
+
+func readCredentials(file string) (user, error) {
+	data, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	if err != nil {
+		return user{}, err
+	}
+	pair, err := nkeys.ParseDecoratedNKey(data)
+	if err != nil {
+		return user{}, fmt.Errorf("%s: want the file of a user's credentials, or its seed (SU...): %w", file, err)
+	}
+	public, err := pair.PublicKey()
+	if err == nil && !nkeys.IsValidPublicUserKey(public) {
+		err = fmt.Errorf("%s: the seed is not a user's (SU...)", file)
+	}
+	return user{strings.Contains(string(data), "BEGIN NATS USER JWT"), public, pair}, err
+}
+
+// start starts the embedded server, and takes down again what cannot.
+func (l *Lattice) start(token string) (*server.Server, error) {
+	opts, err := l.serverOptions(token)
+	if err != nil {
+		return nil, err
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return nil, err
+	}
+	log := &serverLog{log: l.log}
+	s.SetLoggerV2(log, false, false, false)
+	s.Start()
+	if err := log.err(); err == nil && s.ReadyForConnections(startTimeout) {
+		return s, nil
+	}
+	err = log.err()
+	if err == nil {
+		err = fmt.Errorf("the server was not ready within %s", startTimeout)
+	}
+	stop(s)
+	return nil, err
+}
+
+func stop(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+// lock keeps two processes from using one folder.
+func lock(dir string) (unlock func() error, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // our own folder
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("lattice: %s is in use by another process: give each edge its own data folder", dir), f.Close())
+	}
+	return func() error { return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close()) }, nil
+}
+
+// retry calls f until it succeeds or ctx ends, and tells of each new failure.
+func retry(ctx context.Context, f func() error, failed func(error)) error {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 30*time.Second) {
+		err := f()
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		failed(err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func swapped(m map[string]string) map[string]string {
+	to := make(map[string]string, len(m))
+	for k, v := range m {
+		to[v] = k
+	}
+	return to
+}
+
+func splitAddr(addr string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err == nil {
+		var n uint64
+		n, err = strconv.ParseUint(p, 10, 16)
+		port = int(n)
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("%q: want an address and a port, such as \"127.0.0.1:4222\"", addr)
+	}
+	return host, port, nil
+}
+
+// mustAddr splits what check has seen. NATS takes any port for -1.
+func mustAddr(addr string) (host string, port int) {
+	host, port, _ = splitAddr(addr)
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	if port == 0 {
+		port = -1
+	}
+	return host, port
+}
+
+// parseURLs parses what check has seen.
+func parseURLs(list []string) []*url.URL {
+	urls := make([]*url.URL, 0, len(list))
+	for _, s := range list {
+		if u, err := url.Parse(s); err == nil {
+			urls = append(urls, u)
+		}
+	}
+	return slices.Clip(urls)
+}
