@@ -23,20 +23,24 @@ var (
 )
 
 // Releases lists the releases of a tenant that can be rolled back to, the newest
-// first; that is the live one. Since is not known of the others.
-func (s *Syncer) Releases(id tenant.ID) []Release {
-	st, _ := s.storeOf(id)
+// first. Since is known of the live one alone.
+func (s *Syncer) Releases(id tenant.ID) ([]Release, error) {
+	st, name := s.storeOf(id)
 	if st == nil {
-		return nil
+		return nil, fmt.Errorf("tenant %s: %w", id, ErrUnknown)
 	}
-	var out []Release
-	for _, rec := range slices.Backward(st.history(id)) {
-		out = append(out, Release{Revision: rec.Revision, Time: rec.Time, Pinned: rec.Pinned})
+	records := st.history(id)
+	out := make([]Release, 0, len(records))
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, rec := range slices.Backward(records) {
+		r := Release{Revision: rec.Revision, Time: rec.Time, Pinned: rec.Pinned}
+		if one := st.sites[name]; one != nil && one.live == rec {
+			r.Since = one.status.Live.Since
+		}
+		out = append(out, r)
 	}
-	if t, ok := st.tenant(id); ok && t.Live != nil && len(out) > 0 {
-		out[0].Since = t.Live.Since
-	}
-	return out
+	return out, nil
 }
 
 // Rollback makes an earlier release live again, and keeps it, also over restarts,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/sync/storetest"
@@ -28,18 +29,21 @@ func TestRollback(t *testing.T) {
 			e := storetest.Start(t, o)
 			e.AwaitContent(t, alice, "i.html", "1")
 			first := e.Live()[alice].Revision
-			e.Await(t, "it is recorded", func() bool { return len(e.Releases(alice)) == 1 })
+			e.Await(t, "it is recorded", func() bool { return releases(t, e) == 1 })
 			p.Deploy(t, storetest.Tree{"alice/i.html": "2", "bob/i.html": "b"})
 			e.AwaitContent(t, alice, "i.html", "2")
 			e.Await(t, "it is recorded", func() bool {
 				st, _ := e.Tenant(alice)
-				return len(e.Releases(alice)) == 2 && st.Live.Revision != first
+				return releases(t, e) == 2 && st.Live.Revision != first
 			})
 
 			check(t, e.Rollback(t.Context(), alice, first[:8]))
 			e.AwaitLook(t, 2)
 			if got := e.Content(alice, "i.html"); got != "1" {
 				t.Errorf("after a rollback, %q is live", got)
+			}
+			if list, err := e.Releases(alice); err != nil || len(list) != 3 || list[0].Since.IsZero() || !list[1].Since.IsZero() {
+				t.Errorf("releases %+v, %v: want three, and when the first went live", list, err)
 			}
 			if st, _ := e.Tenant(alice); !st.Live.Pinned || st.Live.Revision != first || st.Refused != nil {
 				t.Errorf("status %+v", st)
@@ -59,6 +63,9 @@ func TestRollback(t *testing.T) {
 					t.Errorf("Rollback(%s) = %v, want %q", rev, err, want)
 				}
 			}
+			if _, err := e.Releases("/t/nobody"); !errors.Is(err, tenantsync.ErrUnknown) {
+				t.Errorf("Releases of nobody: %v", err)
+			}
 			if err := e.Rollback(t.Context(), "/t/nobody", first); !errors.Is(err, tenantsync.ErrUnknown) {
 				t.Errorf("Rollback of nobody = %v", err)
 			}
@@ -67,5 +74,52 @@ func TestRollback(t *testing.T) {
 				t.Error("rolled back after the end")
 			}
 		})
+	}
+}
+
+func releases(t *testing.T, e *storetest.Edge) int {
+	t.Helper()
+	list, err := e.Releases(alice)
+	check(t, err)
+	return len(list)
+}
+
+// TestProgress: what is awaited is live when all that came with it is.
+func TestProgress(t *testing.T) {
+	head, old, alone := "1111111aaaa", "2222222bbbb", "3333333cccc"
+	now := time.Now()
+	status := func(pending int, refusal string, tenants ...tenantsync.TenantStatus) *tenantsync.Status {
+		return &tenantsync.Status{
+			Stores:  []tenantsync.StoreStatus{{Prefix: "/t/", Kind: "git", Head: head, HeadSince: now, Pending: pending, Refused: refusal}},
+			Tenants: tenants,
+		}
+	}
+	live := func(id tenant.ID, rev string) tenantsync.TenantStatus {
+		return tenantsync.TenantStatus{ID: id, Live: &tenantsync.Release{Revision: tenant.Revision(rev)}}
+	}
+	refused := func(rev string, at time.Time, retry bool) tenantsync.TenantStatus {
+		return tenantsync.TenantStatus{ID: "/t/bob", Refused: &tenantsync.Refusal{Revision: tenant.Revision(rev), Time: at, Reason: "b.wasm: no", Retry: retry}}
+	}
+	for name, tt := range map[string]struct {
+		status *tenantsync.Status
+		rev    string
+		live   bool
+		err    string
+	}{
+		"the head":                    {status(0, "", live(alice, old)), head[:7], true, ""},
+		"pending":                     {status(1, "", live(alice, head)), head, false, ""},
+		"an older one of a tenant":    {status(0, "", live(alice, old)), old, true, ""},
+		"unknown":                     {status(0, "", live(alice, old)), alone, false, ""},
+		"refused":                     {status(0, "", live(alice, head), refused(head, now, false)), head, false, "/t/bob: b.wasm: no"},
+		"refused, came with the head": {status(0, "", refused(old, now, false)), head, false, "/t/bob: b.wasm: no"},
+		"refused long ago":            {status(0, "", refused(old, now.Add(-time.Hour), false)), head, true, ""},
+		"tried again":                 {status(0, "", refused(head, now, true)), head, false, ""},
+		"not followed":                {status(0, "commit "+alone+" is not taken: it is not signed"), alone, false, "not signed"},
+		"too short":                   {status(0, ""), "11", false, "at least 7"},
+	} {
+		got, err := tt.status.Progress(tenant.Revision(tt.rev))
+		if got != tt.live || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%s: %v, %v; want %v, %q", name, got, err, tt.live, tt.err)
+		}
 	}
 }

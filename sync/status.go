@@ -21,8 +21,10 @@ type StoreStatus struct {
 	Origin    string `json:"origin"` // without credentials
 	Reachable bool   `json:"reachable"`
 	Head      string `json:"head,omitempty"`  // what the origin was last seen at
-	Pending   int    `json:"pending"`         // tenants whose release is being published
+	Pending   int    `json:"pending"`         // tenants whose release is being taken or published
 	Error     string `json:"error,omitempty"` // of the last look
+	// HeadSince is when the look began that found Head.
+	HeadSince time.Time `json:"head_since,omitzero"`
 	// Refused is why the origin's newest commit is not taken; Head is the one that was.
 	Refused     string            `json:"refused,omitempty"`
 	LastLook    time.Time         `json:"last_look,omitzero"`

@@ -60,6 +60,7 @@ type store struct {
 	status  StoreStatus
 	sites   map[string]*site // by the folder's path below the root
 	wanted  map[string]bool  // folders that Want named and that are not in sites
+	taking  int              // folders that this look has yet to take
 	first   int              // jobs begun before looked
 	begun   time.Time        // when the first look began
 	looked  bool             // the origin was read once, and what it held was begun
@@ -243,7 +244,9 @@ func (st *store) look(ctx context.Context) time.Duration {
 		wait = min(wait, look.Again)
 	}
 	settled := look.Again == 0
-	for _, name := range st.changed(look) {
+	changed := st.changed(look)
+	for i, name := range changed {
+		st.setTaking(len(changed) - i)
 		if !st.deploy(ctx, name, look) {
 			wait = min(wait, again)
 			settled = false
@@ -252,15 +255,24 @@ func (st *store) look(ctx context.Context) time.Duration {
 			return 0
 		}
 	}
+	st.setTaking(0)
 	for _, name := range st.gone(look) {
 		st.remove(ctx, name)
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.status.Head = look.Head // only now, so that Pending counts what it brought
+	if st.status.Head != look.Head { // only now, so that Pending counts what it brought
+		st.status.Head, st.status.HeadSince = look.Head, begun
+	}
 	st.looked = st.looked || settled || begun.Sub(st.begun) > firstSettle
 	st.checkReady()
 	return min(wait, st.nextRetry(time.Now()))
+}
+
+func (st *store) setTaking(n int) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.taking = n
 }
 
 // ask looks at the origin when it is this store's turn.
@@ -428,6 +440,7 @@ func (st *store) snapshot() (StoreStatus, []TenantStatus) {
 	defer st.mu.Unlock()
 	out := st.status
 	out.Odd = maps.Clone(out.Odd)
+	out.Pending = st.taking
 	tenants := make([]TenantStatus, 0, len(st.sites))
 	for _, s := range st.sites {
 		if s.busy {

@@ -29,9 +29,19 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values) (io
 	return f.do(ctx, http.MethodGet, path+"?"+query.Encode())
 }
 
+// show prints what the admin listener answers, as it is.
+func (f *adminFlags) show(cmd *cobra.Command, path string, query url.Values) error {
+	body, err := f.get(cmd.Context(), path, query)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(cmd.OutOrStdout(), body)
+	return errors.Join(err, body.Close())
+}
+
 // post makes the edge do something, and returns when it has.
-func (f *adminFlags) post(ctx context.Context, path string) error {
-	body, err := f.do(ctx, http.MethodPost, path)
+func (f *adminFlags) post(ctx context.Context, path string, query url.Values) error {
+	body, err := f.do(ctx, http.MethodPost, path+"?"+query.Encode())
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func actionCommand(name, short, long string) *cobra.Command {
 		Short: short,
 		Long:  long,
 		Args:  usage(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return f.post(cmd.Context(), "/"+name) },
+		RunE:  func(cmd *cobra.Command, _ []string) error { return f.post(cmd.Context(), "/"+name, nil) },
 	}
 	f.register(cmd)
 	return cmd

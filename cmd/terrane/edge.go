@@ -226,6 +226,8 @@ func (e *edge) buildAdmin(context.Context) error {
 		Ready:    e.ready,
 		Logs:     e.tenantLog,
 		Actions:  actions,
+		Releases: func(id tenant.ID) (any, error) { return e.syncer.Releases(id) },
+		Rollback: e.syncer.Rollback,
 		Doctor:   func(ctx context.Context, h tenant.Host) any { return e.examine(ctx, h) },
 		Status:   status,
 		Logger:   e.logger("admin"),

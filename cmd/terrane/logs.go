@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/terrane/terrane/server"
-	"github.com/terrane/terrane/tenant"
 )
 
 func logsCommand() *cobra.Command {
@@ -26,11 +24,11 @@ func logsCommand() *cobra.Command {
 		Long:  `Show what the modules of a tenant ("/git/alice", as in its TXT record) logged on an edge.`,
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := tenant.ParseID(args[0])
+			q, err := tenantQuery(cmd, args[0])
 			if err != nil {
-				return usageError{cmd.CommandPath(), err}
+				return err
 			}
-			q := url.Values{"tenant": {string(id)}, "lines": {strconv.Itoa(lines)}}
+			q.Set("lines", strconv.Itoa(lines))
 			if follow {
 				q.Set("follow", "1")
 			}

@@ -53,8 +53,8 @@ func newCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
 	root.AddCommand(
-		checkCommand(), devCommand(), doctorCommand(), drainCommand(), inspectCommand(), logsCommand(), newSubcommand(), runCommand(),
-		serveCommand(), statusCommand(), undrainCommand(), versionCommand(),
+		checkCommand(), devCommand(), doctorCommand(), drainCommand(), inspectCommand(), logsCommand(), newSubcommand(),
+		releasesCommand(), rollbackCommand(), runCommand(), serveCommand(), statusCommand(), undrainCommand(), versionCommand(),
 	)
 	return root
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -28,21 +26,29 @@ type edgeStatus struct {
 func statusCommand() *cobra.Command {
 	var f adminFlags
 	var asJSON bool
+	var wait waitFlags
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show an edge: health, stores, tenants, announcements, and why not",
-		Args:  usage(cobra.NoArgs),
+		Long: `Show an edge: health, stores, tenants, announcements, and why not.
+
+With --wait it first waits until a revision is live: a commit that a git store is at, or
+a tenant's revision. The exit status is 1 when it, or a part of it, is refused, and when
+it is not live in time:
+
+    git push && terrane status --wait $(git rev-parse HEAD)`,
+		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			body, err := f.get(cmd.Context(), "/status", nil)
-			if err != nil {
-				return err
+			if wait.revision != "" {
+				if err := wait.wait(cmd.Context(), f.edges); err != nil {
+					return err
+				}
 			}
 			if asJSON {
-				_, err = io.Copy(cmd.OutOrStdout(), body)
-				return errors.Join(err, body.Close())
+				return f.show(cmd, "/status", nil)
 			}
-			var s edgeStatus
-			if err := errors.Join(json.NewDecoder(body).Decode(&s), body.Close()); err != nil {
+			s, err := f.status(cmd.Context())
+			if err != nil {
 				return err
 			}
 			return s.print(cmd.OutOrStdout())
@@ -50,6 +56,7 @@ func statusCommand() *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	wait.register(cmd)
 	return cmd
 }
 

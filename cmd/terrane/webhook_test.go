@@ -17,47 +17,76 @@ import (
 	"github.com/terrane/terrane/server"
 )
 
-// TestWebhook has an edge that hardly ever polls told of a push.
-func TestWebhook(t *testing.T) {
+// gitStore is a bare repository on disk and a clone to push from.
+type gitStore struct {
+	t   *testing.T
+	dir string
+}
+
+func newGitStore(t *testing.T) *gitStore {
+	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("wants git")
 	}
-	dir := t.TempDir()
-	git := func(args ...string) {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
-	push := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, "work/alice/index.html"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		git("-C", "work", "add", ".")
-		git("-C", "work", "commit", "--quiet", "-m", text)
-		git("-C", "work", "push", "--quiet", "origin", "HEAD:main")
-	}
-	git("init", "--quiet", "--bare", "--initial-branch=main", "tenants.git")
-	git("clone", "--quiet", "tenants.git", "work")
-	if err := os.Mkdir(filepath.Join(dir, "work/alice"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	push("before")
+	g := &gitStore{t, t.TempDir()}
+	g.git("init", "--quiet", "--bare", "--initial-branch=main", "tenants.git")
+	g.git("clone", "--quiet", "tenants.git", "work")
+	return g
+}
 
-	e := startEdge(t, func(c *config.Config) {
+// git runs the command and returns what it prints.
+func (g *gitStore) git(args ...string) string {
+	g.t.Helper()
+	cmd := exec.CommandContext(g.t.Context(), "git", append([]string{"-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...)
+	cmd.Dir = g.dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		g.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// push commits a file on top of what is there and returns the commit.
+func (g *gitStore) push(name, text string) string {
+	g.t.Helper()
+	return g.pushTo("main", name, text)
+}
+
+func (g *gitStore) pushTo(branch, name, text string) string {
+	g.t.Helper()
+	path := filepath.Join(g.dir, "work", name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+	g.git("-C", "work", "add", ".")
+	g.git("-C", "work", "commit", "--quiet", "-m", name)
+	g.git("-C", "work", "push", "--quiet", "origin", "HEAD:refs/heads/"+branch)
+	return g.git("-C", "work", "rev-parse", "HEAD")
+}
+
+// store makes the repository an edge's only store.
+func (g *gitStore) store(poll time.Duration) func(*config.Config) {
+	return func(c *config.Config) {
 		c.Stores = []config.Store{{
-			Kind: "git", Prefix: "/git/", URL: "file://" + dir + "/tenants.git", Branch: "main", Depth: 1,
-			Poll: tomlfile.Duration(time.Hour), WebhookSecret: "s3cret",
+			Kind: "git", Prefix: "/git/", URL: "file://" + g.dir + "/tenants.git", Branch: "main", Depth: 1,
+			Poll: tomlfile.Duration(poll), WebhookSecret: "s3cret",
 		}}
-	}, func(e *anEdge) { e.domain("alice.example", "terrane=/git/alice/") })
+	}
+}
+
+// TestWebhook has an edge that hardly ever polls told of a push.
+func TestWebhook(t *testing.T) {
+	g := newGitStore(t)
+	g.push("alice/index.html", "before")
+	e := startEdge(t, g.store(time.Hour), func(e *anEdge) { e.domain("alice.example", "terrane=/git/alice/") })
 	shows := func(text string) func() bool {
 		return func() bool { _, body := e.request("alice.example", "alice.example", "/"); return body == text }
 	}
 	e.await("the first release", shows("before"))
-	push("after")
+	g.push("alice/index.html", "after")
 
 	http1, _ := e.edge.server.Addrs()
 	hook := func(secret string) int {

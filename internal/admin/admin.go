@@ -41,6 +41,10 @@ type Options struct {
 	// Doctor examines a host, for /doctor; what it returns is encoded as JSON. Nil: no
 	// /doctor.
 	Doctor func(ctx context.Context, h tenant.Host) any
+	// Releases lists what a tenant can be rolled back to, for /releases, and Rollback does
+	// it, for /rollback. Nil: neither.
+	Releases func(id tenant.ID) (any, error)
+	Rollback func(ctx context.Context, id tenant.ID, rev tenant.Revision) error
 	// Actions are done by a POST to the path of their name. An error is shown.
 	Actions map[string]func(ctx context.Context) error
 	Logger  *slog.Logger // nil discards
@@ -128,10 +132,14 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /readyz", s.guarded(http.HandlerFunc(s.readyz)))
 	mux.Handle("GET /status", s.guarded(http.HandlerFunc(s.status)))
 	if s.opts.Logs != nil {
-		mux.Handle("GET /logs", s.guarded(http.HandlerFunc(s.logs)))
+		mux.Handle("GET /logs", s.guarded(ofTenant(s.logs)))
 	}
 	if s.opts.Doctor != nil {
 		mux.Handle("GET /doctor", s.guarded(http.HandlerFunc(s.doctor)))
+	}
+	if s.opts.Releases != nil && s.opts.Rollback != nil {
+		mux.Handle("GET /releases", s.guarded(ofTenant(s.releases)))
+		mux.Handle("POST /rollback", s.guarded(ofTenant(s.rollback)))
 	}
 	for name, act := range s.opts.Actions {
 		mux.Handle("POST /"+name, s.guarded(s.action(name, act)))
@@ -227,16 +235,24 @@ func (s *Server) action(name string, act func(context.Context) error) http.Handl
 	})
 }
 
+// ofTenant reads which tenant a request is about.
+func ofTenant(next func(w http.ResponseWriter, r *http.Request, id tenant.ID)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, err := tenant.ParseID(r.URL.Query().Get("tenant"))
+		if err != nil {
+			text(w, http.StatusBadRequest, "tenant: "+err.Error())
+			return
+		}
+		next(w, r, id)
+	})
+}
+
 // logs streams JSON lines.
-func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
+func (s *Server) logs(w http.ResponseWriter, r *http.Request, id tenant.ID) {
 	q := r.URL.Query()
-	id, err := tenant.ParseID(q.Get("tenant"))
-	if err != nil {
-		text(w, http.StatusBadRequest, "tenant: "+err.Error())
-		return
-	}
 	lines := 100
 	if n := q.Get("lines"); n != "" {
+		var err error
 		if lines, err = strconv.Atoi(n); err != nil {
 			text(w, http.StatusBadRequest, "lines: want a number")
 			return

@@ -161,6 +161,47 @@ func TestDoctorAndActions(t *testing.T) {
 	}
 }
 
+func TestReleases(t *testing.T) {
+	var asked []string
+	url := start(t, admin.Options{
+		Listen: "127.0.0.1:0", Ready: ready,
+		Releases: func(id tenant.ID) (any, error) {
+			if id != "/git/alice" {
+				return nil, errors.New("nobody")
+			}
+			return []string{"one"}, nil
+		},
+		Rollback: func(_ context.Context, id tenant.ID, rev tenant.Revision) error {
+			asked = append(asked, string(id)+" "+string(rev))
+			if rev == "bad" {
+				return errors.New("not known here")
+			}
+			return nil
+		},
+	})
+	for _, tt := range []struct {
+		method, path string
+		code         int
+		want         string
+	}{
+		{"GET", "/releases?tenant=/git/alice", 200, `"one"`},
+		{"GET", "/releases?tenant=/git/bob", 404, "nobody"},
+		{"GET", "/releases?tenant=bob", 400, "tenant: "},
+		{"POST", "/releases?tenant=/git/alice", 405, ""},
+		{"POST", "/rollback?tenant=/git/alice/&revision=good", 200, "done"},
+		{"POST", "/rollback?tenant=/git/alice&revision=bad", 409, "not known here"},
+		{"POST", "/rollback?revision=good", 400, "tenant: "},
+		{"GET", "/rollback?tenant=/git/alice&revision=good", 405, ""},
+	} {
+		if code, body := ask(t, tt.method, url+tt.path); code != tt.code || !strings.Contains(body, tt.want) {
+			t.Errorf("%s %s: %d %q, want %d with %q", tt.method, tt.path, code, body, tt.code, tt.want)
+		}
+	}
+	if got := strings.Join(asked, ","); got != "/git/alice good,/git/alice bad" {
+		t.Errorf("asked for %q", got)
+	}
+}
+
 func TestToken(t *testing.T) {
 	url := start(t, admin.Options{Listen: "127.0.0.1:0", Token: "s3cret", Ready: ready})
 	for _, tt := range []struct {

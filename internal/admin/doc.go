@@ -8,7 +8,9 @@
 //	/doctor    JSON: what is wrong with ?host=DOMAIN, and how to mend it
 //	/logs      JSON lines: ?tenant=ID, &lines=N the last ones (default 100), &follow=1 those to come
 //
-// A POST to the name of an action does it: /drain, /undrain.
+//	/releases  JSON: what ?tenant=ID can be rolled back to
+//
+// A POST to /rollback?tenant=ID&revision=REV makes an earlier release live again; one to the name of an action does it: /drain, /undrain.
 //
 // On loopback it needs no token; anywhere else it takes requests with the bearer
 // token only. It speaks plain HTTP: put it on loopback or on a private network.

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/tenant"
+)
+
+func releasesCommand() *cobra.Command {
+	var f adminFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "releases TENANT",
+		Short: "List a tenant's releases on an edge, the newest first",
+		Long: `List the releases of a tenant ("/git/alice", as in its TXT record) that an edge keeps,
+the newest first: the live one, and those that it can be rolled back to.`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q, err := tenantQuery(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return f.show(cmd, "/releases", q)
+			}
+			body, err := f.get(cmd.Context(), "/releases", q)
+			if err != nil {
+				return err
+			}
+			var list []tenantsync.Release
+			if err := errors.Join(json.NewDecoder(body).Decode(&list), body.Close()); err != nil {
+				return err
+			}
+			return printReleases(cmd.OutOrStdout(), list)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printReleases(w io.Writer, list []tenantsync.Release) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, r := range list {
+		var state string
+		if !r.Since.IsZero() {
+			state = "live since " + r.Since.Format(time.DateTime)
+			if r.Pinned {
+				state += ", rolled back to: until the next push"
+			}
+		}
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Revision, r.Time.Format(time.DateTime), state) // Flush returns what fails
+	}
+	return tw.Flush()
+}
+
+func rollbackCommand() *cobra.Command {
+	var f adminFlags
+	cmd := &cobra.Command{
+		Use:   "rollback TENANT REVISION",
+		Short: "Make an earlier release of a tenant live again, until the next push",
+		Long: `Make an earlier release of a tenant live again on an edge, and return once it is. It
+stays, over restarts too, until the tenant's folder changes. The beginning of the
+revision will do, from seven characters on; "terrane releases TENANT" lists them.`,
+		Args: usage(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q, err := tenantQuery(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			q.Set("revision", args[1])
+			return f.post(cmd.Context(), "/rollback", q)
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
+
+// tenantQuery begins the query of what is asked about a tenant.
+func tenantQuery(cmd *cobra.Command, arg string) (url.Values, error) {
+	id, err := tenant.ParseID(arg)
+	if err != nil {
+		return nil, usageError{cmd.CommandPath(), err}
+	}
+	return url.Values{"tenant": {string(id)}}, nil
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	tenantsync "github.com/terrane/terrane/sync"
+)
+
+func TestReleasesAndRollback(t *testing.T) {
+	g := newGitStore(t)
+	first := g.push("alice/index.html", "one")
+	e := startEdge(t, g.store(50*time.Millisecond))
+	admin := "--admin=http://" + e.edge.admin.Addr().String()
+	e.domain("alice.example", "terrane=/git/alice/")
+	shows := func(want string) func() bool {
+		return func() bool { _, body := e.request("alice.example", "alice.example", "/"); return body == want }
+	}
+	e.await("the first release", shows("one"))
+	second := g.push("alice/index.html", "two")
+	if out, err := terrane(t, "status", admin, "--wait", second); err != nil || !strings.Contains(out, second[:7]) {
+		t.Fatalf("status --wait: %v\n%s", err, out)
+	}
+
+	out, err := terrane(t, "releases", "/git/alice/", admin)
+	if lines := strings.Split(out, "\n"); err != nil || len(lines) != 3 || !strings.HasPrefix(lines[0], second) ||
+		!strings.Contains(lines[0], "live since") || !strings.HasPrefix(lines[1], first) || strings.Contains(lines[1], "live") {
+		t.Errorf("releases: %v\n%s", err, out)
+	}
+	if out, err := terrane(t, "rollback", "/git/alice", first[:8], admin); err != nil || out != "" {
+		t.Errorf("rollback: %v %s", err, out)
+	}
+	if !shows("one")() {
+		t.Error("rolled back, and not live")
+	}
+	out, err = terrane(t, "releases", "/git/alice", admin, "--json")
+	var list []tenantsync.Release
+	if err != nil || json.Unmarshal([]byte(out), &list) != nil || len(list) != 3 || !list[0].Pinned || string(list[0].Revision) != first {
+		t.Errorf("releases --json: %v\n%s", err, out)
+	}
+	g.push("alice/index.html", "three")
+	e.await("the next push", shows("three"))
+
+	for want, args := range map[string][]string{
+		"not known here":        {"rollback", "/git/alice", "0000000"},
+		"at least 7 characters": {"rollback", "/git/alice", "00"},
+		"/git/nobody: not":      {"rollback", "/git/nobody", first},
+		"tenant /git/bob: not":  {"releases", "/git/bob"},
+		"starts with neither":   {"releases", "bob"},
+	} {
+		if out, err := terrane(t, append(args, admin)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v %s, want %q", args, err, out, want)
+		}
+	}
+}
+
+func TestStatusWait(t *testing.T) {
+	g := newGitStore(t)
+	g.push("alice/index.html", "one")
+	e := startEdge(t, g.store(50*time.Millisecond))
+	admin := "--admin=http://" + e.edge.admin.Addr().String()
+	broken := g.push("alice/index.wasm", "no module")
+	for want, args := range map[string][]string{
+		"is not live at test: /git/alice: index.wasm": {"--wait", broken[:12]},
+		"0123456789 is not live at test after 200ms":  {"--wait", "0123456789", "--timeout", "200ms"},
+		"no edge answers":            {"--wait", broken, "--admin=http://127.0.0.1:1"},
+		"want at least 7 characters": {"--wait", "0123"},
+		"is not live at no edge after 1ns: see what its stores": {"--wait", broken, "--timeout", "1ns"},
+	} {
+		args := append([]string{"status", admin}, args...)
+		if out, err := terrane(t, args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v\n%s, want %q", args, err, out, want)
+		}
+	}
+	mended := g.push("alice/index.wasm", string(testdata(t, "examples/hello-wat/hello.wasm")))
+	out, err := terrane(t, "status", admin, "--wait", mended, "--json")
+	var s edgeStatus
+	if err != nil || json.Unmarshal([]byte(out), &s) != nil || s.Sync.Stores[0].Head != mended {
+		t.Errorf("status --wait --json: %v\n%s", err, out)
+	}
+}

@@ -1,0 +1,62 @@
+package sync
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/terrane/terrane/tenant"
+)
+
+// Progress says how far a revision has come: rev, or its beginning, is the commit that
+// a store is at, or a tenant's revision. It is live when all that it brought is, and the
+// error says what of it was refused, and why.
+func (s *Status) Progress(rev tenant.Revision) (live bool, err error) {
+	if len(rev) < minRevision {
+		return false, fmt.Errorf("revision %q: want at least %d characters", rev, minRevision)
+	}
+	var errs []error
+	pending := false
+	for i := range s.Stores {
+		st := &s.Stores[i]
+		is := strings.HasPrefix(st.Head, string(rev))
+		var since time.Time
+		if is {
+			live, since = true, st.HeadSince
+		}
+		for _, t := range s.Tenants {
+			if !t.in(st) {
+				continue
+			}
+			brought := t.has(rev, since)
+			switch {
+			case brought && t.Refused != nil && !t.Refused.Retry:
+				errs = append(errs, fmt.Errorf("%s: %s", t.ID, t.Refused.Reason))
+			case brought && t.Refused != nil:
+				pending = true
+			case t.Live != nil && strings.HasPrefix(string(t.Live.Revision), string(rev)):
+				live, is = true, true
+			}
+		}
+		for _, words := range []string{st.Refused, st.Error} {
+			if words != "" && strings.Contains(words, string(rev)) {
+				errs = append(errs, fmt.Errorf("%s: %s", st.Prefix, words))
+			}
+		}
+		pending = pending || is && st.Pending > 0
+	}
+	return live && !pending && len(errs) == 0, errors.Join(errs...)
+}
+
+// in reports whether the tenant is the store's.
+func (t *TenantStatus) in(st *StoreStatus) bool {
+	return string(t.ID) == st.Prefix || strings.HasPrefix(string(t.ID), st.Prefix) && st.Kind != "git-tenant"
+}
+
+// has reports whether what was refused last is rev, or came with a head that was found
+// at since.
+func (t *TenantStatus) has(rev tenant.Revision, since time.Time) bool {
+	return t.Refused != nil &&
+		(strings.HasPrefix(string(t.Refused.Revision), string(rev)) || !since.IsZero() && !t.Refused.Time.Before(since))
+}
