@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -28,11 +29,29 @@ func (s *Sites) find(ctx context.Context, h tenant.Host, source netip.Addr) plac
 		p.problem = p.verdict.Reason
 		return p
 	}
-	id := p.verdict.Tenant
+	id, domain := p.verdict.Tenant, cmp.Or(p.verdict.Host, h)
+	if p.verdict.Host != "" { // what a domain does not show it has no preview of
+		of, _, _ := id.CutPreview()
+		folder := place{}
+		if s.open(ctx, &folder, of, domain); folder.release == nil {
+			p.site, p.problem = folder.site, folder.problem
+			return p
+		}
+		folder.release.done(ctx)
+	}
+	s.open(ctx, &p, id, domain)
+	return p
+}
+
+// open fills in what a tenant shows at a host, or why it shows nothing.
+func (s *Sites) open(ctx context.Context, p *place, id tenant.ID, h tenant.Host) {
 	at, ok := s.byTenant.Load(id)
 	if !ok {
 		p.problem = fmt.Sprintf("the TXT record of %s names %q: no store of this edge has a release of that folder", h, id)
-		return p
+		if of, name, ok := id.CutPreview(); ok {
+			p.problem = fmt.Sprintf("no store of this edge has a branch preview/%s that changes %q", name, of)
+		}
+		return
 	}
 	p.site = at.(*site)
 	r := p.site.acquire()
@@ -45,7 +64,6 @@ func (s *Sites) find(ctx context.Context, h tenant.Host, source netip.Addr) plac
 	default:
 		p.release = r
 	}
-	return p
 }
 
 // Permit is nil when a host may have a certificate: its DNS is verified, its folder

@@ -38,6 +38,9 @@ type visit struct {
 	broken    bool // and failed amid them
 }
 
+// noIndex keeps previews out of what is searched; nobody writes to it.
+var noIndex = []string{"noindex"}
+
 func (s *Server) servePlain(w http.ResponseWriter, r *http.Request) { s.serve(w, r, false) }
 
 func (s *Server) serveSecure(w http.ResponseWriter, r *http.Request) { s.serve(w, r, true) }
@@ -103,6 +106,9 @@ func (v *visit) WriteHeader(code int) {
 		v.code = code
 		h := v.Header()
 		h["Terrane-Edge"] = v.srv.edge
+		if v.place.verdict.Host != "" {
+			h["X-Robots-Tag"] = noIndex
+		}
 		if v.place.release != nil {
 			h["Terrane-Revision"] = v.place.release.revisionHeader
 		}

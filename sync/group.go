@@ -59,8 +59,9 @@ func (g *group) load(m *mirror.Mirror) {
 	defer g.mu.Unlock()
 	g.mirror = m
 	for _, id := range m.Tenants() {
-		if _, ok := id.Under(g.c.Prefix); ok {
-			g.add(id)
+		of, _, _ := id.CutPreview()
+		if _, ok := of.Under(g.c.Prefix); ok && g.repos[of] == nil {
+			g.add(of)
 		}
 	}
 }
@@ -91,6 +92,7 @@ func (g *group) want(id tenant.ID) {
 }
 
 func (g *group) store(id tenant.ID) *store {
+	id, _, _ = id.CutPreview()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if r, ok := g.repos[id]; ok {

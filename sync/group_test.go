@@ -14,19 +14,35 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
+// serveTLS serves the repository by git http-backend, over TLS. It returns the file of
+// the server's certificate, and the URL.
+func (p *gitPlace) serveTLS(t *testing.T) (ca, url string) {
+	t.Helper()
+	srv := httptest.NewTLSServer(p.handler(t))
+	t.Cleanup(srv.Close)
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	return writeFile(t, string(cert)), srv.URL + "/origin.git"
+}
+
+// writeFile makes a file with the content and returns its path.
+func writeFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	check(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
 // TestGitTenant: a repository is mirrored once its tenant is wanted, served while its
 // origin is away, and dropped when nobody wants it any more.
 func TestGitTenant(t *testing.T) {
 	p := newGitPlace(t)
-	srv := httptest.NewTLSServer(p.handler(t))
-	t.Cleanup(srv.Close)
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	check(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600))
+	ca, url := p.serveTLS(t)
+	prefix := strings.TrimSuffix(url, "origin.git")
 	o := tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{{
-		Prefix: srv.URL + "/", Poll: 100 * time.Millisecond,
+		Prefix: prefix, Poll: 100 * time.Millisecond,
 		GitTenant: &tenantsync.Git{CA: ca, WebhookSecret: "s"},
 	}}}
-	id := tenant.ID(srv.URL + "/origin.git")
+	id := tenant.ID(url)
 	p.Deploy(t, storetest.Tree{"i.html": "1", "sub/a.wasm": storetest.Module})
 
 	e := storetest.Start(t, o)
@@ -36,7 +52,7 @@ func TestGitTenant(t *testing.T) {
 	}
 	e.Want("/other/tenant")
 	e.Want(id)
-	e.Want(tenant.ID(srv.URL + "/nobody.git"))
+	e.Want(tenant.ID(prefix + "nobody.git"))
 	e.AwaitContent(t, id, "i.html", "1")
 	p.Deploy(t, storetest.Tree{"i.html": "2", "sub/a.wasm": storetest.Module})
 	e.AwaitContent(t, id, "i.html", "2")

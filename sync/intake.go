@@ -71,7 +71,7 @@ func (st *store) take(ctx context.Context, name, key string, prev *mirror.Record
 		if err != nil {
 			return nil, err
 		}
-		if c.manifest, err = decodeManifest(data, c.rec.Files); err != nil {
+		if c.manifest, err = manifestOf(c.rec, data); err != nil {
 			return nil, err
 		}
 	}

@@ -44,6 +44,15 @@ type manifest struct {
 	} `toml:"cron"`
 }
 
+// manifestOf is the manifest of a release. That of a preview runs nothing by itself.
+func manifestOf(rec *mirror.Record, data []byte) (tenant.Manifest, error) {
+	m, err := decodeManifest(data, rec.Files)
+	if _, _, ok := rec.ID.CutPreview(); ok {
+		m.Crons = nil
+	}
+	return m, err
+}
+
 // decodeManifest reads terrane.toml; files are what stands beside it. Its error
 // is a refusal that names every fault with its line.
 func decodeManifest(data []byte, files map[string]mirror.File) (tenant.Manifest, error) {

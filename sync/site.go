@@ -293,6 +293,6 @@ func (st *store) candidate(rec *mirror.Record) (*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.manifest, err = decodeManifest(data, rec.Files)
+	c.manifest, err = manifestOf(rec, data)
 	return c, err
 }

@@ -134,7 +134,7 @@ func (st *store) openOrigin() origin.Origin {
 	o := gitrepo.Options{
 		Dir: st.repoDir(),
 		URL: g.URL, Branch: g.Branch, Depth: st.c.Depth, Whole: st.whole, Timeout: g.Timeout,
-		Signers: gitrepo.Signers{SSH: g.AllowedSigners, OpenPGP: g.SignerKeys}, FastForward: g.FastForward,
+		Signers: gitrepo.Signers{SSH: g.AllowedSigners, OpenPGP: g.SignerKeys}, FastForward: g.FastForward, Previews: g.Previews,
 		Auth: gitrepo.Auth{
 			Username: g.Username, TokenFile: g.TokenFile, SSHKey: g.SSHKey, KnownHosts: g.KnownHosts, CA: g.CA,
 		},
@@ -152,6 +152,9 @@ func (st *store) openOrigin() origin.Origin {
 }
 
 func (st *store) id(name string) tenant.ID {
+	if folder, preview, ok := origin.CutPreview(name); ok {
+		return st.id(folder).Preview(preview)
+	}
 	if st.whole {
 		return tenant.ID(st.c.Prefix)
 	}
@@ -161,10 +164,15 @@ func (st *store) id(name string) tenant.ID {
 // name is the path of a tenant's folder below the root, if the tenant is of this
 // store.
 func (st *store) name(id tenant.ID) (string, bool) {
+	of, preview, ok := id.CutPreview()
+	name, found := of.Under(st.c.Prefix)
 	if st.whole {
-		return ".", string(id) == st.c.Prefix
+		name, found = ".", string(of) == st.c.Prefix
 	}
-	return id.Under(st.c.Prefix)
+	if ok {
+		name = origin.Preview(name, preview)
+	}
+	return name, found
 }
 
 func (st *store) wake() {
@@ -354,15 +362,16 @@ func (st *store) changed(look *origin.Look) []string {
 	for name, key := range look.Folders {
 		s, ok := st.sites[name]
 		if !ok {
-			id, err := tenant.ParseID(string(st.id(name)))
-			if err == nil && id != st.id(name) {
+			of, _, _ := st.id(name).CutPreview() // whose name the origin has checked
+			id, err := tenant.ParseID(string(of))
+			if err == nil && id != of {
 				err = errors.New("its name ends in a slash")
 			}
 			if err != nil {
 				st.odd(name, err.Error())
 				continue
 			}
-			s = &site{status: TenantStatus{ID: id}}
+			s = &site{status: TenantStatus{ID: st.id(name)}}
 			st.sites[name] = s
 		}
 		switch {

@@ -97,6 +97,10 @@ type Git struct {
 	// rewritten all the same, remove the store's ".accepted" file in the folder "git"
 	// of Data.
 	FastForward bool
+	// Previews takes the branches "preview/NAME" too: a folder that such a branch changes
+	// is published as tenant.ID.Preview, a tenant of its own without crons, until the
+	// branch is deleted or merged.
+	Previews bool
 	// WebhookSecret is what webhooks for this store are signed with; empty: none are taken.
 	WebhookSecret string
 }

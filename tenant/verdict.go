@@ -45,4 +45,7 @@ type Verdict struct {
 	// Reason is one sentence for the domain's owner: which record was found, and
 	// which is wanted.
 	Reason string `json:"reason"`
+	// Host is the domain whose preview this is, empty for all others: what holds for it
+	// holds for its previews.
+	Host Host `json:"host,omitempty"`
 }

@@ -27,15 +27,16 @@ func limits(l *config.Limits) tenant.Limits {
 	}
 }
 
-func stores(list []config.Store) []tenantsync.Store {
-	out := make([]tenantsync.Store, len(list))
-	for i := range list {
-		s := &list[i]
+func stores(c *config.Config) []tenantsync.Store {
+	out := make([]tenantsync.Store, len(c.Stores))
+	for i := range c.Stores {
+		s := &c.Stores[i]
 		out[i] = tenantsync.Store{Prefix: s.Prefix, Depth: s.Depth, Poll: time.Duration(s.Poll)}
 		git := &tenantsync.Git{
 			URL: s.URL, Branch: s.Branch, Username: s.Username, TokenFile: s.TokenFile,
 			SSHKey: s.SSHKey, KnownHosts: s.KnownHosts, CA: s.CA, MaxPack: int64(s.MaxPack), FastForward: s.FastForward,
 			WebhookSecret: string(s.WebhookSecret), AllowedSigners: s.AllowedSigners, SignerKeys: s.SignerKeys,
+			Previews: c.Preview.Domain != "",
 		}
 		switch s.Kind {
 		case "git":

@@ -39,7 +39,13 @@ type certificate struct {
 
 // examine asks DNS anew and looks at all that a request for the host would meet.
 func (e *edge) examine(ctx context.Context, h tenant.Host) *examination {
-	x := &examination{Edge: e.cfg.Edge.Name, DNS: e.verifier.Explain(ctx, h)}
+	x := &examination{Edge: e.cfg.Edge.Name}
+	if name, of, _, err := tenant.ParsePreviewHost(h, tenant.Host(e.cfg.Preview.Domain)); err == nil {
+		x.DNS = e.verifier.Explain(ctx, of)
+		x.DNS.Verdict = previewOf(x.DNS.Verdict, name, of)
+	} else {
+		x.DNS = e.verifier.Explain(ctx, h)
+	}
 	if id := x.DNS.Verdict.Tenant; id != "" {
 		x.Revision, _ = e.sites.Revision(id)
 		if rev, reason, refused := e.refused(id); refused {

@@ -106,7 +106,7 @@ func (e *edge) buildSites(context.Context) error {
 	e.sites, err = server.NewSites(server.SitesOptions{
 		Engine:         e.engine,
 		Blobs:          blobs,
-		Verifier:       e.serving(blobs),
+		Verifier:       e.previewing(e.serving(blobs)),
 		Guest:          e.guest(blobs),
 		Limits:         limits(&c.Limits),
 		RequireConsent: c.DNS.RequireConsent,
@@ -122,7 +122,7 @@ func (e *edge) buildSites(context.Context) error {
 	}
 	e.syncer, err = tenantsync.New(tenantsync.Options{
 		Data:      c.Edge.Data,
-		Stores:    stores(c.Stores),
+		Stores:    stores(c),
 		Publisher: publish,
 		IsRefusal: func(err error) bool { return errors.Is(err, engine.ErrRefused) },
 		Limits:    limits(&c.Limits),

@@ -22,6 +22,7 @@ func (c *Config) check() {
 	}
 	c.checkStores()
 	c.checkDNS()
+	c.checkPreview()
 	c.listeners("http.listen", c.HTTP.Listen)
 	c.listeners("https.listen", c.HTTPS.Listen)
 	if len(c.HTTPS.Listen) == 0 {
@@ -128,6 +129,19 @@ func (c *Config) checkDNS() {
 		if len(list) == 0 || slices.ContainsFunc(list, func(s string) bool { return !isName(strings.Trim(s, "_")) }) {
 			c.Fault(key, "want names of letters, digits, \"-\" and \"_\"")
 		}
+	}
+}
+
+func (c *Config) checkPreview() {
+	if c.Preview.Domain == "" {
+		return
+	}
+	h, err := tenant.ParseHost(c.Preview.Domain)
+	if err != nil || string(h) != c.Preview.Domain {
+		c.Fault("preview.domain", "%q: want a domain name in lower case, such as \"preview.example.net\"", c.Preview.Domain)
+	}
+	if !slices.ContainsFunc(c.Stores, func(s Store) bool { return s.Kind != "folder" }) {
+		c.Fault("preview.domain", "only git stores have previews: want a [[store]] of kind \"git\" or \"git-tenant\", or no [preview]")
 	}
 }
 

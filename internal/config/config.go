@@ -10,17 +10,18 @@ import (
 // Config is a valid configuration. Paths are absolute or relative to the
 // process's folder; in the file they are relative to the file's folder.
 type Config struct {
-	Edge   Edge    `toml:"edge"`
-	Stores []Store `toml:"store"`
-	DNS    DNS     `toml:"dns"`
-	HTTP   HTTP    `toml:"http"`
-	HTTPS  HTTPS   `toml:"https"`
-	TLS    TLS     `toml:"tls"`
-	Limits Limits  `toml:"limits"`
-	Fetch  Fetch   `toml:"fetch"`
-	Engine Engine  `toml:"engine"`
-	BGP    *BGP    `toml:"bgp"` // nil: this edge announces nothing
-	Admin  Admin   `toml:"admin"`
+	Edge    Edge    `toml:"edge"`
+	Stores  []Store `toml:"store"`
+	DNS     DNS     `toml:"dns"`
+	Preview Preview `toml:"preview"`
+	HTTP    HTTP    `toml:"http"`
+	HTTPS   HTTPS   `toml:"https"`
+	TLS     TLS     `toml:"tls"`
+	Limits  Limits  `toml:"limits"`
+	Fetch   Fetch   `toml:"fetch"`
+	Engine  Engine  `toml:"engine"`
+	BGP     *BGP    `toml:"bgp"` // nil: this edge announces nothing
+	Admin   Admin   `toml:"admin"`
 
 	doc *tomlfile.Doc
 	dir string
@@ -65,6 +66,11 @@ type DNS struct {
 	MinTTL         tomlfile.Duration `toml:"min_ttl"` // shortest time an answer is kept
 	RequireConsent bool              `toml:"require_consent"`
 	RequireDNSSEC  bool              `toml:"require_dnssec"`
+}
+
+// Preview is where branches "preview/NAME" of git stores are shown.
+type Preview struct {
+	Domain string `toml:"domain"` // whose wildcard A and AAAA records lead here; empty: nowhere
 }
 
 // HTTP is the plain listener.

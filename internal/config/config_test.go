@@ -80,6 +80,10 @@ func TestFaults(t *testing.T) {
 			`t.toml:11: tls.ca[0]: "http://ca.example": want an https URL`,
 			`t.toml:12: tls.key: the secret has 5 characters`,
 		}},
+		{"previews of folders", small + "[preview]\ndomain = \"Preview.example.net\"\n", []string{
+			`t.toml:11: preview.domain: "Preview.example.net": want a domain name in lower case`,
+			`t.toml:11: preview.domain: only git stores have previews`,
+		}},
 		{"tenants' own repositories", small + "[[store]]\nkind = \"git-tenant\"\nprefix = \"/git/\"\nurl = \"https://h/x\"\n", []string{
 			`t.toml:12: store[1].prefix: "/git/": want the start of the repositories`,
 			`t.toml:13: store[1].url: a git-tenant store has none`,

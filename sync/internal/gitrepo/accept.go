@@ -25,6 +25,23 @@ const (
 // accept decides whether the mirror may move to a commit. A refusal is in words
 // for who pushes.
 func (r *Repo) accept(h plumbing.Hash) (*object.Commit, error) {
+	c, err := r.signed(h)
+	if err != nil || !r.onward() {
+		return c, err
+	}
+	last, err := r.accepted()
+	if err != nil || last.IsZero() || last == h {
+		return c, err
+	}
+	ok, err := r.descends(c, last)
+	if err == nil && !ok {
+		err = origin.Refuse("commit %s is not taken: it does not come after %s, which was: push a commit that does", h, last)
+	}
+	return c, err
+}
+
+// signed reads a commit, which one of the signers must have signed if there are any.
+func (r *Repo) signed(h plumbing.Hash) (*object.Commit, error) {
 	payload, signature, err := r.commit(h)
 	if err != nil {
 		return nil, err
@@ -39,19 +56,7 @@ func (r *Repo) accept(h plumbing.Hash) (*object.Commit, error) {
 		}
 	}
 	// What is believed of the commit is what was signed, not what stands beside it.
-	c, err := r.decode(h, payload)
-	if err != nil || !r.onward() {
-		return c, err
-	}
-	last, err := r.accepted()
-	if err != nil || last.IsZero() || last == h {
-		return c, err
-	}
-	ok, err := r.descends(c, last)
-	if err == nil && !ok {
-		err = origin.Refuse("commit %s is not taken: it does not come after %s, which was: push a commit that does", h, last)
-	}
-	return c, err
+	return r.decode(h, payload)
 }
 
 // onward reports whether the branch may only move forwards. Signed commits must:

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-git/go-billy/v5/osfs"
@@ -48,6 +49,8 @@ type Options struct {
 	// FastForward refuses commits that do not descend from the one taken last, as
 	// Signers do.
 	FastForward bool
+	// Previews follows the branches "preview/NAME" too.
+	Previews bool
 }
 
 const (
@@ -65,14 +68,16 @@ const (
 
 // Repo implements origin.Origin. Only Open makes one.
 type Repo struct {
-	o    Options
-	git  *git.Repository // nil: not opened, or dropped
-	disk *filesystem.Storage
-	look *origin.Look // of head
-	head *object.Commit
-	revs map[string]revision // of look's folders
-	auth transport.AuthMethod
-	ca   []byte
+	o        Options
+	git      *git.Repository // nil: not opened, or dropped
+	disk     *filesystem.Storage
+	look     *origin.Look // of head and previews
+	head     *object.Commit
+	main     *origin.Look        // of head alone
+	revs     map[string]revision // of main's folders
+	previews map[string]*preview // by name
+	auth     transport.AuthMethod
+	ca       []byte
 }
 
 // Open returns the Repo; the first Look opens its mirror.
@@ -95,29 +100,38 @@ func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
 	if err := r.credentials(); err != nil {
 		return nil, err
 	}
-	want, err := r.ask(ctx)
+	want, previews, err := r.ask(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask origin: %w", err)
 	}
-	if r.head != nil && r.head.Hash == want {
-		r.look.Refused = ""
-		if r.o.Whole { // one of many: it holds no memory between deploys
-			r.git, r.disk = nil, nil
-		}
-		return r.look, nil
-	}
-	err = r.advance(ctx, want)
+	err = r.move(ctx, want, previews)
 	if errors.Is(err, errBroken) && ctx.Err() == nil { // once more, from nothing
-		err = r.advance(ctx, want)
+		err = r.move(ctx, want, previews)
 	}
-	if errors.Is(err, origin.ErrRefused) && r.look != nil {
-		r.look.Refused = err.Error()
-		return r.look, nil
+	return r.look, err
+}
+
+// move brings look to what was listed.
+func (r *Repo) move(ctx context.Context, want plumbing.Hash, previews map[string]plumbing.Hash) error {
+	refused, moved := "", r.head == nil || r.head.Hash != want
+	if moved {
+		err := r.advance(ctx, want)
+		if errors.Is(err, origin.ErrRefused) && r.look != nil {
+			refused, err = err.Error(), nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return nil, err
+	if r.follow(ctx, previews) || moved {
+		if err := r.compact(ctx); err != nil {
+			return errors.Join(fmt.Errorf("%w: %w", errBroken, err), r.drop())
+		}
+	} else if r.o.Whole { // one of many: it holds no memory between deploys
+		r.git, r.disk = nil, nil
 	}
-	return r.look, nil
+	r.look.Refused = refused
+	return nil
 }
 
 // guard turns a panic of go-git over hostile data into an error.
@@ -130,20 +144,29 @@ func (r *Repo) guard(err *error) {
 // errBroken marks a mirror that was dropped.
 var errBroken = errors.New("mirror of the repository was dropped")
 
-// ask returns the commit that the branch is at.
-func (r *Repo) ask(ctx context.Context) (plumbing.Hash, error) {
+// ask returns the commits that the branch and the branches of previews are at.
+func (r *Repo) ask(ctx context.Context) (main plumbing.Hash, previews map[string]plumbing.Hash, err error) {
 	remote := git.NewRemote(nil, &config.RemoteConfig{Name: "origin", URLs: []string{r.o.URL}})
 	refs, err := remote.ListContext(ctx, &git.ListOptions{Auth: r.auth, CABundle: r.ca})
 	if err != nil {
-		return plumbing.ZeroHash, err
+		return main, nil, err
 	}
+	previews = map[string]plumbing.Hash{}
 	name := plumbing.NewBranchReferenceName(r.o.Branch)
 	for _, ref := range refs {
-		if ref.Name() == name && ref.Type() == plumbing.HashReference {
-			return ref.Hash(), nil
+		preview, ok := strings.CutPrefix(string(ref.Name()), previewBranch)
+		switch {
+		case ref.Type() != plumbing.HashReference:
+		case ref.Name() == name:
+			main = ref.Hash()
+		case ok && r.o.Previews:
+			previews[preview] = ref.Hash()
 		}
 	}
-	return plumbing.ZeroHash, fmt.Errorf("the repository has no branch %q", r.o.Branch)
+	if main.IsZero() {
+		err = fmt.Errorf("the repository has no branch %q", r.o.Branch)
+	}
+	return main, previews, err
 }
 
 // advance fetches and moves to what was fetched. A mirror in which anything is
@@ -151,19 +174,16 @@ func (r *Repo) ask(ctx context.Context) (plumbing.Hash, error) {
 func (r *Repo) advance(ctx context.Context, want plumbing.Hash) error {
 	err := r.open()
 	if err == nil {
-		err = r.fetch(ctx)
+		err = r.fetch(ctx, plumbing.NewBranchReferenceName(r.o.Branch), sideRef)
 	}
 	if err != nil && transient(ctx, err) {
 		return fmt.Errorf("fetch: %w", err) // the line was cut; what is there is whole
 	}
 	if err == nil {
-		err = r.move(want)
+		err = r.take(want)
 	}
 	if errors.Is(err, origin.ErrRefused) || errors.Is(err, errSigners) { // the mirror is whole
 		return err
-	}
-	if err == nil {
-		err = r.compact(ctx)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: %w", errBroken, err), r.drop())
@@ -193,13 +213,13 @@ func (r *Repo) open() error {
 }
 
 func (r *Repo) drop() error {
-	r.git, r.disk, r.head, r.look = nil, nil, nil, nil
+	r.git, r.disk, r.head, r.look, r.main, r.previews = nil, nil, nil, nil, nil, nil
 	return os.RemoveAll(r.o.Dir)
 }
 
-func (r *Repo) fetch(ctx context.Context) error {
+func (r *Repo) fetch(ctx context.Context, from, to plumbing.ReferenceName) error {
 	remote := git.NewRemote(indexer{r.disk, ctx, r.o}, &config.RemoteConfig{Name: "origin", URLs: []string{r.o.URL}})
-	spec := fmt.Sprintf("+%s:%s", plumbing.NewBranchReferenceName(r.o.Branch), sideRef)
+	spec := fmt.Sprintf("+%s:%s", from, to)
 	err := remote.FetchContext(ctx, &git.FetchOptions{
 		RefSpecs: []config.RefSpec{config.RefSpec(spec)},
 		Tags:     git.NoTags, Force: true, Auth: r.auth, CABundle: r.ca,
@@ -210,9 +230,9 @@ func (r *Repo) fetch(ctx context.Context) error {
 	return err
 }
 
-// move reads the tree of what was fetched; the branch may have moved on since
+// take reads the tree of what was fetched; the branch may have moved on since
 // it was asked for want.
-func (r *Repo) move(want plumbing.Hash) error {
+func (r *Repo) take(want plumbing.Hash) error {
 	ref, err := r.git.Reference(sideRef, false)
 	if err != nil {
 		return fmt.Errorf("fetch of %s left no reference: %w", want, err)
@@ -236,7 +256,7 @@ func (r *Repo) move(want plumbing.Hash) error {
 	if err := r.remember(head.Hash); err != nil {
 		return err
 	}
-	r.head, r.look, r.revs = head, look, revs
+	r.head, r.main, r.look, r.revs = head, look, look, revs
 	return nil
 }
 
@@ -252,7 +272,7 @@ func (r *Repo) revisions(head *object.Commit, folders map[string]string) (map[st
 	found := make(map[string]revision, len(folders))
 	sought := map[string]string{}
 	for name, key := range folders {
-		if r.look != nil && r.look.Folders[name] == key {
+		if r.main != nil && r.main.Folders[name] == key {
 			found[name] = r.revs[name]
 		} else {
 			sought[name] = key

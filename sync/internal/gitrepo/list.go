@@ -34,9 +34,13 @@ func (r *Repo) List(_ context.Context, name string) (_ *origin.Listing, err erro
 	if err != nil {
 		return nil, err
 	}
+	rev := r.revs[name]
+	if _, preview, ok := origin.CutPreview(name); ok {
+		rev = r.previews[preview].revision
+	}
 	return &origin.Listing{
-		Revision: tenant.Revision(r.revs[name].hash.String()),
-		Time:     r.revs[name].time,
+		Revision: tenant.Revision(rev.hash.String()),
+		Time:     rev.time,
 		Files:    l.files,
 		Settled:  func() error { return nil },
 	}, nil

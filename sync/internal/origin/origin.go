@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 	"time"
 
@@ -52,6 +53,16 @@ type Look struct {
 	Odd map[string]string
 	// Again is how soon a folder may have settled; zero when none is awaited.
 	Again time.Duration
+}
+
+// Preview is the name of a folder as a preview has it; it is one of Look's Folders.
+func Preview(folder, name string) string { return path.Join(folder, tenant.PreviewFolder, name) }
+
+// CutPreview is the reverse of Preview; ok is false for a tenant's own folder.
+func CutPreview(name string) (folder, preview string, ok bool) {
+	dir, preview := path.Split(name)
+	folder, mark := path.Split(path.Clean(dir))
+	return path.Clean(folder), preview, mark == tenant.PreviewFolder
 }
 
 // Keeps reports whether a folder that is not in Folders is not known to be gone.
