@@ -38,9 +38,6 @@ type visit struct {
 	broken    bool // and failed amid them
 }
 
-// noIndex keeps previews out of what is searched; nobody writes to it.
-var noIndex = []string{"noindex"}
-
 func (s *Server) servePlain(w http.ResponseWriter, r *http.Request) { s.serve(w, r, false) }
 
 func (s *Server) serveSecure(w http.ResponseWriter, r *http.Request) { s.serve(w, r, true) }
@@ -106,8 +103,8 @@ func (v *visit) WriteHeader(code int) {
 		v.code = code
 		h := v.Header()
 		h["Terrane-Edge"] = v.srv.edge
-		if v.place.verdict.Host != "" {
-			h["X-Robots-Tag"] = noIndex
+		if v.place.verdict.Host != "" { // a preview
+			h["X-Robots-Tag"] = []string{"noindex"}
 		}
 		if v.place.release != nil {
 			h["Terrane-Revision"] = v.place.release.revisionHeader

@@ -47,14 +47,12 @@ func PreviewHost(name string, of, domain Host) (Host, error) {
 	if err := CheckPreview(name); err != nil {
 		return "", err
 	}
-	label := name + "--" + previewEscape.Replace(string(of))
+	label := name + "--" + strings.ReplaceAll(strings.ReplaceAll(string(of), "-", "--"), ".", "-")
 	if len(label) > 63 {
 		return "", fmt.Errorf("%q has %d characters: a label has at most 63: take a shorter name, or another domain", label, len(label))
 	}
 	return ParseHost(label + "." + string(domain))
 }
-
-var previewEscape = strings.NewReplacer("-", "--", ".", "-")
 
 // ParsePreviewHost reads what PreviewHost made. below is false for a host that is not
 // below the preview domain; the error is in words for the visitor.

@@ -51,8 +51,8 @@ func TestPreviews(t *testing.T) {
 	for host, why := range map[string]string{
 		"red--bob-example.preview.test":                    "has a branch preview/red that changes",   // another tenant's
 		"green--www-alice-example.preview.test":            "has a branch preview/green that changes", // no such branch
-		"red--alice.preview.test":                          "NAME--DOMAIN",                         // a domain's part
-		"red--alice-example.preview.test":                  "alice.example",                        // a domain that is not verified
+		"red--alice.preview.test":                          "NAME--DOMAIN",                            // a domain's part
+		"red--alice-example.preview.test":                  "alice.example",                           // a domain that is not verified
 		"red--gone-example.preview.test":                   "gone.example",
 		"open--mallory-example.preview.test":               "does not list mallory.example",
 		"www.preview.test":                                 "NAME--DOMAIN",
