@@ -24,6 +24,7 @@ type answer struct {
 	aliases []string // where CNAMEs led, in order
 	addrs   []netip.Addr
 	texts   []string
+	caas    []*dns.CAA
 	// ttl is the shortest of the records, or how long their absence holds.
 	ttl       time.Duration
 	authentic bool   // the resolver validated all of it by DNSSEC
@@ -101,6 +102,7 @@ func (a *answer) collect(m *dns.Msg, name string) (target string) {
 		case *dns.CAA:
 			if a.qtype == dns.TypeCAA {
 				a.texts = append(a.texts, fmt.Sprintf("%d %s %q", rr.Flag, rr.Tag, rr.Value))
+				a.caas = append(a.caas, rr)
 			}
 		default:
 			continue

@@ -39,7 +39,8 @@ type Record struct {
 	Name     string         `json:"name"`
 	Type     string         `json:"type"` // "A", "AAAA", "TXT" or "CAA"
 	// Standing is Verified when the answer is as wanted, absence included where
-	// another record will do; CAA never counts.
+	// another record will do. That of CAA does not count for the verdict: it keeps CAs
+	// from issuing, not edges from serving.
 	Standing tenant.Standing `json:"standing"`
 	Found    []string        `json:"found"`             // values, in the answer's order
 	Aliases  []string        `json:"aliases,omitempty"` // names that CNAMEs led to
@@ -53,7 +54,9 @@ type Record struct {
 // Explain asks each resolver for each record of h, past all caches of this
 // process, and says what is wrong and how to mend it. It changes no verdict and
 // takes up to twice Timeout; a ctx that ends makes the missing answers Unknown.
-func (v *Verifier) Explain(ctx context.Context, h tenant.Host) Report {
+// cas are the names by which CAA records allow the CAs that give h its certificate;
+// without any, those records are shown and not judged.
+func (v *Verifier) Explain(ctx context.Context, h tenant.Host, cas []string) Report {
 	ctx, cancel := context.WithTimeout(ctx, lookupQueries*v.client.timeout)
 	defer cancel()
 	answers := make([][]answer, len(v.client.resolvers)) // CAA last
@@ -76,7 +79,12 @@ func (v *Verifier) Explain(ctx context.Context, h tenant.Host) Report {
 		}
 		first := len(rep.Records)
 		for j := range answers[i] {
-			rep.Records = append(rep.Records, v.record(h, r.addr, &answers[i][j]))
+			rep.Records = append(rep.Records, v.record(h, r.addr, &answers[i][j], cas))
+		}
+		caa := len(answers[i]) - 1
+		if f, bad := judgeCAA(&answers[i][caa], cas); bad {
+			f.answer = caa
+			faults = append(faults, f)
 		}
 		for _, f := range faults {
 			if rec := &rep.Records[first+f.answer]; rec.Problem == "" {
@@ -94,7 +102,7 @@ func (v *Verifier) Explain(ctx context.Context, h tenant.Host) Report {
 	return rep
 }
 
-func (v *Verifier) record(h tenant.Host, from netip.AddrPort, a *answer) Record {
+func (v *Verifier) record(h tenant.Host, from netip.AddrPort, a *answer, cas []string) Record {
 	r := Record{
 		Resolver: from, Name: a.name, Type: dns.TypeToString[a.qtype], Standing: tenant.Verified,
 		Found: []string{}, Aliases: a.aliases, TTL: int(a.ttl / time.Second), Signed: a.authentic,
@@ -110,23 +118,14 @@ func (v *Verifier) record(h tenant.Host, from netip.AddrPort, a *answer) Record 
 		r.Wanted = "only " + v.policy.wantedAddresses()
 	case dns.TypeTXT:
 		r.Wanted = "one TXT with " + v.policy.wantedKeys() + " at " + v.policy.wantedNames(h)
+	case dns.TypeCAA:
+		if len(cas) > 0 {
+			r.Wanted = fmt.Sprintf("none, or one that allows %q", cas[0])
+		}
 	}
 	if f, bad := a.unusable(0); bad {
 		r.TTL, r.Signed = 0, false
 		r.Standing, r.Problem, r.Mend = f.standing, f.found, f.mend
 	}
 	return r
-}
-
-// caa finds the CAA records that bind h: its own, or the nearest above (RFC 8659, 3).
-func (c *Client) caa(ctx context.Context, h tenant.Host) answer {
-	name := string(h)
-	for {
-		a := c.lookup(ctx, name+".", dns.TypeCAA)
-		_, parent, ok := strings.Cut(name, ".")
-		if !a.none() || !ok {
-			return a
-		}
-		name = parent
-	}
 }

@@ -30,7 +30,7 @@ func TestExplain(t *testing.T) {
 	late.MustSet(t, atHost, "60 A 203.0.113.9")
 	late.FailName(atKBP, dnstest.Bogus)
 	v := newVerifier(t, nil, good.Addr(), late.Addr())
-	rep := v.Explain(t.Context(), host)
+	rep := v.Explain(t.Context(), host, nil)
 	check(t, rep.Verdict, tenant.Verified, alice)
 	if rep.Agree || rep.Serving != nil {
 		t.Errorf("agree %v, serving %v", rep.Agree, rep.Serving)
@@ -65,13 +65,50 @@ func TestExplain(t *testing.T) {
 	setAlice(t, late)
 	late.FailName(atKBP, dnstest.None)
 	late.Fail(dnstest.None)
-	rep = v.Explain(t.Context(), host)
+	rep = v.Explain(t.Context(), host, nil)
 	if !rep.Agree || rep.Serving == nil || rep.Serving.Standing != tenant.Verified || rep.Serving.Confirmed.IsZero() {
 		t.Errorf("got %+v", rep)
 	}
 	data, err := json.Marshal(rep)
 	if err != nil || !strings.Contains(string(data), `"standing":"verified"`) || !strings.Contains(string(data), `"found":[]`) {
 		t.Errorf("%s: %v", data, err)
+	}
+}
+
+// The CAs are compared with the nearest CAA records, climbing the tree (RFC 8659).
+func TestExplainCAA(t *testing.T) {
+	ours := []string{"letsencrypt.org", "pki.goog"}
+	for name, tt := range map[string]struct {
+		at, above []string
+		cas       []string
+		problem   string // empty: none
+	}{
+		"none":                {nil, nil, ours, ""},
+		"ours":                {[]string{`CAA 0 issue "letsencrypt.org"`}, nil, ours, ""},
+		"our second":          {[]string{`CAA 0 issue "other.example"`, `CAA 0 issue "PKI.goog"`}, nil, ours, ""},
+		"other":               {[]string{`CAA 0 issue "other.example"`}, nil, ours, "at www.example.com let none"},
+		"nobody":              {[]string{`CAA 0 issue ";"`}, nil, ours, "let none"},
+		"above":               {nil, []string{`CAA 0 issue "other.example"`}, ours, "at example.com let none"},
+		"nearest counts":      {[]string{`CAA 0 issue "letsencrypt.org"`}, []string{`CAA 0 issue ";"`}, ours, ""},
+		"wildcards only":      {[]string{`CAA 0 issuewild ";"`, `CAA 128 iodef "mailto:a@example.com"`}, nil, ours, ""},
+		"critical":            {[]string{`CAA 128 tbs "x"`, `CAA 0 issue "letsencrypt.org"`}, nil, ours, "marked critical"},
+		"our way to validate": {[]string{`CAA 0 issue "letsencrypt.org; accounturi=https://a; validationmethods=dns-01,http-01"`}, nil, ours, ""},
+		"another way":         {[]string{`CAA 0 issue "letsencrypt.org; validationmethods=dns-01"`}, nil, ours, "let none"},
+		"no CAs":              {[]string{`CAA 0 issue ";"`}, nil, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := dnstest.Start(t)
+			setAlice(t, s)
+			s.MustSet(t, atHost, append([]string{"A 192.0.2.10"}, tt.at...)...)
+			s.MustSet(t, "example.com", tt.above...)
+			rep := newVerifier(t, nil, s.Addr()).Explain(t.Context(), host, tt.cas)
+			i := slices.IndexFunc(rep.Records, func(r Record) bool { return r.Type == "CAA" })
+			r := rep.Records[i]
+			if !strings.Contains(r.Problem, tt.problem) || (r.Problem == "") != (tt.problem == "") || (r.Mend == "") != (tt.problem == "") ||
+				(r.Standing == tenant.Verified) != (tt.problem == "") || rep.Verdict.Standing != tenant.Verified {
+				t.Errorf("%+v, %+v", r, rep.Verdict)
+			}
+		})
 	}
 }
 

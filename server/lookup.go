@@ -67,8 +67,9 @@ func (s *Sites) open(ctx context.Context, p *place, id tenant.ID, h tenant.Host)
 }
 
 // Permit is nil when a host may have a certificate: its DNS is verified, its folder
-// is live here and consents. It serves as the gate of package certs.
-func (s *Sites) Permit(ctx context.Context, host string) error {
+// is live here and consents. It serves as the gate of package certs. source is the
+// visitor's address, invalid if there is no visitor.
+func (s *Sites) Permit(ctx context.Context, host string, source netip.Addr) error {
 	h, err := tenant.ParseHost(host)
 	if err != nil {
 		return err
@@ -76,7 +77,7 @@ func (s *Sites) Permit(ctx context.Context, host string) error {
 	if h == SelfHost {
 		return nil
 	}
-	p := s.find(ctx, h, netip.Addr{})
+	p := s.find(ctx, h, source)
 	if p.release == nil {
 		return fmt.Errorf("%s: %s", h, p.problem)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 	"strings"
 	"text/tabwriter"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/terrane/terrane/dnsverify"
+	"github.com/terrane/terrane/internal/certs"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -27,6 +29,7 @@ type examination struct {
 	Refused     string           `json:"refused,omitempty"`  // why a newer one is not
 	Problem     string           `json:"problem,omitempty"`  // why the edge would not show the folder
 	Certificate *certificate     `json:"certificate,omitempty"`
+	Unnamed     string           `json:"caa_not_compared,omitempty"` // why CAA records were not compared with all CAs
 	Healthy     bool             `json:"healthy"`
 }
 
@@ -35,16 +38,20 @@ type certificate struct {
 	Issuer  string    `json:"issuer,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
 	Problem string    `json:"problem,omitempty"`
+	Mend    string    `json:"mend,omitempty"`
+	// ACME is what the edges remember of orders for it; nil where there are none.
+	ACME *certs.Status `json:"acme,omitempty"`
 }
 
 // examine asks DNS anew and looks at all that a request for the host would meet.
 func (e *edge) examine(ctx context.Context, h tenant.Host) *examination {
-	x := &examination{Edge: e.cfg.Edge.Name}
+	cas, unnamed := e.caaIdentities(ctx)
+	x := &examination{Edge: e.cfg.Edge.Name, Unnamed: unnamed}
 	if name, of, _, err := tenant.ParsePreviewHost(h, tenant.Host(e.cfg.Preview.Domain)); err == nil {
-		x.DNS = e.verifier.Explain(ctx, of)
+		x.DNS = e.verifier.Explain(ctx, of, cas)
 		x.DNS.Verdict = previewOf(x.DNS.Verdict, name, of)
 	} else {
-		x.DNS = e.verifier.Explain(ctx, h)
+		x.DNS = e.verifier.Explain(ctx, h, cas)
 	}
 	if id := x.DNS.Verdict.Tenant; id != "" {
 		x.Revision, _ = e.sites.Revision(id)
@@ -52,7 +59,7 @@ func (e *edge) examine(ctx context.Context, h tenant.Host) *examination {
 			x.Refused = rev.Short() + ": " + reason
 		}
 	}
-	if err := e.sites.Permit(ctx, string(h)); err != nil {
+	if err := e.sites.Permit(ctx, string(h), netip.Addr{}); err != nil {
 		x.Problem = err.Error()
 	} else {
 		x.Certificate = e.certificate(ctx, h)
@@ -61,7 +68,38 @@ func (e *edge) examine(ctx context.Context, h tenant.Host) *examination {
 	return x
 }
 
+// caaIdentities are the names of the CAs in CAA records, and why some are missing.
+func (e *edge) caaIdentities(ctx context.Context) (names []string, missing string) {
+	if e.acme == nil {
+		return nil, ""
+	}
+	names, err := e.acme.CAAIdentities(ctx)
+	if err != nil {
+		return nil, err.Error() // one that is not known may be the one that is allowed
+	}
+	return names, ""
+}
+
+// certificate looks at what the listener shows, which may order it, and at why it shows nothing.
 func (e *edge) certificate(ctx context.Context, h tenant.Host) *certificate {
+	c := e.shown(ctx, h)
+	if e.acme == nil {
+		return c
+	}
+	s := e.acme.Status(ctx, string(h))
+	c.ACME = &s
+	if c.Problem != "" && s.Problem != "" {
+		c.Problem = s.Problem
+		c.Mend = "mend what the authority found: it must reach this platform at port 80 or 443 of each address of the domain, and no CAA record may forbid it"
+		if !s.NextTry.IsZero() {
+			c.Mend += "; the next try is after " + s.NextTry.UTC().Format(time.DateTime) + " UTC"
+		}
+	}
+	return c
+}
+
+// shown is the certificate of a handshake with the edge's own listener.
+func (e *edge) shown(ctx context.Context, h tenant.Host) *certificate {
 	_, https := e.server.Addrs()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -143,6 +181,9 @@ func (x *examination) print(w io.Writer) error {
 	if !x.DNS.Agree {
 		row("\tthe resolvers do not agree: wait until the records have spread")
 	}
+	if x.Unnamed != "" {
+		row("caa\tnot compared: %s", x.Unnamed)
+	}
 	if x.Problem != "" {
 		row("folder\t%s", x.Problem)
 	}
@@ -152,10 +193,28 @@ func (x *examination) print(w io.Writer) error {
 	if x.Refused != "" {
 		row("refused\t%s", x.Refused)
 	}
-	if c := x.Certificate; c != nil && c.Problem != "" {
-		row("certificate\t%s", c.Problem)
-	} else if c != nil {
-		row("certificate\tby %s until %s", c.Issuer, c.Expires.Format(time.DateTime))
+	if x.Certificate != nil {
+		x.Certificate.print(row)
 	}
 	return tw.Flush()
+}
+
+func (c *certificate) print(row func(format string, args ...any)) {
+	if c.Problem != "" {
+		row("certificate\t%s", c.Problem)
+		if c.Mend != "" {
+			row("\t%s", c.Mend)
+		}
+		return
+	}
+	row("certificate\tby %s until %s", c.Issuer, c.Expires.Format(time.DateTime))
+	if c.ACME == nil {
+		return
+	}
+	if !c.ACME.Renews.IsZero() {
+		row("\tits renewal is due at %s", c.ACME.Renews.Format(time.DateTime))
+	}
+	if c.ACME.Problem != "" {
+		row("\tits renewal failed: %s", c.ACME.Problem)
+	}
 }

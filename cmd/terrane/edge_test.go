@@ -26,17 +26,19 @@ import (
 
 // anEdge is an edge that serves a folder on free ports, with DNS of its own.
 type anEdge struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string // the tenants' folders
 	dns  *zone.Server
 	edge *edge
 	log  *watched
-	stop func()
+	// roots are trusted beside the edge's own authority.
+	roots []byte
+	stop  func()
 }
 
 // startEdge runs an edge until the test ends, or stop is called. before, if any, is
 // called when its DNS stands and it does not run yet.
-func startEdge(t *testing.T, change func(*config.Config), before ...func(*anEdge)) *anEdge {
+func startEdge(t testing.TB, change func(*config.Config), before ...func(*anEdge)) *anEdge {
 	t.Helper()
 	e := &anEdge{t: t, dir: t.TempDir(), log: newWatched("")}
 	var err error
@@ -139,6 +141,7 @@ func (e *anEdge) request(sni, host, path string) (status int, body string) {
 	e.t.Helper()
 	http1, https := e.edge.server.Addrs()
 	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(e.roots)
 	if e.edge.authority != nil {
 		roots.AppendCertsFromPEM(e.edge.authority.RootPEM())
 	}
@@ -205,7 +208,7 @@ func (e *anEdge) admin(path string) (int, string) {
 	return resp.StatusCode, string(data)
 }
 
-func testdata(t *testing.T, name string) []byte {
+func testdata(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("../..", name))
 	if err != nil {

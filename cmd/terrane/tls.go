@@ -43,8 +43,13 @@ func (e *edge) acmeConfig() (*tls.Config, error) {
 	if c.Key != "" {
 		key = []byte(c.Key)
 	}
+	bindings := make(map[string]certs.EAB)
+	for _, b := range c.EAB {
+		bindings[b.CA] = certs.EAB{KeyID: b.KID, Key: string(b.Key)}
+	}
 	e.acme, err = certs.NewACME(certs.ACMEOptions{
 		CAs:      c.CA,
+		EAB:      bindings,
 		Storage:  storage,
 		Key:      key,
 		Permit:   e.sites.Permit,

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -25,20 +27,29 @@ type ACMEOptions struct {
 	CAs     []string // directory URLs, tried in this order
 	Storage Storage  // shared by all edges behind one address; see NewFolder
 	Key     []byte   // encrypts what Storage keeps, with AES-256-GCM; at least 32 bytes, or nil
-	// Permit is asked before a host gets its first certificate at this edge, and
-	// before each renewal; an error refuses.
-	Permit func(ctx context.Context, host string) error
+	// Permit is asked before a host gets its first certificate at this edge, on behalf
+	// of a visitor at source, and before each renewal, when source is invalid; an error refuses.
+	Permit func(ctx context.Context, host string, source netip.Addr) error
 
-	Email    string        // where a CA may write to; optional
-	Roots    []byte        // PEM of authorities that are trusted beside the system's, for a private CA
-	SelfHost string        // a name of the edge's own, which gets a self-signed certificate; optional
-	Quota    int           // new names per registrable domain and week, over all edges; default 40
-	Workers  int           // orders at a time; default 16
-	Cache    int           // certificates in memory, of about 5 KiB; default 50,000
-	Every    time.Duration // between two looks for what is to be renewed; default 1 min
+	EAB      map[string]EAB // by directory URL: how accounts are bound; optional
+	Email    string         // where a CA may write to; optional
+	Roots    []byte         // PEM of authorities that are trusted beside the system's, for a private CA
+	SelfHost string         // a name of the edge's own, which gets a self-signed certificate; optional
+	Quota    int            // new names per registrable domain and week, over all edges; default 40
+	Timeout  time.Duration  // for one CA to issue; default 1 min
+	Workers  int            // orders at a time; default 16
+	Cache    int            // certificates in memory, of about 5 KiB; default 50,000
+	Every    time.Duration  // between two looks for what is to be renewed; default 1 min
 
 	Logger  *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil registers nothing
+}
+
+// EAB binds an account to one that the operator has at a CA (RFC 8555 7.3.4). It counts
+// when the account is made.
+type EAB struct {
+	KeyID string
+	Key   string // base64url, as the CA gives it out
 }
 
 // ACME gets certificates from authorities that speak RFC 8555, at the first handshake
@@ -85,20 +96,26 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 		}
 		seen[s] = true
 	}
+	for s, eab := range o.EAB {
+		if _, err := base64.RawURLEncoding.DecodeString(eab.Key); err != nil || !seen[s] || eab.KeyID == "" || eab.Key == "" {
+			return nil, fmt.Errorf("certs: account binding of %q: want the URL of one of the CAs, a key id, and its key in base64url", s)
+		}
+	}
 	setDefault(&o.Quota, 40)
+	setDefault(&o.Timeout, time.Minute)
 	setDefault(&o.Workers, 16)
 	setDefault(&o.Cache, 50_000)
 	setDefault(&o.Every, time.Minute)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &ACME{opts: o, log: o.Logger, storage: plain{o.Storage}, now: time.Now,
+	a := &ACME{opts: o, log: o.Logger, storage: plain{bounded{o.Storage}}, now: time.Now,
 		certs: newLRU[*entry](o.Cache), failures: newLRU[remembered](o.Cache),
 		flights: make(map[string]*flight), jobs: make(chan *flight, 16*o.Workers), renewals: make(chan string),
 		ready: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if o.Key != nil {
-		if a.storage, err = seal(o.Storage, o.Key); err != nil {
+		if a.storage, err = seal(bounded{o.Storage}, o.Key); err != nil {
 			return nil, err
 		}
 	}
@@ -131,7 +148,7 @@ const acmeALPN = "acme-tls/1"
 // TLSConfig makes a configuration for one listener or more, which answers TLS-ALPN-01
 // challenges too.
 func (a *ACME) TLSConfig() *tls.Config {
-	c := newTLSConfig(a.getCertificate)
+	c := newTLSConfig(a.admit, a.getCertificate)
 	c.NextProtos = append(c.NextProtos, acmeALPN)
 	return c
 }

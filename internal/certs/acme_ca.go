@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"sync"
@@ -19,10 +20,12 @@ var errDown = errors.New("did not answer lately, and is left alone for a while")
 // ca is one authority. certmagic speaks with it, keeps the account, and stores what it
 // issues; when to order, for whom and how often is ours.
 type ca struct {
-	key    string // its name in the storage
-	config *certmagic.Config
-	afresh *certmagic.Config // the same, but its renewals replace nothing
-	issuer *certmagic.ACMEIssuer
+	key     string // its name in the storage
+	url     string
+	config  *certmagic.Config
+	afresh  *certmagic.Config // the same, but its renewals replace nothing
+	issuer  *certmagic.ACMEIssuer
+	timeout time.Duration // of one order
 
 	mu     sync.Mutex
 	down   int       // answers missed in a row
@@ -51,16 +54,24 @@ func (a *ACME) newCAs(busyPort int) (*certmagic.Cache, []*ca) {
 		config := certmagic.New(cache, template)
 		issuer := certmagic.NewACMEIssuer(config, certmagic.ACMEIssuer{
 			CA: url, Email: a.opts.Email, Agreed: true, TrustedRoots: a.roots,
-			CertObtainTimeout: orderTimeout,
+			ExternalAccount:   eab(a.opts.EAB[url]),
+			CertObtainTimeout: a.opts.Timeout,
 			ListenHost:        "127.0.0.1", AltHTTPPort: busyPort, AltTLSALPNPort: busyPort,
 			Logger: nop,
 		})
 		config.Issuers = []certmagic.Issuer{issuer}
 		template.Issuers, template.DisableARI = config.Issuers, true
-		cas[i] = &ca{key: issuer.IssuerKey(), config: config, afresh: certmagic.New(cache, template), issuer: issuer}
+		cas[i] = &ca{key: issuer.IssuerKey(), url: url, timeout: a.opts.Timeout, config: config, afresh: certmagic.New(cache, template), issuer: issuer}
 	}
 	first = cas[0].config
 	return cache, cas
+}
+
+func eab(e EAB) *acme.EAB {
+	if e == (EAB{}) {
+		return nil
+	}
+	return &acme.EAB{KeyID: e.KeyID, MACKey: e.Key}
 }
 
 // attempt is the key of a context.CancelCauseFunc that ends an order.
@@ -80,7 +91,7 @@ func (c *ca) issue(ctx context.Context, host string, failed bool) error {
 	if failed {
 		config = c.afresh
 	}
-	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -101,7 +112,7 @@ func onEvent(ctx context.Context, event string, data map[string]any) error {
 	case "cert_obtaining":
 		// The first attempt may have failed where certmagic tells nobody.
 		if n, ok := ctx.Value(certmagic.AttemptsCtxKey).(*int); ok && *n > 0 {
-			err := errors.New("the certificate could not be stored")
+			err := fmt.Errorf("%w: the certificate could not be stored", errStorage)
 			end(err)
 			return err
 		}
@@ -118,7 +129,7 @@ func onEvent(ctx context.Context, event string, data map[string]any) error {
 // that asks for a directory.
 func (c *ca) report(began, now time.Time, err error) (answered bool) {
 	var p acme.Problem
-	answered = err == nil || errors.As(err, &p) && p.Status < http.StatusInternalServerError
+	answered = err == nil || errors.Is(err, errUseless) || errors.Is(err, errStorage) || errors.As(err, &p) && p.Status < http.StatusInternalServerError
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if answered {
@@ -145,6 +156,6 @@ func (c *ca) ask(now time.Time) bool {
 	if now.Before(c.until) {
 		return false
 	}
-	c.until = now.Add(orderTimeout)
+	c.until = now.Add(c.timeout)
 	return true
 }

@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,12 @@ import (
 // errTorn is a certificate that lies in the storage without its key: it is being
 // replaced, or whoever did that died.
 var errTorn = errors.New("certificate and key do not belong together")
+
+// What is no fault of a CA's connection: the CA has answered.
+var (
+	errUseless = errors.New("the CA issued a certificate of no use")
+	errStorage = errors.New("the storage of certificates failed")
+)
 
 // entry is a certificate and what is known of its renewal. All but next is immutable.
 type entry struct {
@@ -37,6 +44,30 @@ func newEntry(cert *tls.Certificate, c *ca, ari acme.RenewalInfo) *entry {
 }
 
 func (e *entry) valid(now time.Time) bool { return now.Before(e.cert.Leaf.NotAfter) }
+
+// check says what is wrong with a certificate that was just issued. Who trusts its
+// root is not for the edge to know.
+func (e *entry) check(now time.Time) error {
+	for i, der := range e.cert.Certificate {
+		cert, err := x509.ParseCertificate(der)
+		switch {
+		case err != nil:
+			return err
+		case now.After(cert.NotAfter):
+			return fmt.Errorf("it, or one in its chain, has expired on %s", cert.NotAfter)
+		case i+1 == len(e.cert.Certificate):
+			continue
+		}
+		above, err := x509.ParseCertificate(e.cert.Certificate[i+1])
+		if err == nil {
+			err = cert.CheckSignatureFrom(above)
+		}
+		if err != nil {
+			return fmt.Errorf("its chain does not verify: %w", err)
+		}
+	}
+	return nil
+}
 
 // renewAt is the time that was chosen within the CA's window (RFC 9773), unless that
 // is perilously late, or when a third of the certificate's life is left.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -13,7 +14,6 @@ import (
 const (
 	orderPatience = time.Minute     // for another edge's order, while visitors wait
 	renewPatience = 5 * time.Second // for another edge's renewal, while nobody does
-	orderTimeout  = time.Minute     // for one CA to issue
 )
 
 // update returns a certificate for host that is not due for renewal, from the storage
@@ -21,6 +21,8 @@ const (
 //
 // If it fails, what the storage has is kept.
 func (a *ACME) update(ctx context.Context, host string, patience time.Duration) (*entry, error) {
+	ctx, end := context.WithTimeout(ctx, patience+time.Duration(len(a.opts.CAs))*a.opts.Timeout+loadTimeout)
+	defer end()
 	lock := "terrane_" + host
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	err := a.storage.Lock(waiting, lock)
@@ -29,7 +31,7 @@ func (a *ACME) update(ctx context.Context, host string, patience time.Duration) 
 		return nil, err
 	}
 	defer func() {
-		if err := a.storage.Unlock(context.WithoutCancel(ctx), lock); err != nil {
+		if err := a.storage.Unlock(ctx, lock); err != nil {
 			a.log.Warn("unlock an order", "host", host, "err", err)
 		}
 	}()
@@ -87,13 +89,13 @@ func (a *ACME) order(ctx context.Context, host string, old *entry) (*entry, erro
 			return nil, err
 		}
 	}
-	answered, err := a.issue(ctx, host, failed.Count > 0)
+	e, why, err := a.issue(ctx, host, failed.Count > 0)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
 		a.log.Warn("get a certificate", "host", host, "renewal", old != nil, "err", err)
-		return nil, a.fail(ctx, host, failed, err, answered)
+		return nil, a.fail(ctx, host, failed, err, why)
 	}
 	if old != nil {
 		a.metrics.renewals.Inc()
@@ -104,21 +106,20 @@ func (a *ACME) order(ctx context.Context, host string, old *entry) (*entry, erro
 			a.log.Warn("forget a failure", "host", host, "err", err)
 		}
 	}
-	e, err := a.load(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	if !e.valid(a.now()) {
-		return nil, fmt.Errorf("the CA issued a certificate that has expired on %s", e.cert.Leaf.NotAfter)
-	}
 	if soonest := a.now().Add(time.Hour).Unix(); e.next.Load() < soonest {
 		e.next.Store(soonest) // whatever the CA says: it would be an order each minute
 	}
 	return a.keep(host, e), nil
 }
 
-// issue asks one CA after the other, and says whether any answered.
-func (a *ACME) issue(ctx context.Context, host string, failed bool) (answered bool, err error) {
+// setback says how long CAs that did not issue are to be left alone.
+type setback struct {
+	answered bool      // by any: else the host has nothing to do with it
+	after    time.Time // all of them want no order before; may be zero
+}
+
+// issue asks one CA after the other.
+func (a *ACME) issue(ctx context.Context, host string, failed bool) (e *entry, why setback, err error) {
 	var errs []error
 	for _, c := range *a.cas.Load() {
 		if !c.ask(a.now()) {
@@ -126,20 +127,55 @@ func (a *ACME) issue(ctx context.Context, host string, failed bool) (answered bo
 			continue
 		}
 		began := a.now()
-		err := c.issue(ctx, host, failed)
+		e, err := a.issueFrom(ctx, c, host, failed)
 		if ctx.Err() != nil {
-			return answered, ctx.Err()
+			return nil, why, ctx.Err()
 		}
-		answered = c.report(began, a.now(), err) || answered
+		why.answered = c.report(began, a.now(), err) || why.answered
 		if err == nil {
 			a.metrics.issued.WithLabelValues(c.key).Inc()
 			a.metrics.seconds.Observe(a.now().Sub(began).Seconds())
-			return true, nil
+			return e, why, nil
 		}
 		a.metrics.failed.WithLabelValues(c.key).Inc()
+		if after := retryAfter(err); len(errs) == 0 || after.Before(why.after) {
+			why.after = after
+		}
 		errs = append(errs, fmt.Errorf("%s: %w", c.key, err))
 	}
-	return answered, errors.Join(errs...)
+	return nil, why, errors.Join(errs...)
+}
+
+// issueFrom gets a certificate from c and looks at it. If it is of no use, what the
+// storage had before from c comes back.
+func (a *ACME) issueFrom(ctx context.Context, c *ca, host string, failed bool) (*entry, error) {
+	keys := []string{certmagic.StorageKeys.SitePrivateKey(c.key, host), certmagic.StorageKeys.SiteCert(c.key, host), certmagic.StorageKeys.SiteMeta(c.key, host)}
+	before := make([][]byte, len(keys))
+	for i, key := range keys {
+		var err error
+		if before[i], err = a.storage.Load(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %w", errStorage, err)
+		}
+	}
+	if err := c.issue(ctx, host, failed); err != nil {
+		return nil, err
+	}
+	e, err := a.loadFrom(ctx, c, host)
+	if err == nil {
+		err = e.check(a.now())
+	}
+	if err == nil {
+		return e, nil
+	}
+	errs := []error{fmt.Errorf("%w: %w", errUseless, err)}
+	for i, key := range keys {
+		if before[i] == nil {
+			errs = append(errs, a.storage.Delete(ctx, key))
+		} else {
+			errs = append(errs, a.storage.Store(ctx, key, before[i]))
+		}
+	}
+	return nil, errors.Join(errs...)
 }
 
 // renew updates a certificate in memory whose time has come.
@@ -151,7 +187,7 @@ func (a *ACME) renew(ctx context.Context, host string) {
 	now := a.now()
 	e.next.Store(now.Add(time.Hour).Unix()) // if nothing replaces it
 	permitted, cancel := context.WithTimeout(ctx, loadTimeout)
-	err := a.opts.Permit(permitted, host)
+	err := a.opts.Permit(permitted, host, netip.Addr{})
 	cancel()
 	if err != nil {
 		a.log.Info("certificate not renewed: the host is not permitted", "host", host, "err", err)

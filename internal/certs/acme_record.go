@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"time"
 
 	"golang.org/x/net/publicsuffix"
@@ -35,6 +36,20 @@ func orderPause(count int) time.Duration {
 	return pauses[min(max(count, 1), len(pauses))-1]
 }
 
+// retryAfterText is how Let's Encrypt says in a problem until when a rate limit holds;
+// the header that says so too does not come through the ACME library.
+var retryAfterText = regexp.MustCompile(`(?i)retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d) ?(?:UTC|Z)`)
+
+// retryAfter is the time before which a CA wants no more orders, zero if it says none.
+func retryAfter(err error) time.Time {
+	m := retryAfterText.FindStringSubmatch(err.Error())
+	if m == nil {
+		return time.Time{}
+	}
+	at, _ := time.Parse(time.DateTime, m[1]+" "+m[2]) // else zero
+	return at
+}
+
 func downPause(count int) time.Duration {
 	return min(downFirst<<min(max(count, 1)-1, 16), downMost)
 }
@@ -62,11 +77,16 @@ func (a *ACME) loadFailure(ctx context.Context, host string) (f failure, err err
 }
 
 // fail notes that an order failed, and returns the failure.
-func (a *ACME) fail(ctx context.Context, host string, before failure, err error, answered bool) error {
+func (a *ACME) fail(ctx context.Context, host string, before failure, err error, why setback) error {
 	f := failure{Count: before.Count, Until: a.now().Add(downFirst), Message: err.Error()}
-	if answered {
+	if why.answered {
 		f.Count++
 		f.Until = a.now().Add(orderPause(f.Count))
+		if end := a.now().Add(quotaSpan); why.after.After(end) {
+			f.Until = end
+		} else if why.after.After(f.Until) {
+			f.Until = why.after
+		}
 	}
 	data, err := json.Marshal(f)
 	if err == nil {
@@ -94,7 +114,7 @@ func (a *ACME) spendQuota(ctx context.Context, host string) (err error) {
 	if err := a.storage.Lock(waiting, lock); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.storage.Unlock(context.WithoutCancel(ctx), lock)) }()
+	defer func() { err = errors.Join(err, a.storage.Unlock(ctx, lock)) }()
 
 	key, names := quotaPrefix+"/"+domain, make(map[string]time.Time)
 	data, err := a.storage.Load(ctx, key)

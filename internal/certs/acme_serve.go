@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/terrane/terrane/tenant"
@@ -31,29 +30,38 @@ type flight struct {
 	err  error
 }
 
+// admit refuses hosts that may not have a certificate. One in memory was permitted.
+func (a *ACME) admit(hello *tls.ClientHelloInfo) error {
+	name := hostOf(hello)
+	if e, ok := a.certs.peek(name); ok && e.valid(a.now()) {
+		return nil
+	}
+	host, err := tenant.ParseHost(name)
+	if err != nil || isChallenge(hello) || a.self != nil && string(host) == a.opts.SelfHost {
+		return err
+	}
+	return a.opts.Permit(hello.Context(), string(host), source(hello))
+}
+
+func isChallenge(hello *tls.ClientHelloInfo) bool {
+	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmeALPN
+}
+
+// getCertificate is asked for hosts that were admitted.
 func (a *ACME) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	ctx := hello.Context()
 	if ctx == nil { // in tests, which make a hello by hand
 		ctx = context.Background()
 	}
-	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	challenge := len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmeALPN
-	if e, ok := a.certs.get(name); ok && !challenge && e.valid(a.now()) {
+	host := hostOf(hello)
+	if isChallenge(hello) {
+		return a.challengeCert(hello)
+	}
+	if e, ok := a.certs.get(host); ok && e.valid(a.now()) {
 		return e.cert, nil
 	}
-	h, err := tenant.ParseHost(name)
-	if err != nil {
-		return nil, err
-	}
-	host := string(h)
-	switch {
-	case challenge:
-		return a.challengeCert(hello)
-	case a.self != nil && host == a.opts.SelfHost:
+	if a.self != nil && host == a.opts.SelfHost {
 		return a.self, nil
-	}
-	if err := a.opts.Permit(ctx, host); err != nil {
-		return nil, err
 	}
 	if f, ok := a.failures.get(host); ok && a.now().Before(f.look) {
 		return nil, f.err

@@ -3,6 +3,7 @@ package certs_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,19 +12,20 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/certstest"
 )
 
 func TestACMERestartWithoutCA(t *testing.T) {
 	p := startPebble(t)
 	dir, key := t.TempDir(), bytes.Repeat([]byte("k"), 32)
 	e := startEdge(t, p, dir, nil, certs.ACMEOptions{Key: key})
-	p.validateAt(e)
+	validateAt(p, e)
 	cert := e.mustGet(t, p, "alice.restart-without-c-a.example")
 	e.stop()
-	p.api.shut()
-	seen := p.api.seen.Load()
+	p.API.Shut()
+	seen := p.API.Seen.Load()
 	again := startEdge(t, p, dir, nil, certs.ACMEOptions{Key: key}).mustGet(t, p, "alice.restart-without-c-a.example")
-	if again.SerialNumber.Cmp(cert.SerialNumber) != 0 || p.api.seen.Load() != seen {
+	if again.SerialNumber.Cmp(cert.SerialNumber) != 0 || p.API.Seen.Load() != seen {
 		t.Error("another certificate, or the CA was asked")
 	}
 }
@@ -32,7 +34,7 @@ func TestACMETamperedStorage(t *testing.T) {
 	p := startPebble(t)
 	dir, key := t.TempDir(), bytes.Repeat([]byte("k"), 32)
 	e := startEdge(t, p, dir, nil, certs.ACMEOptions{Key: key})
-	p.validateAt(e)
+	validateAt(p, e)
 	e.mustGet(t, p, "alice.tampered-storage.example")
 	found, err := filepath.Glob(dir + "/certificates/*/alice.tampered-storage.example/alice.tampered-storage.example.key")
 	if err != nil || len(found) != 1 {
@@ -50,8 +52,8 @@ func TestACMETamperedStorage(t *testing.T) {
 			t.Errorf("%s: served", name)
 		}
 	}
-	if p.orders(t) != 1 {
-		t.Errorf("%d orders", p.orders(t))
+	if p.Orders(t) != 1 {
+		t.Errorf("%d orders", p.Orders(t))
 	}
 }
 
@@ -68,7 +70,7 @@ func TestACMETornStorage(t *testing.T) {
 	} {
 		dir, host := t.TempDir(), strings.ReplaceAll(name, " ", "-")+".torn.example"
 		e := startEdge(t, p, dir, nil, certs.ACMEOptions{})
-		p.validateAt(e)
+		validateAt(p, e)
 		first := e.mustGet(t, p, host)
 		e.stop()
 		found, err := filepath.Glob(dir + "/certificates/*/*/*.crt")
@@ -79,7 +81,7 @@ func TestACMETornStorage(t *testing.T) {
 			t.Fatal(err)
 		}
 		e = startEdge(t, p, dir, nil, certs.ACMEOptions{})
-		p.validateAt(e)
+		validateAt(p, e)
 		if cert, err := e.get(t, p, host); err != nil || cert.SerialNumber.Cmp(first.SerialNumber) == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -96,7 +98,7 @@ func TestACMELockOfTheDead(t *testing.T) {
 	}
 	certs.Crash(dead)
 	e := startEdge(t, p, dir, nil, certs.ACMEOptions{})
-	p.validateAt(e)
+	validateAt(p, e)
 	e.mustGet(t, p, "alice.lock-of-the-dead.example")
 }
 
@@ -125,7 +127,7 @@ func TestACMECleansUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	serveEdge(t, a)
-	eventually(t, "what is old is removed", func() bool {
+	certstest.Eventually(t, "what is old is removed", func() bool {
 		return !storage.Exists(t.Context(), "certificates/ca/gone.example/gone.example.key") && !storage.Exists(t.Context(), "terrane/failures/gone.example")
 	})
 	if !storage.Exists(t.Context(), "terrane/failures/new.example") {
@@ -133,34 +135,115 @@ func TestACMECleansUp(t *testing.T) {
 	}
 }
 
-// hanging is a storage that stops answering.
-type hanging struct {
+// sick is a storage of which nothing is to be had while it is ill.
+type sick struct {
 	certs.Storage
-	now atomic.Bool
+	ill atomic.Pointer[func(context.Context) error]
 }
 
-func (h *hanging) Load(ctx context.Context, key string) ([]byte, error) {
-	if h.now.Load() {
-		<-ctx.Done()
-		return nil, ctx.Err()
+func (s *sick) suffer(ill func(context.Context) error) { s.ill.Store(&ill) }
+
+func (s *sick) well(ctx context.Context) error {
+	if ill := s.ill.Load(); ill != nil {
+		return (*ill)(ctx)
 	}
-	return h.Storage.Load(ctx, key)
+	return nil
 }
 
-func TestACMEStorageHangs(t *testing.T) {
+func (s *sick) Load(ctx context.Context, key string) ([]byte, error) {
+	if err := s.well(ctx); err != nil {
+		return nil, err
+	}
+	return s.Storage.Load(ctx, key)
+}
+
+func (s *sick) Store(ctx context.Context, key string, value []byte) error {
+	if err := s.well(ctx); err != nil {
+		return err
+	}
+	return s.Storage.Store(ctx, key, value)
+}
+
+func (s *sick) Delete(ctx context.Context, key string) error {
+	if err := s.well(ctx); err != nil {
+		return err
+	}
+	return s.Storage.Delete(ctx, key)
+}
+
+func (s *sick) List(ctx context.Context, prefix string, recursive bool) ([]string, error) {
+	if err := s.well(ctx); err != nil {
+		return nil, err
+	}
+	return s.Storage.List(ctx, prefix, recursive)
+}
+
+func (s *sick) Stat(ctx context.Context, key string) (certs.KeyInfo, error) {
+	if err := s.well(ctx); err != nil {
+		return certs.KeyInfo{}, err
+	}
+	return s.Storage.Stat(ctx, key)
+}
+
+func (s *sick) Lock(ctx context.Context, name string) error {
+	if err := s.well(ctx); err != nil {
+		return err
+	}
+	return s.Storage.Lock(ctx, name)
+}
+
+func (s *sick) Unlock(ctx context.Context, name string) error {
+	if err := s.well(ctx); err != nil {
+		return err
+	}
+	return s.Storage.Unlock(ctx, name)
+}
+
+// TestACMEStorageIsIll takes the storage away, with a renewal due: who is up stays up,
+// others are refused in bounded time and without an order, and it ends when the storage is back.
+func TestACMEStorageIsIll(t *testing.T) {
 	p := startPebble(t)
-	storage := &hanging{Storage: newFolder(t, t.TempDir(), 0)}
-	e := startEdge(t, p, "", nil, certs.ACMEOptions{Storage: storage})
-	p.validateAt(e)
-	e.mustGet(t, p, "alice.storage-hangs.example")
-	storage.now.Store(true)
-	waiting := make(chan error, 1)
-	go func() {
-		_, err := e.get(t, p, "bob.storage-hangs.example")
-		waiting <- err
-	}()
-	e.mustGet(t, p, "alice.storage-hangs.example")
-	if err := <-waiting; err == nil || p.orders(t) != 1 {
-		t.Errorf("%v, %d orders", err, p.orders(t))
+	for name, ill := range map[string]func(context.Context) error{
+		"no-quorum": func(context.Context) error { return errors.New("no quorum") },
+		"hangs": func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storage, clock := &sick{Storage: newFolder(t, t.TempDir(), 0)}, new(clock)
+			e := startEdge(t, p, "", clock, certs.ACMEOptions{Storage: storage})
+			validateAt(p, e)
+			alice, bob := "alice."+name+".example", "bob."+name+".example"
+			first := e.mustGet(t, p, alice)
+			orders := p.Orders(t)
+			storage.suffer(ill)
+			clock.advance(80 * day)
+			waiting := make(chan error, 1)
+			go func() {
+				_, err := e.get(t, p, bob)
+				waiting <- err
+			}()
+			if cert := e.mustGet(t, p, alice); cert.SerialNumber.Cmp(first.SerialNumber) != 0 {
+				t.Error("another certificate")
+			}
+			if err := <-waiting; err == nil || p.Orders(t) != orders {
+				t.Errorf("%v, %d orders", err, p.Orders(t)-orders)
+			}
+			e.mustGet(t, p, alice)
+			asking, cancel := context.WithTimeout(t.Context(), time.Second)
+			if s := e.acme.Status(asking, alice); s.Problem == "" || s.Expires.IsZero() {
+				t.Errorf("%+v", s)
+			}
+			cancel()
+			storage.ill.Store(nil)
+			certstest.Eventually(t, "it is renewed", func() bool {
+				clock.advance(time.Second)
+				return e.mustGet(t, p, alice).SerialNumber.Cmp(first.SerialNumber) != 0
+			})
+			e.mustGet(t, p, bob)
+			storage.suffer(ill)
+			e.stop() // returns
+		})
 	}
 }

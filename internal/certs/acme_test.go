@@ -2,13 +2,13 @@ package certs_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/pem"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/certstest"
 )
 
 const day = 24 * time.Hour
@@ -29,8 +30,8 @@ func TestACMEByEitherChallenge(t *testing.T) {
 	p := startPebble(t)
 	e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{})
 	for host, open := range map[string]func(){
-		"http.by-either-challenge.example": func() { p.http.to(e.http); p.tls.shut() },
-		"alpn.by-either-challenge.example": func() { p.tls.to(e.tls); p.http.shut() },
+		"http.by-either-challenge.example": func() { p.HTTP.To(e.http); p.TLS.Shut() },
+		"alpn.by-either-challenge.example": func() { p.TLS.To(e.tls); p.HTTP.Shut() },
 	} {
 		open()
 		cert := e.mustGet(t, p, host)
@@ -64,7 +65,7 @@ func TestACMEOtherEdgeAnswers(t *testing.T) {
 	p := startPebble(t)
 	dir := t.TempDir()
 	other := exec.Command(os.Args[0], "-test.run=^TestEdgeProcess$")
-	other.Env = append(os.Environ(), "CERTS_TEST_EDGE="+dir, "CERTS_TEST_CA="+p.url)
+	other.Env = append(os.Environ(), "CERTS_TEST_EDGE="+dir, "CERTS_TEST_CA="+p.URL)
 	stdin, err := other.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -92,10 +93,10 @@ func TestACMEOtherEdgeAnswers(t *testing.T) {
 	addrs := strings.Fields(out.Text())
 
 	deaf := startEdge(t, p, dir, nil, certs.ACMEOptions{}) // no validation arrives at it
-	p.http.to(addrs[1])
+	p.HTTP.To(addrs[1])
 	deaf.mustGet(t, p, "http.other-edge-answers.example")
-	p.http.shut()
-	p.tls.to(addrs[2])
+	p.HTTP.Shut()
+	p.TLS.To(addrs[2])
 	cert := deaf.mustGet(t, p, "alpn.other-edge-answers.example")
 
 	got, err := (&edge{tls: addrs[2]}).get(t, p, "alpn.other-edge-answers.example")
@@ -108,8 +109,8 @@ func TestACMEOneOrderForAll(t *testing.T) {
 	p := startPebble(t)
 	dir := t.TempDir()
 	edges := []*edge{startEdge(t, p, dir, nil, certs.ACMEOptions{}), startEdge(t, p, dir, nil, certs.ACMEOptions{})}
-	p.http.to(edges[0].http)
-	p.tls.to(edges[1].tls)
+	p.HTTP.To(edges[0].http)
+	p.TLS.To(edges[1].tls)
 	serials := make([]string, 20)
 	var wg sync.WaitGroup
 	for i := range serials {
@@ -128,7 +129,7 @@ func TestACMEOneOrderForAll(t *testing.T) {
 			t.Fatalf("several certificates: %v", serials)
 		}
 	}
-	if n := p.orders(t); n != 1 {
+	if n := p.Orders(t); n != 1 {
 		t.Errorf("%d orders", n)
 	}
 }
@@ -138,15 +139,15 @@ func TestACMERefused(t *testing.T) {
 	dir := t.TempDir()
 	e := startEdge(t, p, dir, nil, certs.ACMEOptions{SelfHost: "edge.terrane.invalid"})
 	for _, host := range []string{"alice.test", "single", "192.0.2.1", ""} {
-		client := trust(p.issuer, host)
+		client := trust(p.Issuer, host)
 		client.InsecureSkipVerify = true
 		if _, err := handshake(t, e.acme.TLSConfig(), client); err == nil {
 			t.Errorf("%q has a certificate", host)
 		}
 	}
 	for _, name := range []string{"acme", "certificates", "terrane", ".locks/terrane_alice.test"} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil || p.orders(t) > 0 {
-			t.Errorf("unknown names cost %s and %d orders", name, p.orders(t))
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil || p.Orders(t) > 0 {
+			t.Errorf("unknown names cost %s and %d orders", name, p.Orders(t))
 		}
 	}
 	client := trust(nil, "edge.terrane.invalid")
@@ -163,7 +164,7 @@ func TestACMEFailuresBackOff(t *testing.T) {
 	if _, err := e.get(t, p, "alice.failures-back-off.example"); err == nil { // nothing answers the CA
 		t.Fatal("issued without validation")
 	}
-	orders := p.orders(t)
+	orders := p.Orders(t)
 	if orders == 0 || orders > 2 {
 		t.Errorf("%d orders at first", orders)
 	}
@@ -174,10 +175,10 @@ func TestACMEFailuresBackOff(t *testing.T) {
 			}
 		}
 	}
-	if p.orders(t) != orders {
-		t.Errorf("%d orders after the first failed", p.orders(t)-orders)
+	if p.Orders(t) != orders {
+		t.Errorf("%d orders after the first failed", p.Orders(t)-orders)
 	}
-	p.http.to(e.http)
+	p.HTTP.To(e.http)
 	clock.advance(2*time.Minute + time.Second)
 	other.mustGet(t, p, "alice.failures-back-off.example")
 	e.mustGet(t, p, "alice.failures-back-off.example")
@@ -201,10 +202,10 @@ func TestACMEDeadFirstCA(t *testing.T) {
 			}))
 			defer dead.Close()
 			metrics := prometheus.NewRegistry()
-			e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{dead.URL + "/dir", p.url}, Metrics: metrics,
+			e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{dead.URL + "/dir", p.URL}, Metrics: metrics,
 				Roots: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: dead.Certificate().Raw})})
 			defer e.stop()
-			p.validateAt(e)
+			validateAt(p, e)
 			e.mustGet(t, p, "one."+name+".dead-ca.example")
 			before := asked.Load()
 			e.mustGet(t, p, "two."+name+".dead-ca.example")
@@ -241,25 +242,25 @@ func TestACMERenewsThroughAnOutage(t *testing.T) {
 	p := startPebble(t)
 	dir, clock, metrics := t.TempDir(), new(clock), prometheus.NewRegistry()
 	e := startEdge(t, p, dir, clock, certs.ACMEOptions{Metrics: metrics})
-	p.validateAt(e)
+	validateAt(p, e)
 	first := e.mustGet(t, p, "alice.renews-through-an-outage.example")
-	p.api.shut()
+	p.API.Shut()
 	clock.advance(80 * day) // ten are left of ninety
 	failed := filepath.Join(dir, "terrane/failures/alice.renews-through-an-outage.example")
-	eventually(t, "a renewal fails", func() bool { _, err := os.Stat(failed); return err == nil })
+	certstest.Eventually(t, "a renewal fails", func() bool { _, err := os.Stat(failed); return err == nil })
 	if cert := e.mustGet(t, p, "alice.renews-through-an-outage.example"); cert.SerialNumber.Cmp(first.SerialNumber) != 0 {
 		t.Error("renewed without a CA")
 	}
-	p.api.to(p.addr)
+	p.API.To(p.Addr)
 	clock.advance(11 * time.Minute)
-	eventually(t, "it is renewed", func() bool {
+	certstest.Eventually(t, "it is renewed", func() bool {
 		return e.mustGet(t, p, "alice.renews-through-an-outage.example").SerialNumber.Cmp(first.SerialNumber) != 0
 	})
 	if n := metric(t, metrics, "terrane_certs_acme_renewals_total"); n != 1 {
 		t.Errorf("%g renewals", n)
 	}
-	if p.orders(t) != 2 || !bytes.Contains(read(t, p.out), []byte("is a replacement of")) {
-		t.Errorf("%d orders for two certificates, or one that replaces nothing", p.orders(t))
+	if p.Orders(t) != 2 || !strings.Contains(p.Log(t), "is a replacement of") {
+		t.Errorf("%d orders for two certificates, or one that replaces nothing", p.Orders(t))
 	}
 }
 
@@ -269,14 +270,14 @@ func TestACMEAccountChanges(t *testing.T) {
 	p := startPebble(t)
 	dir, clock := t.TempDir(), new(clock)
 	e := startEdge(t, p, dir, clock, certs.ACMEOptions{Email: "before@terrane.example"})
-	p.validateAt(e)
+	validateAt(p, e)
 	first := e.mustGet(t, p, "alice.account.example")
 	e.stop()
 	e = startEdge(t, p, dir, clock, certs.ACMEOptions{Email: "after@terrane.example"})
-	p.validateAt(e)
+	validateAt(p, e)
 	e.mustGet(t, p, "alice.account.example")
 	clock.advance(80 * day)
-	eventually(t, "it is renewed", func() bool {
+	certstest.Eventually(t, "it is renewed", func() bool {
 		clock.advance(time.Second)
 		return e.mustGet(t, p, "alice.account.example").SerialNumber.Cmp(first.SerialNumber) != 0
 	})
@@ -286,13 +287,13 @@ func TestACMEExpiredWhileIdle(t *testing.T) {
 	p := startPebble(t)
 	dir, clock := t.TempDir(), new(clock)
 	e := startEdge(t, p, dir, clock, certs.ACMEOptions{})
-	p.validateAt(e)
+	validateAt(p, e)
 	first := e.mustGet(t, p, "alice.expired-while-idle.example")
 	e.stop()
 	clock.advance(89*day + 23*time.Hour + 59*time.Minute)
 	e = startEdge(t, p, dir, clock, certs.ACMEOptions{})
-	p.validateAt(e)
-	eventually(t, "it is renewed", func() bool {
+	validateAt(p, e)
+	certstest.Eventually(t, "it is renewed", func() bool {
 		return e.mustGet(t, p, "alice.expired-while-idle.example").SerialNumber.Cmp(first.SerialNumber) != 0
 	})
 }
@@ -302,38 +303,38 @@ func TestACMEDoesNotRenewWhatIsNotPermitted(t *testing.T) {
 	var revoked atomic.Bool
 	refusals := make(chan struct{}, 100)
 	clock := new(clock)
-	e := startEdge(t, p, t.TempDir(), clock, certs.ACMEOptions{Permit: func(context.Context, string) error {
+	e := startEdge(t, p, t.TempDir(), clock, certs.ACMEOptions{Permit: func(context.Context, string, netip.Addr) error {
 		if !revoked.Load() {
 			return nil
 		}
 		refusals <- struct{}{}
 		return errors.New("no more")
 	}})
-	p.validateAt(e)
+	validateAt(p, e)
 	first := e.mustGet(t, p, "alice.does-not-renew-what-is-not-permitted.example")
 	revoked.Store(true)
 	clock.advance(80 * day)
 	<-refusals
 	clock.advance(2 * time.Hour)
 	<-refusals
-	if cert := e.mustGet(t, p, "alice.does-not-renew-what-is-not-permitted.example"); cert.SerialNumber.Cmp(first.SerialNumber) != 0 || p.orders(t) != 1 {
-		t.Errorf("renewed; %d orders", p.orders(t))
+	if cert := e.mustGet(t, p, "alice.does-not-renew-what-is-not-permitted.example"); cert.SerialNumber.Cmp(first.SerialNumber) != 0 || p.Orders(t) != 1 {
+		t.Errorf("renewed; %d orders", p.Orders(t))
 	}
 }
 
 func TestACMEQuota(t *testing.T) {
 	p := startPebble(t)
 	clock := new(clock)
-	e := startEdge(t, p, t.TempDir(), clock, certs.ACMEOptions{Quota: 2, Permit: func(context.Context, string) error { return nil }})
-	p.validateAt(e)
+	e := startEdge(t, p, t.TempDir(), clock, certs.ACMEOptions{Quota: 2, Permit: func(context.Context, string, netip.Addr) error { return nil }})
+	validateAt(p, e)
 	e.mustGet(t, p, "a.quota.example")
 	e.mustGet(t, p, "b.quota.example")
 	if _, err := e.get(t, p, "c.quota.example"); err == nil {
 		t.Error("a third name of two")
 	}
 	e.mustGet(t, p, "other-quota.example")
-	if p.orders(t) != 3 {
-		t.Errorf("%d orders", p.orders(t))
+	if p.Orders(t) != 3 {
+		t.Errorf("%d orders", p.Orders(t))
 	}
 	clock.advance(8 * day)
 	e.mustGet(t, p, "c.quota.example")
@@ -348,7 +349,11 @@ func TestACMEOptions(t *testing.T) {
 		"no CA": func(o *certs.ACMEOptions) { o.CAs = nil }, "no storage": func(o *certs.ACMEOptions) { o.Storage = nil },
 		"no permit": func(o *certs.ACMEOptions) { o.Permit = nil }, "plain HTTP": func(o *certs.ACMEOptions) { o.CAs = []string{"http://ca.example/dir"} },
 		"one CA twice": func(o *certs.ACMEOptions) { o.CAs = append(o.CAs, o.CAs[0]) },
-		"short key":    func(o *certs.ACMEOptions) { o.Key = []byte("short") }, "no roots": func(o *certs.ACMEOptions) { o.Roots = []byte("x") },
+		"binding of another CA": func(o *certs.ACMEOptions) {
+			o.EAB = map[string]certs.EAB{"https://other.example/dir": {KeyID: "k", Key: "a2V5"}}
+		},
+		"binding without a key": func(o *certs.ACMEOptions) { o.EAB = map[string]certs.EAB{o.CAs[0]: {KeyID: "k", Key: "not base64!"}} },
+		"short key":             func(o *certs.ACMEOptions) { o.Key = []byte("short") }, "no roots": func(o *certs.ACMEOptions) { o.Roots = []byte("x") },
 	} {
 		o := good
 		spoil(&o)

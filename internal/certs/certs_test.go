@@ -12,6 +12,7 @@ import (
 	"errors"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,7 +61,7 @@ func trust(rootPEM []byte, host string) *tls.Config {
 	return &tls.Config{RootCAs: roots, ServerName: host}
 }
 
-func permitExample(_ context.Context, host string) error {
+func permitExample(_ context.Context, host string, _ netip.Addr) error {
 	if !strings.HasSuffix(host, ".example") {
 		return errors.New(host + " is none of ours")
 	}
@@ -92,7 +93,7 @@ func TestInternalIssuesWhatIsPermitted(t *testing.T) {
 			t.Errorf("%s: %v", host, err)
 			continue
 		}
-		if state.Version != tls.VersionTLS13 || state.PeerCertificates[0].VerifyHostname(host) != nil {
+		if state.Version != tls.VersionTLS13 || state.CurveID != tls.X25519MLKEM768 || state.PeerCertificates[0].VerifyHostname(host) != nil {
 			t.Errorf("%s: %+v", host, state)
 		}
 	}
@@ -341,4 +342,44 @@ func TestFilesFollowChanges(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestRefusedBeforeTheKeyExchange: a flood of unknown names costs no key exchange, and
+// refusals know whom they are for.
+func TestRefusedBeforeTheKeyExchange(t *testing.T) {
+	var sources []netip.Addr
+	permit := func(ctx context.Context, host string, source netip.Addr) error {
+		sources = append(sources, source)
+		return permitExample(ctx, host, source)
+	}
+	a, err := certs.NewACME(certs.ACMEOptions{CAs: []string{"https://ca.example/dir"}, Storage: newFolder(t, t.TempDir(), 0), Permit: permit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for name, cfg := range map[string]*tls.Config{"internal": newInternal(t, certs.InternalOptions{Permit: permit}).TLSConfig(), "acme": a.TLSConfig()} {
+		for host, want := range map[string]bool{"alice.example": true, "alice.test": false} {
+			_, err := cfg.GetConfigForClient(&tls.ClientHelloInfo{ServerName: host, Conn: conn})
+			if (err == nil) != want {
+				t.Errorf("%s: %s: %v", name, host, err)
+			}
+		}
+	}
+	for _, s := range sources {
+		if s != netip.MustParseAddr("127.0.0.1") {
+			t.Errorf("on behalf of %s", s)
+		}
+	}
+	if len(sources) != 4 {
+		t.Errorf("asked %d times", len(sources))
+	}
 }

@@ -11,7 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"strings"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -24,8 +24,9 @@ type InternalOptions struct {
 	// Dir holds the authority's key; it is made if missing. Edges that share it,
 	// or copies of it, share the root.
 	Dir string
-	// Permit is asked at each full handshake; an error refuses the host.
-	Permit   func(ctx context.Context, host string) error
+	// Permit is asked at each handshake, on behalf of a visitor at source; an
+	// error refuses the host.
+	Permit   func(ctx context.Context, host string, source netip.Addr) error
 	Lifetime time.Duration         // of a certificate; default 7 days
 	Cache    int                   // certificates kept in memory; default 10,000
 	Metrics  prometheus.Registerer // nil registers nothing
@@ -73,16 +74,18 @@ func NewInternal(o InternalOptions) (*Internal, error) {
 func (c *Internal) RootPEM() []byte { return c.ca.rootPEM() }
 
 // TLSConfig makes a configuration for one listener or more.
-func (c *Internal) TLSConfig() *tls.Config { return newTLSConfig(c.getCertificate) }
+func (c *Internal) TLSConfig() *tls.Config { return newTLSConfig(c.admit, c.getCertificate) }
+
+func (c *Internal) admit(hello *tls.ClientHelloInfo) error {
+	host := hostOf(hello)
+	if host == "" {
+		return errors.New("the client named no server")
+	}
+	return c.opts.Permit(hello.Context(), host, source(hello))
+}
 
 func (c *Internal) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	host := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	if host == "" {
-		return nil, errors.New("the client named no server")
-	}
-	if err := c.opts.Permit(hello.Context(), host); err != nil {
-		return nil, err
-	}
+	host := hostOf(hello)
 	if cert := c.cached(host); cert != nil {
 		return cert, nil
 	}

@@ -1,13 +1,36 @@
 package certs
 
-import "crypto/tls"
+import (
+	"crypto/tls"
+	"net/netip"
+	"strings"
+)
 
 // newTLSConfig is what all modes have in common: TLS 1.2 and 1.3 with Go's choice
-// of suites and groups, HTTP/2 and 1.1, session tickets.
-func newTLSConfig(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
-	return &tls.Config{
+// of suites and groups, HTTP/2 and 1.1, session tickets. admit, if not nil, refuses
+// hosts before the key exchange, which is most of a handshake's cost.
+func newTLSConfig(admit func(*tls.ClientHelloInfo) error, get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+	c := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
 		GetCertificate: get,
 	}
+	if admit != nil {
+		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return nil, admit(hello) }
+	}
+	return c
+}
+
+// hostOf is the name that a client asks for, in one form, and not checked.
+func hostOf(hello *tls.ClientHelloInfo) string {
+	return strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+}
+
+// source is the visitor's address, invalid in tests that make a hello by hand.
+func source(hello *tls.ClientHelloInfo) netip.Addr {
+	if hello.Conn == nil {
+		return netip.Addr{}
+	}
+	from, _ := netip.ParseAddrPort(hello.Conn.RemoteAddr().String())
+	return from.Addr()
 }

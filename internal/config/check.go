@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/netip"
@@ -174,6 +175,18 @@ func (c *Config) checkACME() {
 	for i, ca := range c.TLS.CA {
 		if u, err := url.Parse(ca); err != nil || u.Scheme != "https" || u.Host == "" {
 			c.Fault(fmt.Sprintf("tls.ca[%d]", i), "%q: want an https URL", ca)
+		}
+	}
+	for i, e := range c.TLS.EAB {
+		key := fmt.Sprintf("tls.eab[%d]", i)
+		if !slices.Contains(c.TLS.CA, e.CA) || slices.ContainsFunc(c.TLS.EAB[:i], func(f EAB) bool { return f.CA == e.CA }) {
+			c.Fault(key+".ca", "%q: want one of tls.ca, once", e.CA)
+		}
+		if e.KID == "" {
+			c.Fault(key+".kid", "want the key identifier that the authority gave you")
+		}
+		if k, err := base64.RawURLEncoding.DecodeString(string(e.Key)); err != nil || len(k) == 0 {
+			c.Fault(key+".key", "want the key that the authority gave you, in base64url without padding")
 		}
 	}
 }

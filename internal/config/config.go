@@ -95,9 +95,17 @@ type TLS struct {
 	Roots   string    `toml:"roots"`   // acme: PEM file of a private CA's roots
 	Storage string    `toml:"storage"` // acme: folder that all edges share; default: in the data folder
 	Key     Secret    `toml:"key"`     // acme: encrypts what is stored
+	EAB     []EAB     `toml:"eab"`     // acme: accounts that a CA wants bound to one of its customers
 	Files   []KeyPair `toml:"files"`
 	// Tickets is the secret that edges share to resume each other's sessions.
 	Tickets Secret `toml:"tickets"`
+}
+
+// EAB is an external account binding (RFC 8555 7.3.4).
+type EAB struct {
+	CA  string `toml:"ca"` // one of TLS.CA
+	KID string `toml:"kid"`
+	Key Secret `toml:"key"` // base64url, as the CA gives it out
 }
 
 // KeyPair is a certificate chain and its key, in PEM.

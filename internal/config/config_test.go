@@ -84,6 +84,12 @@ func TestFaults(t *testing.T) {
 			`t.toml:11: preview.domain: "Preview.example.net": want a domain name in lower case`,
 			`t.toml:11: preview.domain: only git stores have previews`,
 		}},
+		{"account bindings", small + "[tls]\nca = [\"https://ca.example/dir\"]\n[[tls.eab]]\nca = \"https://other.example/dir\"\nkey = \"hunter2!\"\n" +
+			"[[tls.eab]]\nca = \"https://ca.example/dir\"\nkid = \"one\"\nkey = \"a2V5\"\n", []string{
+			`t.toml:12: tls.eab[0].kid: want the key identifier`,
+			`t.toml:13: tls.eab[0].ca: "https://other.example/dir": want one of tls.ca`,
+			`t.toml:14: tls.eab[0].key: want the key that the authority gave you`,
+		}},
 		{"tenants' own repositories", small + "[[store]]\nkind = \"git-tenant\"\nprefix = \"/git/\"\nurl = \"https://h/x\"\n", []string{
 			`t.toml:12: store[1].prefix: "/git/": want the start of the repositories`,
 			`t.toml:13: store[1].url: a git-tenant store has none`,

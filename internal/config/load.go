@@ -106,6 +106,9 @@ func (c *Config) complete() {
 	c.secret("admin.token", &c.Admin.Token)
 	c.secret("tls.tickets", &c.TLS.Tickets)
 	c.secret("tls.key", &c.TLS.Key)
+	for i := range c.TLS.EAB {
+		c.secret(fmt.Sprintf("tls.eab[%d].key", i), &c.TLS.EAB[i].Key)
+	}
 	c.relative(&c.TLS.Roots)
 	c.relative(&c.TLS.Storage)
 	if c.TLS.Storage == "" {

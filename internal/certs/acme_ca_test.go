@@ -1,0 +1,254 @@
+package certs_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/certstest"
+)
+
+// faultyCA is p behind something that spoils what it says.
+type faultyCA struct {
+	url    string
+	roots  []byte
+	orders atomic.Int32 // that were asked for
+	sound  atomic.Bool
+}
+
+// startFaultyCA lets spoil answer requests, or change answers of p, while the CA is not sound.
+func startFaultyCA(t *testing.T, p *certstest.Pebble, spoil fault) *faultyCA {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(p.Roots)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost"}}
+	quiet := log.New(io.Discard, "", 0)
+	ca := new(faultyCA)
+	proxy := &httputil.ReverseProxy{
+		Transport: transport, ErrorLog: quiet,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "https", p.Addr, r.In.Host
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if spoil.change == nil || ca.sound.Load() {
+				return nil
+			}
+			return spoil.change(r)
+		},
+	}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/order-plz" {
+			ca.orders.Add(1)
+		}
+		if spoil.answer == nil || ca.sound.Load() || !spoil.answer(w, r) {
+			proxy.ServeHTTP(w, r)
+		}
+	}))
+	srv.Config.ErrorLog = quiet
+	srv.StartTLS()
+	t.Cleanup(func() {
+		srv.Close()
+		transport.CloseIdleConnections()
+	})
+	ca.url, ca.roots = srv.URL+"/dir", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	return ca
+}
+
+// fault either answers a request or changes an answer.
+type fault struct {
+	answer func(http.ResponseWriter, *http.Request) bool
+	change func(*http.Response) error
+}
+
+// onOrder answers new orders by a problem.
+func onOrder(status int, detail string) fault {
+	return fault{answer: func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/order-plz" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Set("Retry-After", "10800")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `{"type":"urn:ietf:params:acme:error:rateLimited","detail":"`+detail+`"}`)
+		return true
+	}}
+}
+
+// foreignChain puts another CA's certificate in the place of the intermediate.
+func foreignChain(other *certs.Internal) fault {
+	return fault{change: func(r *http.Response) error {
+		if r.Header.Get("Content-Type") != "application/pem-certificate-chain; charset=utf-8" {
+			return nil
+		}
+		chain, err := io.ReadAll(r.Body)
+		leaf, _ := pem.Decode(chain)
+		if err != nil || leaf == nil {
+			return errors.Join(err, errors.New("no chain"))
+		}
+		chain = append(pem.EncodeToMemory(leaf), other.RootPEM()...)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(chain)), int64(len(chain))
+		r.Header.Del("Content-Length")
+		return nil
+	}}
+}
+
+// TestACMEFaultyCA wants the next CA to take over, and a CA that is alone to be left in
+// peace, at both edges.
+func TestACMEFaultyCA(t *testing.T) {
+	p := startPebble(t)
+	limit := time.Now().Add(3 * time.Hour).UTC()
+	for name, tt := range map[string]struct {
+		fault fault
+		want  string        // in the words of the failure
+		next  time.Duration // until the next try
+	}{
+		"500":     {onOrder(500, "our database is down"), "our database is down", 30 * time.Second},
+		"429":     {onOrder(429, "too many certificates already issued"), "too many certificates", 2 * time.Minute},
+		"limited": {onOrder(429, "too many new orders recently, retry after "+limit.Format(time.DateTime)+" UTC: see the docs"), "too many new orders", 3 * time.Hour},
+		"chain":   {foreignChain(newInternal(t, certs.InternalOptions{})), "its chain does not verify", 2 * time.Minute},
+		"hangs": {fault{answer: func(_ http.ResponseWriter, r *http.Request) bool {
+			<-r.Context().Done()
+			return true
+		}}, "deadline exceeded", 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			faulty := startFaultyCA(t, p, tt.fault)
+			e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{faulty.url, p.URL}, Roots: faulty.roots, Timeout: 6 * time.Second})
+			validateAt(p, e)
+			host := name + ".faulty-ca.example"
+			cert := e.mustGet(t, p, host)
+			if s := e.acme.Status(t.Context(), host); s.CA != p.URL || s.Problem != "" || !s.Expires.Equal(cert.NotAfter) {
+				t.Errorf("the second CA did not take over: %+v", s)
+			}
+			e.stop()
+
+			dir, clock := t.TempDir(), new(clock)
+			alone := certs.ACMEOptions{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: 3 * time.Second}
+			e = startEdge(t, p, dir, clock, alone)
+			other := startEdge(t, p, dir, clock, alone)
+			validateAt(p, e)
+			if _, err := e.get(t, p, host); err == nil {
+				t.Fatal("a certificate from a faulty CA")
+			}
+			orders := faulty.orders.Load()
+			for range 5 {
+				for _, e := range []*edge{e, other} {
+					if _, err := e.get(t, p, host); err == nil {
+						t.Fatal("a certificate from a faulty CA")
+					}
+				}
+			}
+			s := other.acme.Status(t.Context(), host)
+			wait := s.NextTry.Sub(clock.now())
+			if n := faulty.orders.Load(); n != orders || !strings.Contains(s.Problem, tt.want) || wait > tt.next || wait < tt.next-time.Minute {
+				t.Errorf("%d orders more, %+v in %s, want %s and %q", n-orders, s, wait, tt.next, tt.want)
+			}
+			faulty.sound.Store(true)
+			clock.advance(tt.next + 2*time.Minute)
+			if name != "hangs" { // an order of 3 s is too much to ask of a busy machine
+				other.mustGet(t, p, host)
+			}
+		})
+	}
+}
+
+// TestACMEUselessRenewal keeps what was good when its renewal is not, at all edges.
+func TestACMEUselessRenewal(t *testing.T) {
+	p := startPebble(t)
+	faulty := startFaultyCA(t, p, foreignChain(newInternal(t, certs.InternalOptions{})))
+	faulty.sound.Store(true)
+	dir, clock := t.TempDir(), new(clock)
+	o := certs.ACMEOptions{CAs: []string{faulty.url}, Roots: faulty.roots}
+	e := startEdge(t, p, dir, clock, o)
+	validateAt(p, e)
+	const host = "alice.useless-renewal.example"
+	first := e.mustGet(t, p, host)
+	faulty.sound.Store(false)
+	clock.advance(80 * day)
+	certstest.Eventually(t, "a renewal fails", func() bool { return e.acme.Status(t.Context(), host).Problem != "" })
+	for _, e := range []*edge{e, startEdge(t, p, dir, clock, o)} {
+		if cert := e.mustGet(t, p, host); cert.SerialNumber.Cmp(first.SerialNumber) != 0 {
+			t.Error("another certificate")
+		}
+	}
+	if n := faulty.orders.Load(); n != 2 {
+		t.Errorf("%d orders", n)
+	}
+}
+
+func TestACMEAccountBinding(t *testing.T) {
+	t.Parallel()
+	key := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte("k"), 32))
+	p := certstest.StartPebble(t, certstest.PebbleOptions{EAB: map[string]string{"kid-1": key}})
+	for name, tt := range map[string]struct {
+		eab  certs.EAB
+		want bool
+	}{
+		"none":        {certs.EAB{}, false},
+		"wrong-key":   {certs.EAB{KeyID: "kid-1", Key: key[:40]}, false},
+		"unknown-key": {certs.EAB{KeyID: "kid-2", Key: key}, false},
+		"good":        {certs.EAB{KeyID: "kid-1", Key: key}, true},
+	} {
+		o := certs.ACMEOptions{}
+		if tt.eab.KeyID != "" {
+			o.EAB = map[string]certs.EAB{p.URL: tt.eab}
+		}
+		e := startEdge(t, p, t.TempDir(), nil, o)
+		validateAt(p, e)
+		if _, err := e.get(t, p, name+".binding.example"); (err == nil) != tt.want {
+			t.Errorf("%s: %v", name, err)
+		}
+		e.stop()
+	}
+}
+
+// TestACMERenewsWhenTheCAWants renews months early, as the CA's renewal information asks for.
+func TestACMERenewsWhenTheCAWants(t *testing.T) {
+	p := startPebble(t)
+	clock := new(clock)
+	e := startEdge(t, p, t.TempDir(), clock, certs.ACMEOptions{})
+	validateAt(p, e)
+	const host = "alice.renewal-information.example"
+	first := e.mustGet(t, p, host)
+	from := time.Now().Add(10 * day)
+	p.SetRenewal(t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: first.Raw}), from, from.Add(time.Hour))
+	clock.advance(7 * time.Hour) // the CA said to ask again after six
+	certstest.Eventually(t, "the CA is asked again", func() bool {
+		at := e.acme.Status(t.Context(), host).Renews
+		return !at.Before(from.Truncate(time.Second)) && !at.After(from.Add(time.Hour))
+	})
+	if cert := e.mustGet(t, p, host); cert.SerialNumber.Cmp(first.SerialNumber) != 0 {
+		t.Error("renewed too early")
+	}
+	clock.advance(10 * day)
+	certstest.Eventually(t, "it is renewed", func() bool {
+		return e.mustGet(t, p, host).SerialNumber.Cmp(first.SerialNumber) != 0
+	})
+}
+
+func TestACMECAAIdentities(t *testing.T) {
+	p := startPebble(t)
+	a, err := certs.NewACME(certs.ACMEOptions{CAs: []string{"https://127.0.0.1:1/dir", p.URL}, Storage: newFolder(t, filepath.Join(t.TempDir()), 0),
+		Permit: permitExample, Roots: p.Roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := a.CAAIdentities(t.Context())
+	if strings.Join(got, " ") != "pebble.letsencrypt.org" || err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("%v, %v", got, err)
+	}
+}
