@@ -24,13 +24,25 @@ FUZZTIME  ?= 10s
 LAB_RUNS  ?= 3
 LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint run
 
-.PHONY: all build test packages toolchains check lint unit e2e bench lab fuzz examples clean
+# Wasmer's library, as wasmer-go brings it, for the build that has this engine too.
+WASMER_OUT := terrane-wasmer
+WASMER      = $(shell $(GO) mod download github.com/wasmerio/wasmer-go && $(GO) list -m -f '{{.Dir}}' github.com/wasmerio/wasmer-go)/wasmer/packaged
+WASMER_LIB  = $(WASMER)/lib/$(shell $(GO) env GOOS)-$(subst arm64,aarch64,$(shell $(GO) env GOARCH))
+
+.PHONY: all build build-wasmer test packages toolchains check lint unit wasmer e2e bench lab fuzz examples clean
 all: build
 
 build: ## one static binary, ./terrane
 	CGO_ENABLED=0 $(GO) build -trimpath -o terrane ./cmd/terrane
 
-test: packages check build unit e2e
+# The library is looked for beside the binary, and in ../lib.
+build-wasmer: ## a binary with the engine wasmer too, and its library, in $(WASMER_OUT)/: needs gcc
+	mkdir -p $(WASMER_OUT)
+	CGO_ENABLED=1 CGO_CFLAGS='-O2 -I$(WASMER)/include' CGO_LDFLAGS='-L$(WASMER_LIB) -lwasmer -Wl,-rpath,$$ORIGIN:$$ORIGIN/../lib' \
+		$(GO) build -trimpath -tags engine_wasmer,custom_wasmer_runtime -o $(WASMER_OUT)/terrane ./cmd/terrane
+	install -m 755 $(WASMER_LIB)/libwasmer.so $(WASMER_OUT)/
+
+test: packages check build unit wasmer e2e
 
 packages: ## as root on Debian: install what tests need, and say what
 	@tools/packages $(TEST_PACKAGES)
@@ -48,6 +60,15 @@ lint:
 # -count=1: the tests look at files and run programs that go test knows nothing of.
 unit: ## all packages but the lab, README and rules of the repository included
 	$(GO) test -race -count=1 -timeout 15m $$($(GO) list ./... | grep -v /internal/lab$$)
+
+wasmer: ## lint and tests of the build with the engine wasmer: skipped without gcc, and says so
+ifeq ($(shell command -v gcc),)
+	@echo "wasmer: skipped: there is no gcc"
+else
+	$(LINT) --build-tags engine_wasmer ./internal/engine/... ./internal/config/... ./cmd/...
+	$(GO) test -race -count=1 -timeout 10m -tags engine_wasmer ./internal/engine/wasmerengine ./internal/config
+	$(GO) test -race -count=1 -timeout 10m -tags engine_wasmer -run '^Test(Scripts|Wasmer)' ./cmd/terrane
+endif
 
 e2e: ## the network in namespaces: skipped without root, and says so
 	$(GO) test -race -count=1 -timeout 10m -v ./internal/lab
@@ -69,4 +90,4 @@ examples: toolchains ## rebuild the committed guests from their sources, those o
 	for file in $$(git ls-files '*/Makefile' ':!examples/*'); do $(MAKE) -B -C "$${file%/*}" || exit 1; done
 
 clean:
-	rm -f terrane
+	rm -rf terrane $(WASMER_OUT)

@@ -17,7 +17,6 @@ import (
 	"github.com/terrane/terrane/dnsverify"
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/config"
-	"github.com/terrane/terrane/internal/engine/wazeroengine"
 	"github.com/terrane/terrane/internal/fetch"
 	"github.com/terrane/terrane/server"
 	tenantsync "github.com/terrane/terrane/sync"
@@ -28,11 +27,10 @@ import (
 func (e *edge) buildGuests(context.Context) error {
 	c := e.cfg
 	var err error
-	e.engine, err = wazeroengine.New(wazeroengine.Options{ //nolint:contextcheck // starts nothing
-		Funcs:    hostcalls.Functions(),
-		CacheDir: filepath.Join(c.Edge.Data, "compiled"),
-		Logger:   e.logger("engine"),
-		Metrics:  e.metrics,
+	e.engine, err = newEngine(c.Engine, engineOptions{ //nolint:contextcheck // starts nothing
+		cacheDir: filepath.Join(c.Edge.Data, "compiled"),
+		logger:   e.logger("engine"),
+		metrics:  e.metrics,
 	})
 	if err != nil {
 		return err

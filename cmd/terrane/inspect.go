@@ -12,10 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/engine"
-	"github.com/terrane/terrane/internal/engine/wazeroengine"
 )
 
 // maxModule bounds a module read from the command line, in bytes.
@@ -23,7 +21,8 @@ const maxModule = 256 << 20
 
 // inspection is what inspect prints.
 type inspection struct {
-	File string `json:"file"`
+	File   string `json:"file"`
+	Engine string `json:"engine"` // of the edge that is asked
 	*engine.Info
 	Runs   bool     `json:"runs"`
 	Faults []string `json:"faults,omitempty"` // why it does not
@@ -75,7 +74,7 @@ func inspect(ctx context.Context, name string, cfg *config.Config) (*inspection,
 	if err != nil {
 		return nil, err
 	}
-	in := &inspection{File: name}
+	in := &inspection{File: name, Engine: cfg.Engine.Name}
 	if in.Info, err = engine.Inspect(wasm); err != nil {
 		in.refuse(err)
 		return in, nil
@@ -83,7 +82,7 @@ func inspect(ctx context.Context, name string, cfg *config.Config) (*inspection,
 	if most := int64(cfg.Limits.ModuleSize); int64(len(wasm)) > most {
 		in.refuse(fmt.Errorf("the module has %d bytes, the limit is %d", len(wasm), most))
 	}
-	eng, err := wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions()}) //nolint:contextcheck // starts nothing
+	eng, err := newEngine(cfg.Engine, engineOptions{}) //nolint:contextcheck // starts nothing
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +127,7 @@ func (in *inspection) print(w io.Writer, asJSON bool) error {
 		row("refused", "%s", f)
 	}
 	if in.Runs {
-		row("verdict", "an edge would run it")
+		row("verdict", "an edge would run it, on %s", in.Engine)
 	}
 	return tw.Flush()
 }

@@ -2,9 +2,12 @@ package main
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/terrane/terrane/internal/config"
 )
 
 func TestMain(m *testing.M) {
@@ -19,6 +22,9 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			return slices.Contains(config.Engines(), name), nil
+		},
 		Setup: func(e *testscript.Env) error {
 			wd, err := os.Getwd()
 			e.Setenv("EXAMPLES", wd+"/../../examples")

@@ -19,7 +19,6 @@ import (
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/engine"
-	"github.com/terrane/terrane/internal/engine/wazeroengine"
 	"github.com/terrane/terrane/internal/fetch"
 )
 
@@ -109,7 +108,7 @@ func runModule(ctx context.Context, file string, cfg *config.Config, t *hostcall
 	if err != nil {
 		return err
 	}
-	eng, err := wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions()}) //nolint:contextcheck // starts nothing
+	eng, err := newEngine(cfg.Engine, engineOptions{}) //nolint:contextcheck // starts nothing
 	if err != nil {
 		return err
 	}

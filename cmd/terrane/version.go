@@ -5,14 +5,17 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/terrane/terrane/internal/config"
 )
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the version of this build",
+		Short: "Print the version of this build, and its engines",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return printVersion(cmd.OutOrStdout())
@@ -21,7 +24,8 @@ func versionCommand() *cobra.Command {
 }
 
 func printVersion(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "terrane %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(w, "terrane %s %s %s/%s, engines: %s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		strings.Join(config.Engines(), ", "))
 	return err
 }
 

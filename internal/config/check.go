@@ -30,8 +30,12 @@ func (c *Config) check() {
 		c.Fault("https.listen", "want at least one address, such as \":443\"")
 	}
 	c.checkTLS()
-	if c.Engine.Name != "wazero" {
-		c.Fault("engine.name", "%q is no engine of this build: it has \"wazero\"", c.Engine.Name)
+	if name := c.Engine.Name; !slices.Contains(Engines(), name) {
+		mend := ""
+		if name == "wasmer" {
+			mend = "; \"make build-wasmer\" makes one with \"wasmer\""
+		}
+		c.Fault("engine.name", "%q is no engine of this build: it has %q%s", name, Engines(), mend)
 	}
 	for key, n := range map[string]int{
 		"limits.concurrency": c.Limits.Concurrency, "limits.subrequests": c.Limits.Subrequests,

@@ -28,10 +28,13 @@ var rules = []rule{
 	{not: []string{"./internal/lab"}, direct: true, except: []string{"./internal/lab"}, because: "the lab is for tests"},
 	{not: []string{"./internal/config"}, direct: true, except: []string{"./cmd", "./internal/config"}, because: "packages take Options; configuration ends in cmd"},
 	{not: []string{"./internal/engine/wazeroengine"}, direct: true, except: []string{"./cmd", "./internal/engine/wazeroengine"}, because: "only cmd chooses an engine"},
+	{not: []string{"./internal/engine/wasmerengine"}, direct: true, except: []string{"./cmd", "./internal/engine/wasmerengine"}, because: "only cmd chooses an engine"},
 	{not: []string{"./cmd"}, except: []string{"./cmd"}, because: "cmd wires, nobody wires cmd"},
 	{not: []string{"github.com/miekg/dns"}, direct: true, except: []string{"./dnsverify"}, because: "only dnsverify speaks DNS wire format"},
 	{not: []string{"github.com/osrg/gobgp"}, direct: true, except: []string{"./bgp"}, because: "only bgp speaks BGP"},
 	{not: []string{"github.com/tetratelabs/wazero"}, direct: true, except: []string{"./internal/engine"}, because: "only internal/engine knows a runtime"},
+	{not: []string{"github.com/wasmerio/wasmer-go"}, direct: true, except: []string{"./internal/engine"}, because: "only internal/engine knows a runtime"},
+	{not: []string{"github.com/wasmerio/wasmer-go"}, because: "the build without tags has no cgo"},
 	{not: []string{"github.com/caddyserver/certmagic"}, direct: true, except: []string{"./internal/certs"}, because: "only internal/certs issues certificates"},
 	{not: []string{"github.com/nats-io"}, direct: true, except: []string{"./internal/lattice"}, because: "only internal/lattice knows NATS"},
 }

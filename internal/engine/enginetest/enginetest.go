@@ -133,6 +133,7 @@ func testEnds(t *testing.T, newEngine New) {
 		{guest: "exit0", body: "\x01\x00\x00\x00"},
 		{guest: "datadrop", body: "abcd"},
 		{guest: "tablegrow"},
+		{guest: "vector"},
 		{guest: "grow", body: "\x00\x02\x00\x00"}, // 32 MiB are 512 pages
 		{guest: "growfault", kind: engine.TrapMemory, reason: "unreachable", trace: ""},
 		{guest: "unreachable", reason: "unreachable", trace: "inner outer"},
@@ -300,6 +301,7 @@ func testRefusals(t *testing.T, newEngine New) {
 		{"text", []byte("(module)"), []string{"wat2wasm"}},
 		{"component", []byte("\x00asm\x0d\x00\x01\x00"), []string{"component"}},
 		{"cut", hello[:len(hello)-20], []string{"ends too early"}},
+		{"tag", slices.Concat(hello[:8], []byte("\x01\x04\x01\x60\x00\x00\x0d\x03\x01\x00\x00")), nil},
 		{"invalid", slices.Concat(hello[:8], []byte("\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x07\x07\x01\x03run\x00\x00\x0a\x05\x01\x03\x00\x6a\x0b")), nil},
 	} {
 		m, err := s.e.Compile(t.Context(), tt.wasm, engine.Limits{Memory: 32 * mib})

@@ -73,6 +73,9 @@ func (m *Memory) Adopt(img *Image) error {
 	return nil
 }
 
+// Image is what the memory has adopted, nil if nothing.
+func (m *Memory) Image() *Image { return m.image }
+
 // keepPages is how many own pages a Memory keeps over a Reset; copying more of them
 // costs more than faulting those that are used in again.
 const keepPages = 512

@@ -46,6 +46,9 @@ func (m *Memory) Adopt(img *Image) error {
 	return err
 }
 
+// Image is what the memory has adopted, nil if nothing.
+func (m *Memory) Image() *Image { return m.image }
+
 // Reset makes the memory equal to its image, and returns how many bytes of its own
 // it still holds.
 func (m *Memory) Reset() (resident int64, err error) {

@@ -4,13 +4,18 @@
 // guards the Stacks and Items too.
 package pool
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Pool keeps the instances of many modules. Each module's are a stack, so that those
 // used last, whose pages are warm, are used next; what is evicted is the instance that
 // was idle for longest, which is the lowest of its stack. Only New makes one.
 type Pool[T any] struct {
-	budget int64
+	budget  int64
+	metrics metrics
 
 	mu             sync.Mutex
 	held           int64
@@ -18,7 +23,14 @@ type Pool[T any] struct {
 }
 
 // New makes a Pool of budget bytes. If they are negative, nothing is to be kept.
-func New[T any](budget int64) *Pool[T] { return &Pool[T]{budget: budget} }
+func New[T any](budget int64) *Pool[T] {
+	p := &Pool[T]{budget: budget}
+	p.metrics.instances = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "terrane_engine_instances_total",
+		Help: "Instances made anew; all other requests got a recycled one.",
+	})
+	return p
+}
 
 // Keeps reports whether the pool has a budget at all.
 func (p *Pool[T]) Keeps() bool { return p.budget >= 0 }

@@ -7,8 +7,8 @@ import (
 )
 
 // code writes the code section. calls are what Enter calls, nil for nothing.
-func (p *preparation) code(calls ...*uint32) ([]byte, error) {
-	out := appendU32(nil, uint32(len(p.m.Bodies)+1))
+func (p *preparation) code(more reach, calls ...*uint32) ([]byte, error) {
+	out := appendU32(nil, uint32(len(p.m.Bodies)+1+len(more.callers)))
 	for i, b := range p.m.Bodies {
 		f, err := p.function(uint32(i), b)
 		if err != nil {
@@ -16,7 +16,11 @@ func (p *preparation) code(calls ...*uint32) ([]byte, error) {
 		}
 		out = appendBytes(out, f)
 	}
-	return appendBytes(out, p.enter(calls)), nil
+	out = appendBytes(out, p.enter(calls))
+	for i := range more.callers {
+		out = appendBytes(out, more.callers[i].body())
+	}
+	return out, nil
 }
 
 // enter writes the body of the function exported as Enter.

@@ -16,6 +16,7 @@
 //     to its initial value, the added ones among them, calls the function of the
 //     start section, which is no longer run at instantiation, then that of
 //     Options.Init, and then the entry.
+//   - What Options.Reach says.
 //   - Maxima of memory and tables where there are none or higher ones.
 //
 // Custom sections other than the names are dropped: they speak of the old code.

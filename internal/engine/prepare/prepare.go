@@ -34,6 +34,10 @@ type Options struct {
 	SparePage bool
 	TableSize uint32 // maximum of each table, in elements
 	Stack     uint32 // bytes; 0: 2 MiB
+	// Reach is for engines that reach what is exported and nothing else: it adds Memory,
+	// CallValue and CallVoid, and drops all of the module's exports that no function of
+	// the host calls, which are those of other types than the two of hostcalls.Guest.
+	Reach bool
 }
 
 const defaultStack = 2 << 20
@@ -41,8 +45,8 @@ const defaultStack = 2 << 20
 // Result is a module made ready.
 type Result struct {
 	Wasm []byte
-	// Enter is the index of the function exported as Enter, the last of all, and
-	// Tick that of the import: functions from there on had an index lower by one.
+	// Enter is the index of the function exported as Enter, and Tick that of the import:
+	// functions from there on had an index lower by one. From Enter on all are added.
 	Enter, Tick uint32
 	MemoryPages uint32 // the memory's maximum; 0 if there is no memory
 	// Fresh says what Enter and the memory's image cannot put back; empty if nothing.
@@ -92,7 +96,8 @@ func (p *preparation) run() (*Result, error) {
 			return nil, fmt.Errorf("exports %q: names that begin with %q are this host's", e.Name, Module+":")
 		}
 	}
-	code, err := p.code(p.m.Start, p.init(), entry) // first: it adds types
+	more := p.reach() // these two first: they add types
+	code, err := p.code(more, p.m.Start, p.init(), entry)
 	if err != nil {
 		return nil, err
 	}
@@ -114,11 +119,11 @@ func (p *preparation) run() (*Result, error) {
 	w := newWriter()
 	w.section(wasmbin.SecType, p.typeSection())
 	w.section(wasmbin.SecImport, p.importSection(procedure))
-	w.section(wasmbin.SecFunction, p.functionSection(procedure))
+	w.section(wasmbin.SecFunction, p.functionSection(procedure, more))
 	w.section(wasmbin.SecTable, p.tableSection())
 	w.section(wasmbin.SecMemory, memory)
 	w.section(wasmbin.SecGlobal, globals)
-	w.section(wasmbin.SecExport, p.exportSection())
+	w.section(wasmbin.SecExport, p.exportSection(more))
 	w.section(wasmbin.SecElement, elements)
 	w.copy(p.m, wasmbin.SecDataCount)
 	w.section(wasmbin.SecCode, code)

@@ -59,12 +59,16 @@ func flag(set bool) byte {
 	return 0
 }
 
-func (p *preparation) functionSection(procedure uint32) []byte {
-	out := appendU32(nil, uint32(len(p.m.Funcs)+1))
+func (p *preparation) functionSection(procedure uint32, more reach) []byte {
+	out := appendU32(nil, uint32(len(p.m.Funcs)+1+len(more.callers)))
 	for _, t := range p.m.Funcs {
 		out = appendU32(out, t)
 	}
-	return appendU32(out, procedure)
+	out = appendU32(out, procedure)
+	for _, c := range more.callers {
+		out = appendU32(out, c.self)
+	}
+	return out
 }
 
 func (p *preparation) tableSection() []byte {
@@ -121,9 +125,19 @@ func (p *preparation) initial() [added]int64 {
 	return [added]int64{FullFuel, int64(min(p.o.Stack, math.MaxInt32)), 0}
 }
 
-func (p *preparation) exportSection() []byte {
-	out := appendU32(nil, uint32(len(p.m.Exports)+added+1))
+func (p *preparation) exportSection(more reach) []byte {
+	var own []wasmbin.Export
 	for _, e := range p.m.Exports {
+		if more.exported(e) {
+			own = append(own, e)
+		}
+	}
+	memories := 0
+	if p.o.Reach {
+		memories = len(p.m.Memories)
+	}
+	out := appendU32(nil, uint32(len(own)+added+1+memories+len(more.callers)))
+	for _, e := range own {
 		index := e.Index
 		if e.Kind == wasmbin.KindFunc {
 			index = p.fn(index)
@@ -133,7 +147,14 @@ func (p *preparation) exportSection() []byte {
 	out = appendExport(out, Fuel, wasmbin.KindGlobal, p.fuel())
 	out = appendExport(out, Stack, wasmbin.KindGlobal, p.stack())
 	out = appendExport(out, Refused, wasmbin.KindGlobal, p.refused())
-	return appendExport(out, Enter, wasmbin.KindFunc, p.fn(p.funcs))
+	out = appendExport(out, Enter, wasmbin.KindFunc, p.fn(p.funcs))
+	if memories > 0 {
+		out = appendExport(out, Memory, wasmbin.KindMemory, 0)
+	}
+	for i, c := range more.callers {
+		out = appendExport(out, c.name, wasmbin.KindFunc, p.fn(p.funcs)+1+uint32(i))
+	}
+	return out
 }
 
 func appendExport(b []byte, name string, kind wasmbin.Kind, index uint32) []byte {

@@ -26,6 +26,6 @@
 // # Goroutines and locks
 //
 // None are started. A Run holds its module's running for reading; the mutexes of pool,
-// gate and module guard a few instructions each, none is taken while another is
+// gate and image guard a few instructions each, none is taken while another is
 // held, and none while a guest runs.
 package wazeroengine

@@ -43,7 +43,6 @@ type Engine struct {
 	pool     *pool.Pool[*instance]
 	gate     *gate.Gate
 	compiles chan struct{} // holds one of each compilation in progress
-	metrics  metrics
 }
 
 // Engine is an engine.Engine.
@@ -72,7 +71,7 @@ func New(o Options) (*Engine, error) {
 	}
 	ctx := context.Background()
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	if err := errors.Join(e.offer(ctx), e.metrics.register(o.Metrics, e)); err != nil {
+	if err := errors.Join(e.offer(ctx), e.pool.Register(o.Metrics)); err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}
 	e.log.Info("engine ready", "engine", Name, "restore", e.restorer.Method(), "idle_bytes", o.Idle)
@@ -115,7 +114,7 @@ func (e *Engine) Name() string { return Name }
 
 // Close implements engine.Engine.
 func (e *Engine) Close(ctx context.Context) error {
-	e.metrics.unregister()
+	e.pool.Unregister()
 	err := errors.Join(e.runtime.Close(ctx), e.restorer.Close())
 	if e.cache != nil {
 		err = errors.Join(err, e.cache.wazero.Close(ctx))

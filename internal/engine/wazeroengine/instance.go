@@ -86,7 +86,7 @@ func (in *instance) reset() error {
 	if in.memory == nil {
 		return nil
 	}
-	if len(in.memory.Bytes()) != in.module.image.Size() {
+	if len(in.memory.Bytes()) != in.memory.Image().Size() {
 		done := in.memory.Shrink()
 		_, ok := in.mod.Memory().Grow(1)
 		done()
@@ -95,7 +95,7 @@ func (in *instance) reset() error {
 		}
 	}
 	resident, err := in.memory.Reset()
-	in.idle.Cost += resident + in.module.image.Held()
+	in.idle.Cost += resident + in.memory.Image().Held()
 	return err
 }
 
@@ -114,7 +114,9 @@ func (in *instance) close(ctx context.Context) {
 		in.memory.Free()
 	}
 	if in.adopted {
-		in.module.leave()
+		if err := in.module.image.Leave(); err != nil {
+			in.module.engine.log.Error("image of a module not freed", "err", err)
+		}
 	}
 	*in = instance{}
 }

@@ -35,13 +35,10 @@ type module struct {
 	cpu      time.Duration
 	lane     gate.Lane
 	idle     pool.Stack[*instance]
+	image    linear.Shared
 
 	running sync.RWMutex // held for reading by each Run
 	closed  bool         // guarded by running
-
-	mu    sync.Mutex
-	image *linear.Image // nil while users is 0
-	users int           // instances that map image
 }
 
 // Compile implements engine.Engine.
@@ -159,43 +156,15 @@ func (m *module) instantiate(ctx context.Context) (*instance, error) {
 		return nil, fmt.Errorf("instantiate: %w", err)
 	}
 	in.bind(mod)
-	if err := m.adopt(in); err != nil {
-		in.close(ctx)
-		return nil, err
-	}
-	m.engine.metrics.created()
-	return in, nil
-}
-
-// adopt lets the instance's memory share the module's image, which the first one makes.
-func (m *module) adopt(in *instance) error {
-	if in.memory == nil || !m.recycles() {
-		return nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.image == nil {
-		var err error
-		if m.image, err = m.engine.restorer.NewImage(in.memory.Bytes()); err != nil {
-			return err
+	if in.memory != nil && m.recycles() {
+		in.adopted = true
+		if err := m.image.Adopt(m.engine.restorer, in.memory); err != nil {
+			in.close(ctx)
+			return nil, err
 		}
 	}
-	m.users++
-	in.adopted = true
-	return in.memory.Adopt(m.image)
-}
-
-// leave is called when an instance that has adopted the image is gone.
-func (m *module) leave() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.users--; m.users > 0 {
-		return
-	}
-	if err := m.image.Close(); err != nil {
-		m.engine.log.Error("image of a module not freed", "err", err)
-	}
-	m.image = nil
+	m.engine.pool.Created()
+	return in, nil
 }
 
 // Close implements engine.Module.

@@ -1,0 +1,14 @@
+//go:build engine_wasmer
+
+package main
+
+import (
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/wasmerengine"
+)
+
+func newOtherEngine(_ config.Engine, o engineOptions) (engine.Engine, error) {
+	return wasmerengine.New(wasmerengine.Options{Funcs: hostcalls.Functions(), Logger: o.logger, Metrics: o.metrics})
+}

@@ -1,0 +1,115 @@
+//go:build engine_wasmer
+
+package wasmerengine
+
+/*
+#include "shim.h"
+*/
+import "C"
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/prepare"
+)
+
+var (
+	errCPU   = errors.New("the time on a processor is used up")
+	errStack = errors.New("stack overflow")
+)
+
+// tick is called by a guest whose fuel or stack has run out; an error ends it.
+func (in *instance) tick() error {
+	if C.global_get(in.stack) < 0 {
+		return errStack
+	}
+	C.global_set(in.fuel, prepare.FullFuel)
+	var clock unix.Timespec // of the thread, which the guest has for itself
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &clock); err != nil {
+		return err
+	}
+	now := time.Duration(clock.Nano())
+	if !in.ticked {
+		in.ticked, in.began = true, now
+	}
+	if limit := in.module.cpu; limit > 0 && now-in.began > limit {
+		return errCPU
+	}
+	if in.ctx.Err() == nil {
+		in.module.engine.gate.Pass(&in.module.lane, &in.seat, in.ctx.Done())
+	}
+	return context.Cause(in.ctx)
+}
+
+// fault is a trap of libwasmer's.
+type fault string
+
+// Error is libwasmer's text.
+func (f fault) Error() string { return string(f) }
+
+// fault is why the call that has just ended did not return: a host function's error, or
+// the trap. It is hostcalls.ErrNoFunction when that was in what calls the table.
+func (in *instance) fault() error {
+	e, p := &in.ending, &in.module.prepared
+	err := in.failed
+	in.failed = nil
+	if err == nil && e.frames > 0 && uint32(e.functions[0]) > p.Enter {
+		return hostcalls.ErrNoFunction
+	}
+	for _, index := range e.functions[:e.frames] {
+		if uint32(index) < p.Enter {
+			in.frames = append(in.frames, in.frame(uint32(index)))
+		}
+	}
+	if err == nil {
+		text := C.GoString(&e.reason[0])
+		if strings.Contains(text, "element") {
+			text += " of a table"
+		}
+		err = fault(text)
+	}
+	return err
+}
+
+// frame is a function as the module's author knows it. Preparation has moved those
+// that the module defines.
+func (in *instance) frame(index uint32) string {
+	if index > in.module.prepared.Tick {
+		index--
+	}
+	if name := in.module.names.Function(index); name != "" {
+		return name
+	}
+	return "$" + strconv.FormatUint(uint64(index), 10)
+}
+
+// trap makes of an error of run what Run returns.
+func (in *instance) trap(err error) error {
+	if b, ok := errors.AsType[*bug](err); ok {
+		return b
+	}
+	t := &engine.Trap{Reason: err.Error(), Backtrace: in.frames, Err: err}
+	exit, exited := errors.AsType[*hostcalls.Exit](err)
+	switch {
+	case exited:
+		t.Kind, t.Reason = engine.TrapExit, exit.Error()
+	case errors.Is(err, errCPU):
+		t.Kind, t.Reason, t.Err = engine.TrapDeadline, errCPU.Error()+" (limit "+in.module.cpu.String()+")", errCPU
+	case in.ctx.Err() != nil:
+		t.Kind, t.Err = engine.TrapDeadline, context.Cause(in.ctx)
+		t.Reason = t.Err.Error()
+	case in.refused || C.global_get(in.denied) != 0:
+		t.Kind = engine.TrapMemory
+		t.Reason += " after the memory could not grow beyond its limit of " +
+			strconv.FormatUint(uint64(in.module.prepared.MemoryPages)*engine.PageSize>>10, 10) + " KiB"
+	}
+	return t
+}
