@@ -167,6 +167,36 @@ func TestStaleIfError(t *testing.T) {
 	})
 }
 
+// Ten minutes without DNS: nobody who was verified is refused, or waits.
+func TestOutageOfTenMinutes(t *testing.T) {
+	live(t, nil, func(t *testing.T, s *dnstest.Server, v *Verifier) {
+		hosts := make([]tenant.Host, 20)
+		for i := range hosts {
+			hosts[i] = tenant.Host(fmt.Sprintf("www.tenant-%d.example", i))
+			if err := s.SetTenant(hosts[i], ours[:1], "_terrane", "kbp=/git/alice"); err != nil {
+				t.Fatal(err)
+			}
+			check(t, v.Verify(t.Context(), hosts[i]), tenant.Verified, alice)
+		}
+		run(t, v)
+		s.Fail(dnstest.ServFail)
+		over := time.Now().Add(10 * time.Minute)
+		for time.Now().Before(over) {
+			pass(7 * time.Second)
+			for _, h := range hosts {
+				before := time.Now()
+				check(t, v.Verify(t.Context(), h), tenant.Verified, alice)
+				if time.Since(before) > 0 {
+					t.Errorf("%s waited", h)
+				}
+			}
+		}
+		if s.Queries() < 20*4*60 {
+			t.Errorf("%d queries: nobody tried", s.Queries())
+		}
+	})
+}
+
 func TestRevokedDuringOutage(t *testing.T) {
 	live(t, nil, func(t *testing.T, s *dnstest.Server, v *Verifier) {
 		check(t, v.Verify(t.Context(), host), tenant.Verified, alice)

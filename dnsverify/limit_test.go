@@ -14,6 +14,17 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
+func TestDomain(t *testing.T) {
+	for h, want := range map[tenant.Host]string{
+		"www.example.com": "example.com", "a.b.example.co.uk": "example.co.uk", "a.alice.github.io": "alice.github.io",
+		"co.uk": "co.uk", "github.io": "github.io", "alice.localhost": "alice.localhost",
+	} {
+		if got := domain(h); got != want {
+			t.Errorf("%s is registered under %s, want %s", h, got, want)
+		}
+	}
+}
+
 func TestBuckets(t *testing.T) {
 	now := time.Unix(1000, 0)
 	b := newBuckets[string](Rate{time.Second, 3})

@@ -2,7 +2,6 @@ package certs
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
@@ -10,8 +9,9 @@ import (
 
 // Seal and ErrSealed are what tests of package certs_test look at.
 var (
-	Seal      = seal
-	ErrSealed = errSealed
+	Seal       = seal
+	SelfSigned = selfSigned
+	ErrSealed  = errSealed
 )
 
 // Crash makes f forget its locks, without releasing them.
@@ -27,8 +27,7 @@ func Crash(f *Folder) {
 // SetNow gives a another clock, before it runs.
 func SetNow(a *ACME, now func() time.Time) { a.now = now }
 
-// Keep puts a certificate of host into memory, one that nothing can be done with.
-func Keep(a *ACME, host string) {
-	leaf := &x509.Certificate{NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
-	a.keep(host, newEntry(&tls.Certificate{Leaf: leaf}, nil, acme.RenewalInfo{}))
+// Keep puts a certificate of host into memory.
+func Keep(a *ACME, host string, cert *tls.Certificate) {
+	a.keep(host, newEntry(cert, nil, acme.RenewalInfo{}))
 }
