@@ -137,7 +137,7 @@ func (g guest) open(t *testing.T, e engine.Engine, file string) *site {
 	tenant := &hostcalls.Tenant{
 		ID:      "/examples/alice",
 		Env:     map[string]string{},
-		KV:      hostcalls.NewMemoryKV(0),
+		KV:      hostcalls.NewMemoryKV(hostcalls.Quota{}),
 		Fetcher: fetcher,
 		Edge:    "test",
 	}

@@ -24,7 +24,7 @@ func FuzzFunctions(f *testing.F) {
 		g := newGuest()
 		g.maxPages = 2
 		copy(g.mem[scratch:0x1000], memory)
-		tn := &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(1 << 20), Logger: &recorder{}, Env: map[string]string{"A": "b"},
+		tn := &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{Bytes: 1 << 20}), Logger: &recorder{}, Env: map[string]string{"A": "b"},
 			Files: fstest.MapFS{"a": {Data: []byte("data")}, "d/b": {}}}
 		x := hostcalls.NewExchange(tn, request())
 		defer x.Close()

@@ -62,7 +62,7 @@ func benchmark(b *testing.B, file, method, path string) {
 			b.Error(err)
 		}
 	}()
-	tn := &hostcalls.Tenant{Edge: "edge1", Region: "lab", KV: hostcalls.NewMemoryKV(0)}
+	tn := &hostcalls.Tenant{Edge: "edge1", Region: "lab", KV: hostcalls.NewMemoryKV(hostcalls.Quota{})}
 	req := &hostcalls.Request{
 		Method: method, Path: path, Info: path, Module: "m.wasm", Host: "kit.example", Scheme: "https",
 		Header: http.Header{"User-Agent": {"curl/8.0"}, "Accept": {"*/*"}},

@@ -2,37 +2,19 @@ package hostcalls_test
 
 import (
 	"errors"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/hostcalls/kvtest"
 )
 
 func TestMemoryKV(t *testing.T) {
-	kvtest.Run(t, func(*testing.T) hostcalls.KV { return hostcalls.NewMemoryKV(0) })
+	kvtest.Run(t, func(*testing.T) hostcalls.KV { return hostcalls.NewMemoryKV(hostcalls.Quota{}) })
 }
 
 func TestMemoryKVIsBounded(t *testing.T) {
-	kv := hostcalls.NewMemoryKV(10_000)
-	value := []byte(strings.Repeat("v", 1000))
-	var err error
-	n := 0
-	for ; err == nil; n++ {
-		_, err = kv.Put(t.Context(), strings.Repeat("k", n), value, 0, time.Time{})
-	}
-	if !errors.Is(err, hostcalls.ErrFull) || n < 8 || n > 10 {
-		t.Fatalf("after %d entries: %v, want ErrFull", n, err)
-	}
-	e, _ := kv.Get(t.Context(), "k")
-	if err := kv.Delete(t.Context(), "k", e.Version); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := kv.Put(t.Context(), "k", value, 0, time.Time{}); err != nil {
-		t.Errorf("after a delete: %v", err)
-	}
+	kvtest.RunQuota(t, func(_ *testing.T, q hostcalls.Quota) hostcalls.KV { return hostcalls.NewMemoryKV(q) })
 }
 
 func (b *bench) kv(fn, key, value string) int32 {
@@ -57,7 +39,7 @@ func (b *bench) kvGet(key string) (string, bool) {
 }
 
 func TestKVFunctions(t *testing.T) {
-	b := newBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(0)}, request())
+	b := newBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{})}, request())
 	want := func(value string, found bool) {
 		t.Helper()
 		if got, ok := b.kvGet("key"); got != value || ok != found {
@@ -92,7 +74,7 @@ func TestKVFunctions(t *testing.T) {
 }
 
 func TestKVRefusals(t *testing.T) {
-	b := newBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(1000)}, request())
+	b := newBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{Bytes: 1000})}, request())
 	if _, err := b.try("kvstore_insert", scratch, 1, 0, 2000); !errors.Is(err, hostcalls.ErrFull) {
 		t.Errorf("full store: got %v", err)
 	}
@@ -110,7 +92,7 @@ func TestKVRefusals(t *testing.T) {
 }
 
 func TestKVAppendsAreNotLost(t *testing.T) {
-	tn := &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(0), Logger: &recorder{}}
+	tn := &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{}), Logger: &recorder{}}
 	var wg sync.WaitGroup
 	for range 8 {
 		b := newBench(t, tn, request())

@@ -11,7 +11,7 @@ import (
 // MemoryKV is a KV that lasts as long as the process, for `terrane dev`,
 // `terrane run` and tests.
 type MemoryKV struct {
-	max int64
+	quota Quota
 
 	mu      sync.Mutex
 	entries map[string]KVEntry
@@ -19,13 +19,9 @@ type MemoryKV struct {
 	version uint64
 }
 
-// kvEntryCost is about what an entry costs beyond its key and value, in bytes.
-const kvEntryCost = 128
-
-// NewMemoryKV returns an empty store for at most maxBytes, keys and overhead
-// included; 0 means 64 MiB. When it is full, Put fails with ErrFull.
-func NewMemoryKV(maxBytes int64) *MemoryKV {
-	return &MemoryKV{max: or(maxBytes, 64<<20), entries: map[string]KVEntry{}}
+// NewMemoryKV returns an empty store.
+func NewMemoryKV(q Quota) *MemoryKV {
+	return &MemoryKV{quota: q.WithDefaults(), entries: map[string]KVEntry{}}
 }
 
 // Get implements KV.
@@ -47,14 +43,15 @@ func (m *MemoryKV) Put(_ context.Context, key string, value []byte, at uint64, e
 	if old.Version != at {
 		return 0, ErrConflict
 	}
-	grown := int64(len(value) - len(old.Value))
+	grown, more := int64(len(value)-len(old.Value)), 0
 	if !ok {
-		grown += int64(len(key)) + kvEntryCost
+		grown, more = grown+int64(len(key))+KVEntryCost, 1
 	}
-	if m.size+grown > m.max {
+	full := func() bool { return m.size+grown > m.quota.Bytes || len(m.entries)+more > m.quota.Keys }
+	if full() {
 		m.expire()
 	}
-	if m.size+grown > m.max {
+	if full() {
 		return 0, ErrFull
 	}
 	m.size += grown
@@ -113,7 +110,7 @@ func (m *MemoryKV) expire() {
 }
 
 func (m *MemoryKV) drop(key string, e KVEntry) {
-	m.size -= int64(len(key)+len(e.Value)) + kvEntryCost
+	m.size -= int64(len(key)+len(e.Value)) + KVEntryCost
 	delete(m.entries, key)
 }
 

@@ -95,6 +95,20 @@ const (
 	KVValueMax = 1 << 20
 )
 
+// Quota bounds one tenant's KV. Put fails with ErrFull where a tenant would exceed it.
+type Quota struct {
+	Bytes int64 // of keys and values, and KVEntryCost for each; default 64 MiB
+	Keys  int   // default 100,000
+}
+
+// KVEntryCost is what a quota counts for an entry beyond its key and value, in bytes.
+const KVEntryCost = 128
+
+// WithDefaults fills in what is not set.
+func (q Quota) WithDefaults() Quota {
+	return Quota{Bytes: or(q.Bytes, 64<<20), Keys: or(q.Keys, 100_000)}
+}
+
 // The errors of KV that callers branch on.
 var (
 	ErrNotFound = errors.New("no such key")

@@ -110,7 +110,7 @@ func (e *edge) guest(blobs server.Blobs) func(*tenant.Snapshot, tenant.Limits) *
 	var states sync.Map // tenant.ID -> hostcalls.KV
 	e.logs = server.NewLogs(server.LogsOptions{Logger: e.logger("guest")})
 	return func(s *tenant.Snapshot, l tenant.Limits) *hostcalls.Tenant {
-		kv, _ := states.LoadOrStore(s.ID, hostcalls.NewMemoryKV(0))
+		kv, _ := states.LoadOrStore(s.ID, hostcalls.NewMemoryKV(hostcalls.Quota{}))
 		return &hostcalls.Tenant{
 			ID:       s.ID,
 			Env:      s.Manifest.Env,

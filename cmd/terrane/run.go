@@ -143,7 +143,7 @@ func (f *runFlags) tenant(cfg *config.Config, stderr io.Writer) (*hostcalls.Tena
 		ID:       "/run",
 		Env:      map[string]string{},
 		Limits:   limits(&cfg.Limits),
-		KV:       hostcalls.NewMemoryKV(0),
+		KV:       hostcalls.NewMemoryKV(hostcalls.Quota{}),
 		Fetcher:  fetcher,
 		Resolver: resolver,
 		Logger:   lineLogger{stderr},

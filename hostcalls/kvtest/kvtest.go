@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,96 @@ func Run(t *testing.T, open func(t *testing.T) hostcalls.KV) {
 		a.put(t, "key", "a", 0)
 		b.absent(t, "key")
 	})
+}
+
+// RunQuota checks that a provider keeps a tenant within its quota. open returns an
+// empty store of that quota.
+func RunQuota(t *testing.T, open func(t *testing.T, q hostcalls.Quota) hostcalls.KV) {
+	t.Run("bytes", func(t *testing.T) {
+		s := store{open(t, hostcalls.Quota{Bytes: 10_000})}
+		n := s.fill(t, strings.Repeat("v", 1000))
+		if n < 8 || n > 9 {
+			t.Errorf("%d entries of 1000 bytes fit into 10000", n)
+		}
+		e, err := s.Get(t.Context(), "key0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.isFull(t, "key0", strings.Repeat("v", 2000), e.Version)
+		at := s.put(t, "key0", "", e.Version) // may shrink
+		s.put(t, "another", strings.Repeat("v", 500), 0)
+		if err := s.Delete(t.Context(), "key0", at); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("keys", func(t *testing.T) {
+		s := store{open(t, hostcalls.Quota{Keys: 10})}
+		if n := s.fill(t, ""); n != 10 {
+			t.Errorf("%d keys of 10", n)
+		}
+		e, err := s.Get(t.Context(), "key3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := s.put(t, "key3", "an old key may change", e.Version)
+		if err := s.Delete(t.Context(), "key3", at); err != nil {
+			t.Fatal(err)
+		}
+		s.put(t, "another", "", 0)
+		s.isFull(t, "one more", "", 0)
+	})
+	t.Run("expired", func(t *testing.T) {
+		s := store{open(t, hostcalls.Quota{Keys: 1})}
+		expires := time.Now().Add(time.Second)
+		if _, err := s.Put(t.Context(), "first", nil, 0, expires); err != nil {
+			t.Fatal(err)
+		}
+		s.isFull(t, "second", "", 0)
+		<-time.After(time.Until(expires))
+		s.put(t, "second", "", 0)
+	})
+	t.Run("one tenant at once", func(t *testing.T) {
+		s := store{open(t, hostcalls.Quota{Keys: 20})}
+		var wg sync.WaitGroup
+		var stored atomic.Int32
+		for i := range 8 {
+			wg.Go(func() {
+				for j := range 10 {
+					_, err := s.Put(t.Context(), fmt.Sprint(i, "/", j), nil, 0, time.Time{})
+					if err == nil {
+						stored.Add(1)
+					} else if !errors.Is(err, hostcalls.ErrFull) {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if n := stored.Load(); n != 20 {
+			t.Errorf("%d of 20 keys", n)
+		}
+	})
+}
+
+// fill stores "key0", "key1" and so on until the store is full.
+func (s store) fill(t *testing.T, value string) int {
+	t.Helper()
+	for n := 0; ; n++ {
+		_, err := s.Put(t.Context(), "key"+strconv.Itoa(n), []byte(value), 0, time.Time{})
+		if errors.Is(err, hostcalls.ErrFull) {
+			return n
+		}
+		if err != nil || n > 1000 {
+			t.Fatalf("%d entries, %v", n, err)
+		}
+	}
+}
+
+func (s store) isFull(t *testing.T, key, value string, at uint64) {
+	t.Helper()
+	if _, err := s.Put(t.Context(), key, []byte(value), at, time.Time{}); !errors.Is(err, hostcalls.ErrFull) {
+		t.Errorf("put %q: got %v, want ErrFull", key, err)
+	}
 }
 
 // store adds the checks that all tests make.
