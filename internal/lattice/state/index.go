@@ -1,0 +1,177 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// index has the usage of every tenant, as of a sequence of the stream.
+type index struct {
+	complete chan struct{} // closed when the keys of the start are all there
+
+	mu      sync.Mutex
+	tenants map[string]*usage // by token
+	at      uint64            // the last sequence taken up
+	moved   chan struct{}     // closed when at grows
+}
+
+func newIndex() *index {
+	return &index{complete: make(chan struct{}), tenants: map[string]*usage{}, moved: make(chan struct{})}
+}
+
+func (x *index) usage(token string) *usage {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	u, ok := x.tenants[token]
+	if !ok {
+		u = newUsage()
+		x.tenants[token] = u
+	}
+	return u
+}
+
+func (x *index) advance(seq uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if seq > x.at {
+		x.at = seq
+		close(x.moved)
+		x.moved = make(chan struct{})
+	}
+}
+
+// reached waits until the index has all up to a sequence.
+func (x *index) reached(ctx context.Context, seq uint64) error {
+	for {
+		x.mu.Lock()
+		at, moved := x.at, x.moved
+		x.mu.Unlock()
+		if at >= seq {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("state: the list of keys is behind: %w", ctx.Err())
+		}
+	}
+}
+
+func (x *index) sweep(now int64) {
+	x.mu.Lock()
+	all := make([]*usage, 0, len(x.tenants))
+	for _, u := range x.tenants {
+		all = append(all, u)
+	}
+	x.mu.Unlock()
+	for _, u := range all {
+		u.mu.Lock()
+		u.sweep(now)
+		u.mu.Unlock()
+	}
+}
+
+// indexes are the index in use, and the one that will replace it.
+type indexes struct{ now, next atomic.Pointer[index] }
+
+// complete waits for the first index.
+func (s *Store) complete(ctx context.Context) (*index, error) {
+	x := s.index.now.Load()
+	select {
+	case <-x.complete:
+		return x, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("state: not read yet, as the lattice is not up or was started just now: %w", ctx.Err())
+	}
+}
+
+// note takes up in each index what a write here, or another, has done.
+func (s *Store) note(token, key string, r *raw, size int) {
+	now := s.now()
+	s.index.now.Load().usage(token).note(key, r, size, now)
+	if next := s.index.next.Load(); next != nil {
+		next.usage(token).note(key, r, size, now)
+	}
+}
+
+// errGap ends following when deletions may have been missed.
+var errGap = errors.New("the lattice was out of reach for too long")
+
+// follow keeps an index until something fails; then it returns what. With anew the
+// index begins empty, and comes into use when it is complete.
+func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool) error {
+	x := s.index.now.Load()
+	if anew {
+		x = newIndex()
+		s.index.next.Store(x)
+		defer s.index.next.Store(nil)
+	}
+	x.mu.Lock()
+	from := x.at + 1
+	x.mu.Unlock()
+	cons, err := js.CreateConsumer(ctx, s.stream(), jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, HeadersOnly: true,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive,
+	})
+	if err != nil {
+		return err
+	}
+	if cons.CachedInfo().NumPending == 0 {
+		s.use(x)
+	}
+	it, err := cons.Messages(jetstream.PullMaxMessages(2000), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullExpiry/4),
+		jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	if err != nil {
+		return err
+	}
+	defer it.Stop()
+	for n := uint64(1); ; n++ {
+		m, err := it.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return err
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		if meta.Sequence.Consumer != n {
+			return errors.New("messages were lost on the way")
+		}
+		s.take(x, m, meta.Sequence.Stream)
+		if meta.NumPending == 0 {
+			s.use(x)
+		}
+	}
+}
+
+// use makes an index that is complete the one in use.
+func (s *Store) use(x *index) {
+	select {
+	case <-x.complete:
+		return
+	default:
+		close(x.complete)
+	}
+	s.index.now.Store(x)
+	s.gap = false
+}
+
+// take takes up a message of the stream.
+func (s *Store) take(x *index, m jetstream.Msg, seq uint64) {
+	if token, key, ok := s.parseSubject(m.Subject()); ok {
+		r := raw{seq: seq}
+		size, _ := strconv.Atoi(m.Headers().Get(hdrSize))
+		if err := r.parse(m.Headers()); err != nil {
+			s.log.Warn("an entry is left out of lists", "subject", m.Subject(), "err", err)
+		} else {
+			x.usage(token).note(key, &r, size, s.now())
+		}
+	}
+	x.advance(seq)
+}

@@ -1,0 +1,266 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/lattice"
+)
+
+const (
+	probeInterval = 2 * time.Second
+	proofInterval = time.Minute      // between signs of life in the bucket, when there is no other write
+	freshTimeout  = time.Second      // how long a read looks for a copy that is not behind
+	inactive      = time.Minute      // after which the servers forget a follower
+	pullExpiry    = 10 * time.Second // of the follower's requests; a quarter of it between signs of life
+)
+
+// Options are what New takes.
+type Options struct {
+	Lattice *lattice.Lattice
+	Bucket  string // "terrane_state"
+	// Home is the region that keeps the state; others mirror it. Empty: this region,
+	// and the lattice's own if it is the operator's NATS.
+	Home    string
+	Quota   hostcalls.Quota // of each tenant
+	Timeout time.Duration   // of each operation; default 8 s, which a new leader's election fits in
+	Logger  *slog.Logger    // nil discards
+}
+
+// Store is the state of all tenants in one bucket. It is safe for concurrent use. Run
+// must run for anything to work; operations wait for it.
+type Store struct {
+	opts    Options
+	lattice *lattice.Lattice
+	log     *slog.Logger
+	barrier *barrier
+	index   indexes
+	floors  sync.Map // tenant's token -> *atomic.Uint64
+
+	single  atomic.Bool   // one server keeps the bucket, here: what it says is so
+	oneCopy atomic.Bool   // one server of this region mirrors it
+	base    atomic.Uint64 // what home had a while ago: no read goes behind it if it can be helped
+	offset  atomic.Int64  // the lattice's clock less ours, in nanoseconds
+	gap     bool          // deletions may have been missed; of Run
+}
+
+// New checks the options. It starts nothing.
+func New(o Options) (*Store, error) {
+	if o.Lattice == nil || o.Bucket == "" {
+		return nil, errors.New("state: want a lattice and a bucket")
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 8 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Quota = o.Quota.WithDefaults()
+	s := &Store{opts: o, lattice: o.Lattice, log: o.Logger, barrier: newBarrier()}
+	s.index.now.Store(newIndex())
+	return s, nil
+}
+
+// mirrors reports whether this region has a copy of another's state.
+func (s *Store) mirrors() bool { return s.opts.Home != "" && s.opts.Home != s.lattice.Domain() }
+
+// now is the time by the lattice's clock, which is that of the bucket's leader, in
+// nanoseconds: edges whose own clocks are apart agree on it.
+func (s *Store) now() int64 { return time.Now().UnixNano() + s.offset.Load() }
+
+// shared makes a time of this edge one of the lattice's clock, 0 for the zero time.
+func (s *Store) shared(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano() + s.offset.Load()
+}
+
+// local is the reverse of shared.
+func (s *Store) local(t int64) time.Time {
+	if t == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, t-s.offset.Load())
+}
+
+// at is how far the index is.
+func (s *Store) at() uint64 {
+	x := s.index.now.Load()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.at
+}
+
+// Run makes the bucket, or this region's mirror of it, and follows it until ctx
+// ends. What fails is tried again.
+func (s *Store) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := s.run(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("state is not followed", "bucket", s.opts.Bucket, "err", err)
+			_ = pause(ctx, time.Second)
+		}
+	}
+	return nil
+}
+
+func (s *Store) run(ctx context.Context) error {
+	js, err := s.lattice.JetStream(ctx)
+	if err != nil {
+		return err
+	}
+	stream, err := s.ensure(ctx, js)
+	if err != nil {
+		return err
+	}
+	replicas := stream.CachedInfo().Config.Replicas
+	s.single.Store(!s.mirrors() && replicas == 1)
+	s.oneCopy.Store(replicas == 1)
+	anew := s.gap
+	if anew && s.mirrors() {
+		if err := s.remirror(ctx, js); err != nil {
+			return err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.probe(ctx, js, anew) })
+	group.Go(func() error { return s.follow(ctx, js, anew) })
+	err = group.Wait()
+	if errors.Is(err, errGap) {
+		s.gap = true
+	}
+	return err
+}
+
+// ensure finds the stream, or makes it. More replicas than it has are added.
+func (s *Store) ensure(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error) {
+	want := s.config()
+	stream, err := js.Stream(ctx, s.stream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = js.CreateStream(ctx, want)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", s.opts.Bucket, err)
+	}
+	have := stream.CachedInfo().Config
+	if (have.Mirror != nil) != s.mirrors() {
+		return nil, fmt.Errorf("bucket %s: this region was, or was not, the home of the state before: move it with the nats command, or remove the stream %s here",
+			s.opts.Bucket, s.stream())
+	}
+	if have.Replicas < want.Replicas {
+		have.Replicas = want.Replicas
+		if stream, err = js.UpdateStream(ctx, have); err != nil {
+			return nil, fmt.Errorf("bucket %s: %d replicas: %w", s.opts.Bucket, want.Replicas, err)
+		}
+	}
+	return stream, nil
+}
+
+func (s *Store) config() jetstream.StreamConfig {
+	c := jetstream.StreamConfig{
+		Name: s.stream(), Description: "state of terrane's tenants", Storage: jetstream.FileStorage,
+		MaxMsgsPerSubject: 1, AllowDirect: true, AllowMsgTTL: true, Replicas: s.lattice.Replicas(),
+		Discard: jetstream.DiscardNew,
+	}
+	if s.mirrors() {
+		c.Mirror = &jetstream.StreamSource{Name: s.stream(), Domain: s.opts.Home}
+		return c
+	}
+	c.Subjects = []string{"$KV." + s.opts.Bucket + ".>"}
+	return c
+}
+
+// remirror begins the mirror anew. Until it is complete, reads go home.
+func (s *Store) remirror(ctx context.Context, js jetstream.JetStream) error {
+	if err := js.DeleteStream(ctx, s.stream()); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	_, err := js.CreateStream(ctx, s.config())
+	return err
+}
+
+// probe asks home how far it is and what time it has, until ctx ends or deletions may
+// have been missed. A mirror that is not anew says itself how old it is.
+func (s *Store) probe(ctx context.Context, local jetstream.JetStream, anew bool) error {
+	js, err := local, error(nil)
+	if s.mirrors() {
+		if js, err = jetstream.NewWithDomain(local.Conn(), s.opts.Home); err != nil {
+			return err
+		}
+	}
+	var last uint64
+	var reached, proved time.Time
+	for ; ctx.Err() == nil; _ = pause(ctx, probeInterval) {
+		before := time.Now()
+		stream, err := js.Stream(ctx, s.stream())
+		if err != nil {
+			continue
+		}
+		info, now := stream.CachedInfo(), time.Now()
+		s.setClock(info.TimeStamp.Sub(before.Add(now.Sub(before) / 2)))
+		if reached.IsZero() {
+			reached = now
+			if s.mirrors() && !anew {
+				if reached, err = s.mirrored(ctx, local); err != nil {
+					return err
+				}
+			}
+			last = info.State.LastSeq
+		}
+		if now.Sub(reached) > tombstoneTTL/2 {
+			return errGap
+		}
+		reached = now
+		s.base.Store(last)
+		last = info.State.LastSeq
+		if !s.mirrors() && now.Sub(proved) > proofInterval {
+			if _, err = s.prove(ctx); err == nil {
+				proved = now
+			}
+		}
+		s.index.now.Load().sweep(s.now())
+	}
+	return nil
+}
+
+// mirrored is when home's last sign of life that this region's mirror has was made.
+func (s *Store) mirrored(ctx context.Context, js jetstream.JetStream) (time.Time, error) {
+	stream, err := js.Stream(ctx, s.stream())
+	if err != nil {
+		return time.Time{}, err
+	}
+	m, err := stream.GetLastMsgForSubject(ctx, s.barrierSubject())
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return time.Now(), nil // it begins
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return m.Time.Add(-time.Duration(s.offset.Load())), nil
+}
+
+// setClock heeds a difference of clocks that is no jitter of the network.
+func (s *Store) setClock(offset time.Duration) {
+	old := time.Duration(s.offset.Load())
+	switch {
+	case offset.Abs() < time.Second:
+		offset = 0
+	case (offset - old).Abs() < time.Second:
+		return
+	}
+	if offset != old {
+		s.offset.Store(int64(offset))
+		s.log.Warn("this edge's clock differs from the lattice's: check NTP", "offset", offset)
+	}
+}

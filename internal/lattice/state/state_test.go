@@ -1,0 +1,104 @@
+package state_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/kvtest"
+	"github.com/terrane/terrane/internal/lattice/latticetest"
+	"github.com/terrane/terrane/internal/lattice/state"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// run runs an edge's store until the test ends, or stop is called.
+func run(t testing.TB, node *latticetest.Node, o state.Options) (s *state.Store, stop func()) {
+	t.Helper()
+	o.Lattice, o.Logger = node.Lattice, latticetest.Logger(t)
+	if o.Bucket == "" {
+		o.Bucket = "terrane_state"
+	}
+	s, err := state.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	var once atomic.Bool
+	stop = func() {
+		if once.Swap(true) {
+			return
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(stop)
+	return s, stop
+}
+
+// up waits until a store answers.
+func up(t testing.TB, s *state.Store) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		_, err := s.KV("/git/nobody", false).List(ctx, "", "", 1)
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func conformance(t *testing.T, node *latticetest.Node, o state.Options, strict bool) {
+	var tenants atomic.Int32
+	s, _ := run(t, node, o)
+	up(t, s)
+	kvtest.Run(t, func(*testing.T) hostcalls.KV {
+		return s.KV(fmt.Sprintf("%s%v%d", node.Name(), strict, tenants.Add(1)), strict)
+	})
+}
+
+func quotas(t *testing.T, node *latticetest.Node, o state.Options) {
+	var n atomic.Int32
+	kvtest.RunQuota(t, func(t *testing.T, q hostcalls.Quota) hostcalls.KV {
+		o.Quota = q
+		s, _ := run(t, node, o)
+		up(t, s)
+		return s.KV(fmt.Sprintf("quota%s%d", node.Name(), n.Add(1)), false)
+	})
+}
+
+func TestAlone(t *testing.T) {
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
+	conformance(t, net.Node("ams1"), state.Options{}, false)
+	quotas(t, net.Node("ams1"), state.Options{})
+}
+
+func TestCluster(t *testing.T) {
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
+	for i, node := range net.Nodes() {
+		conformance(t, node, state.Options{}, i == 2)
+	}
+	quotas(t, net.Node("ams2"), state.Options{})
+}
+
+func TestRegions(t *testing.T) {
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1})
+	s, _ := run(t, net.Node("ams1"), state.Options{})
+	up(t, s)
+	conformance(t, net.Node("fra1"), state.Options{Home: "ams"}, false)
+	conformance(t, net.Node("fra1"), state.Options{Home: "ams"}, true)
+	quotas(t, net.Node("fra1"), state.Options{Home: "ams"})
+}
