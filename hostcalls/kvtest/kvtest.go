@@ -15,7 +15,8 @@ import (
 	"github.com/terrane/terrane/hostcalls"
 )
 
-// Run checks a provider. open returns an empty store for one tenant each time.
+// Run checks a provider. open returns an empty store for one tenant each time, also at
+// once. Subtests run in parallel: they end with t, not with Run.
 func Run(t *testing.T, open func(t *testing.T) hostcalls.KV) {
 	for _, c := range []struct {
 		name string
@@ -29,7 +30,10 @@ func Run(t *testing.T, open func(t *testing.T) hostcalls.KV) {
 		{"expiry", expiry},
 		{"counters", counters},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, store{open(t)}) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, store{open(t)})
+		})
 	}
 	t.Run("apart", func(t *testing.T) {
 		a, b := store{open(t)}, store{open(t)}

@@ -24,7 +24,7 @@ func Permissions(edge string) (publish, subscribe []string) {
 // regionPermissions are those of a leaf node, which speaks for a region, and whose
 // streams mirror those here.
 func regionPermissions() *server.Permissions {
-	allow := []string{"terrane.>", "_INBOX.>", "$JS.*.API.>", "$JS.ACK.>", "$JS.FC.>", "$JS.M.>", "$JS.S.>", "_GR_.>", "_R_.>"}
+	allow := []string{"terrane.>", "_INBOX.>", "$JS.*.API.>", "$JS.ACK.>", "$JS.FC.>", "$JS.M.>", "$JS.S.>", "$JSC.R.>", "_GR_.>", "_R_.>"}
 	return &server.Permissions{Publish: &server.SubjectPermission{Allow: allow}, Subscribe: &server.SubjectPermission{Allow: allow}}
 }
 

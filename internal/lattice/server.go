@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	maxPayload   = 1 << 20 // bytes of a message
+	maxPayload   = 1<<20 + 64<<10 // bytes of a message: the largest value of a tenant, and headers
 	startTimeout = 20 * time.Second
 )
 

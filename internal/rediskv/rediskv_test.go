@@ -36,7 +36,7 @@ func start(t testing.TB, dir string) *server {
 		}
 	}
 	s := &server{dir: dir, done: make(chan struct{})}
-	s.cmd = exec.Command(bin, "--port", "0", "--unixsocket", s.socket(), "--dir", dir, "--save", "", //nolint:gosec // what PATH has
+	s.cmd = exec.Command(bin, "--port", "0", "--unixsocket", s.socket(), "--dir", dir, "--save", "",
 		"--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes")
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -104,8 +104,9 @@ func (s *Store) note(token, key string, r *raw, size int) {
 var errGap = errors.New("the lattice was out of reach for too long")
 
 // follow keeps an index until something fails; then it returns what. With anew the
-// index begins empty, and comes into use when it is complete.
-func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool) error {
+// index begins empty. It is complete, and comes into use, when it has all that there is
+// and has passed the sequence until.
+func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, until uint64) error {
 	x := s.index.now.Load()
 	if anew {
 		x = newIndex()
@@ -122,7 +123,7 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool) e
 	if err != nil {
 		return err
 	}
-	if cons.CachedInfo().NumPending == 0 {
+	if cons.CachedInfo().NumPending == 0 && until == 0 {
 		s.use(x)
 	}
 	it, err := cons.Messages(jetstream.PullMaxMessages(2000), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullExpiry/4),
@@ -144,7 +145,7 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool) e
 			return errors.New("messages were lost on the way")
 		}
 		s.take(x, m, meta.Sequence.Stream)
-		if meta.NumPending == 0 {
+		if meta.NumPending == 0 && meta.Sequence.Stream >= until {
 			s.use(x)
 		}
 	}

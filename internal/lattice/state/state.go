@@ -120,7 +120,7 @@ func (s *Store) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stream, err := s.ensure(ctx, js)
+	stream, made, err := s.ensure(ctx, js)
 	if err != nil {
 		return err
 	}
@@ -133,9 +133,15 @@ func (s *Store) run(ctx context.Context) error {
 			return err
 		}
 	}
+	var until uint64
+	if s.mirrors() && (anew || made) { // it has all that home has now, and not only what came by chance
+		if until, err = s.prove(ctx); err != nil {
+			return err
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.probe(ctx, js, anew) })
-	group.Go(func() error { return s.follow(ctx, js, anew) })
+	group.Go(func() error { return s.follow(ctx, js, anew, until) })
 	err = group.Wait()
 	if errors.Is(err, errGap) {
 		s.gap = true
@@ -144,27 +150,28 @@ func (s *Store) run(ctx context.Context) error {
 }
 
 // ensure finds the stream, or makes it. More replicas than it has are added.
-func (s *Store) ensure(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error) {
+func (s *Store) ensure(ctx context.Context, js jetstream.JetStream) (stream jetstream.Stream, made bool, err error) {
 	want := s.config()
-	stream, err := js.Stream(ctx, s.stream())
+	stream, err = js.Stream(ctx, s.stream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		made = true
 		stream, err = js.CreateStream(ctx, want)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", s.opts.Bucket, err)
+		return nil, false, fmt.Errorf("bucket %s: %w", s.opts.Bucket, err)
 	}
 	have := stream.CachedInfo().Config
 	if (have.Mirror != nil) != s.mirrors() {
-		return nil, fmt.Errorf("bucket %s: this region was, or was not, the home of the state before: move it with the nats command, or remove the stream %s here",
+		return nil, false, fmt.Errorf("bucket %s: this region was, or was not, the home of the state before: move it with the nats command, or remove the stream %s here",
 			s.opts.Bucket, s.stream())
 	}
 	if have.Replicas < want.Replicas {
 		have.Replicas = want.Replicas
 		if stream, err = js.UpdateStream(ctx, have); err != nil {
-			return nil, fmt.Errorf("bucket %s: %d replicas: %w", s.opts.Bucket, want.Replicas, err)
+			return nil, false, fmt.Errorf("bucket %s: %d replicas: %w", s.opts.Bucket, want.Replicas, err)
 		}
 	}
-	return stream, nil
+	return stream, made, nil
 }
 
 func (s *Store) config() jetstream.StreamConfig {
@@ -193,8 +200,9 @@ func (s *Store) remirror(ctx context.Context, js jetstream.JetStream) error {
 // probe asks home how far it is and what time it has, until ctx ends or deletions may
 // have been missed. A mirror that is not anew says itself how old it is.
 func (s *Store) probe(ctx context.Context, local jetstream.JetStream, anew bool) error {
-	js, err := local, error(nil)
+	js := local
 	if s.mirrors() {
+		var err error
 		if js, err = jetstream.NewWithDomain(local.Conn(), s.opts.Home); err != nil {
 			return err
 		}
