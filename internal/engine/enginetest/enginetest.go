@@ -40,6 +40,7 @@ func Run(t *testing.T, newEngine New) {
 	t.Run("Lend", func(t *testing.T) { testLend(t, newEngine) })
 	t.Run("Refusals", func(t *testing.T) { testRefusals(t, newEngine) })
 	t.Run("Neighbours", func(t *testing.T) { testNeighbours(t, newEngine) })
+	t.Run("Random", func(t *testing.T) { testRandom(t, newEngine) })
 	t.Run("Close", func(t *testing.T) { testClose(t, newEngine) })
 }
 
@@ -51,7 +52,7 @@ var errFail = errors.New("the argument is wrong")
 // functions are what the suite's guests import.
 func functions() []hostcalls.Func {
 	i32 := []hostcalls.ValueType{hostcalls.I32}
-	return append(hostcalls.Functions(),
+	return append(hostcalls.Functions(), witness(),
 		hostcalls.Func{Module: "test", Name: "wait",
 			Call: func(ctx context.Context, _ *hostcalls.Exchange, _ hostcalls.Guest, _ []uint64) error {
 				<-ctx.Done()

@@ -79,6 +79,7 @@ func (p *preparation) function(i uint32, b wasmbin.Body) ([]byte, error) {
 	if s.calls {
 		e.frame = frameBytes + localBytes*int64(locals) + int64(len(b.Expr))
 	}
+	p.checks = append(p.checks, e.checks())
 	own := []byte{3, byte(wasmbin.I32)}
 	if e.free() {
 		own = nil
@@ -123,6 +124,7 @@ type emitter struct {
 	spare  uint32 // another: what is used at once
 	count  uint32 // another: what loops owe
 	frame  int64  // what the function takes of the stack; 0: it calls nothing
+	deeper uint32 // by how much more labels lead out of the loop that is being written
 	out    []byte
 }
 
@@ -136,6 +138,9 @@ func (e *emitter) through(until, from int) { e.out = append(e.out, e.source[from
 
 // free reports whether the function's callers pay for it.
 func (e *emitter) free() bool { return e.frame == 0 && !e.scan.pays && e.scan.cost <= costCall }
+
+// checks reports whether the function looks at the fuel whenever it is called.
+func (e *emitter) checks() bool { return e.frame > 0 || !e.scan.looped && !e.free() }
 
 // wrapped reports whether something is to be done when the function returns.
 func (e *emitter) wrapped() bool { return e.frame > 0 || e.scan.looped }
@@ -156,17 +161,27 @@ func (e *emitter) body(t wasmbin.FuncType) {
 		e.op(opBlock)
 		e.blockType(t)
 	}
-	last := 0
-	for _, d := range e.scan.edits {
-		e.through(d.at, last)
-		e.edit(d)
-		last = d.until
-	}
-	e.through(len(e.source), last)
+	e.copy(e.scan.edits, 0, len(e.source))
 	if e.wrapped() { // the function's end has closed the block
 		e.pop()
 		e.op(opEnd)
 	}
+}
+
+// copy writes the source from at to until, with the edits.
+func (e *emitter) copy(edits []edit, at, until int) {
+	for len(edits) > 0 {
+		d := edits[0]
+		e.through(d.at, at)
+		edits, at = edits[1:], d.until
+		if d.kind == editLoop && d.loop.tight {
+			e.tight(d, edits[:d.loop.edits])
+			edits, at = edits[d.loop.edits:], d.loop.end+1
+		} else {
+			e.edit(d)
+		}
+	}
+	e.through(until, at)
 }
 
 // push pays for the function and its frame.
@@ -203,14 +218,62 @@ func (e *emitter) pop() {
 	}
 }
 
-// pass counts one pass of a loop.
+// pass counts passes of a loop, and begins what is to be done if too much is owed.
 func (e *emitter) pass(cost uint32) {
 	e.index(opLocalGet, e.count)
-	e.constant(int64(cost))
-	e.op(opI32Add)
-	e.index(opLocalTee, e.count)
+	if cost > 0 {
+		e.constant(int64(cost))
+		e.op(opI32Add)
+		e.index(opLocalTee, e.count)
+	}
 	e.constant(maxDebt)
 	e.out = append(e.out, opI32LeU, opIf, emptyType, opElse) // the usual way falls through
+}
+
+// tight writes a tight loop as
+//
+//	block                    ;; if there is more than one copy of the body
+//	  loop                   ;; settles if too much is owed
+//	    loop                 ;; counts; if too much is owed, br to the loop around it
+//	      block body br 3 end
+//	      body
+//	    end
+//	  end
+//	end
+//
+// What is live where Tick may be called would be kept in memory; so that is not
+// in the inner loop. A body goes on to the next copy where it went back before.
+func (e *emitter) tight(d edit, edits []edit) {
+	header, copies := e.source[d.at+1:d.until], d.loop.copies(d.loop.end-d.until)
+	begin := func(op byte) { e.out = append(append(e.out, op), header...) }
+	if copies > 1 {
+		begin(opBlock)
+	}
+	begin(opLoop)
+	e.pass(0)
+	e.payDebt()
+	begin(opLoop)
+	e.pass(copies * d.loop.cost)
+	e.index(opBr, 2)
+	e.op(opEnd)
+	e.deeper = 3
+	for range copies - 1 {
+		e.out = append(e.out, opBlock, emptyType)
+		e.copy(edits, d.until, d.loop.end)
+		e.index(opBr, 3)
+		e.op(opEnd)
+	}
+	e.deeper = min(copies, 2)
+	e.copy(edits, d.until, d.loop.end)
+	e.deeper = 0
+	e.out = append(e.out, opEnd, opEnd)
+	if copies > 1 {
+		e.op(opEnd)
+	}
+}
+
+// payDebt settles what loops owe, and ends what pass began.
+func (e *emitter) payDebt() {
 	e.index(opGlobalGet, e.p.fuel())
 	e.index(opLocalGet, e.count)
 	e.constant(0)
@@ -253,14 +316,19 @@ func (e *emitter) edit(d edit) {
 	switch d.kind {
 	case editLoop:
 		e.through(d.until, d.at)
-		e.pass(d.value)
+		if !d.loop.covered {
+			e.pass(d.loop.cost)
+			e.payDebt()
+		}
+	case editBranch:
+		e.branch(d)
 	case editCall:
 		e.index(opCall, e.p.fn(d.value))
 	case editRef:
 		e.index(opRefFunc, e.p.fn(d.value))
 	case editReturn:
 		if e.wrapped() {
-			e.index(opBr, d.value)
+			e.index(opBr, d.value+e.deeper)
 		} else {
 			e.op(opReturn)
 		}
@@ -280,5 +348,23 @@ func (e *emitter) edit(d edit) {
 		e.index(opGlobalSet, e.p.refused())
 		e.op(opEnd)
 		e.index(opLocalGet, e.spare)
+	}
+}
+
+// branch writes a branch of which labels from d.value on lead out of a loop.
+func (e *emitter) branch(d edit) {
+	r := wasmbin.NewReader(e.source[d.at:d.until], 0)
+	op, labels := r.Byte(), uint32(1)
+	e.op(op)
+	if op == opBrTable {
+		labels += r.U32()
+		e.out = appendU32(e.out, labels-1)
+	}
+	for range labels {
+		label := r.U32()
+		if label >= d.value {
+			label += e.deeper
+		}
+		e.out = appendU32(e.out, label)
 	}
 }

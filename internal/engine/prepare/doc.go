@@ -33,6 +33,12 @@
 // sure that Tick, which looks at a clock, is called every fraction of a
 // millisecond, recursion, call trees and host calls included.
 //
+// Two things make that cheap. A short loop of which each pass calls a function that
+// looks at the fuel pays nothing. A loop without loops and calls in it is put into
+// another loop, to which it returns when Tick may have to be called, because a call
+// within would keep its variables out of registers; and if it is short, its body is
+// written up to eight times in a row, paid for at once. Code grows by 20 to 30 % in all.
+//
 // # Stack
 //
 // A function that calls pays for its frame at its entry and gets it back at its

@@ -84,6 +84,7 @@ type preparation struct {
 	known   map[string]uint32 // types by their text, once one was asked for
 	fresh   string
 	effort  int64
+	checks  []bool // of the functions written, whether they look at the fuel whenever called
 }
 
 func (p *preparation) run() (*Result, error) {
@@ -158,6 +159,12 @@ func (p *preparation) entry() (*uint32, error) {
 		return &e.Index, nil
 	}
 	return nil, fmt.Errorf("no export %q", p.o.Entry)
+}
+
+// checksFuel reports whether the function, an old index, is known to look at the fuel
+// whenever it is called. The present one calls it.
+func (p *preparation) checksFuel(fn, present uint32) bool {
+	return fn == present || fn >= p.tick && fn < present && p.checks[fn-p.tick]
 }
 
 // init returns the old index of the function that Enter calls before the entry, nil if

@@ -75,7 +75,8 @@ const (
 type editKind uint8
 
 const (
-	editLoop   editKind = iota // pay value behind it
+	editLoop   editKind = iota // see loop
+	editBranch                 // labels from value on lead out of a loop
 	editCall                   // function value, renumbered
 	editRef                    // function value, renumbered
 	editReturn                 // branch to the outermost block, value levels up
@@ -88,6 +89,36 @@ type edit struct {
 	at, until int
 	kind      editKind
 	value     uint32
+	loop      *loop // of editLoop
+}
+
+// loop is what is known of a loop.
+type loop struct {
+	depth  int    // the number of blocks that it is in
+	edits  int    // up to its beginning; once it has ended, those in it
+	blocks int64  // up to its beginning
+	end    int    // where its last instruction stands
+	cost   uint32 // of one pass, without inner loops
+
+	tight   bool // has neither loop nor call in it, nor anything else that may tick
+	back    bool // a branch leads back to its beginning
+	covered bool // no pass without a call to a function that looks at the fuel
+}
+
+// A tight loop of few instructions is written several times in a row, so that its passes
+// are paid for by the dozen.
+const (
+	dozenCost = 64
+	maxCopies = 8
+	maxCopied = 256 // bytes of code
+)
+
+// copies is how often the body is written.
+func (l *loop) copies(size int) uint32 {
+	if size > maxCopied {
+		return 1
+	}
+	return max(1, min(dozenCost/l.cost, maxCopies))
 }
 
 // scan reads the code of one function.
@@ -102,23 +133,41 @@ type scan struct {
 	pays   bool // has an edit that pays
 	looped bool
 	edits  []edit
-	open   []int // blocks: the edit of a loop, or -1
-	loops  []int // those of open that are loops
+	open   []*loop // blocks: nil if it is no loop
+	loops  []*loop // those of open that are loops
 
-	blocks int64 // what an engine makes basic blocks of; a loop counts thrice, for it is metered
+	blocks int64 // what an engine makes basic blocks of, those for metering included
+}
+
+// innermost is the loop that is being read, or nil.
+func (s *scan) innermost() *loop {
+	if len(s.loops) == 0 {
+		return nil
+	}
+	return s.loops[len(s.loops)-1]
 }
 
 func (s *scan) pay(n uint32) {
 	to := &s.cost
-	if len(s.loops) > 0 {
-		to = &s.edits[s.loops[len(s.loops)-1]].value
+	if l := s.innermost(); l != nil {
+		to = &l.cost
 	}
 	*to = min(*to+n, maxCost)
 }
 
 func (s *scan) edit(at int, kind editKind, value uint32) {
-	s.edits = append(s.edits, edit{at, s.Pos(), kind, value})
-	s.pays = s.pays || kind == editLoop || kind == editBulk || kind == editGrow
+	s.edits = append(s.edits, edit{at: at, until: s.Pos(), kind: kind, value: value})
+	if kind == editBulk || kind == editGrow {
+		s.pays = true
+		s.loosen()
+	}
+}
+
+// loosen notes that the innermost loop is not tight.
+func (s *scan) loosen() {
+	if l := s.innermost(); l != nil {
+		l.tight = false
+	}
 }
 
 // function reads the instructions up to the end of the function.
@@ -189,59 +238,101 @@ func (s *scan) control(at int, op byte) {
 	switch op {
 	case opBlock, opIf:
 		s.blockType()
-		s.open = append(s.open, -1)
+		s.open = append(s.open, nil)
 		s.blocks++
 	case opLoop:
-		s.blockType()
-		s.open = append(s.open, len(s.edits))
-		s.loops = append(s.loops, len(s.edits))
-		s.edit(at, editLoop, 1)
-		s.blocks += 3
-		s.looped = true
+		s.begin(at)
 	case opEnd:
 		last := len(s.open) - 1
-		if s.open[last] >= 0 {
-			s.loops = s.loops[:len(s.loops)-1]
-		}
+		l := s.open[last]
 		s.open = s.open[:last]
-	case opBr, opBrIf:
-		s.label()
-		s.blocks++
-	case opBrTable:
-		for range s.Count() + 1 {
-			s.label()
-			s.blocks++
+		if l != nil {
+			s.end(at, l)
 		}
+	case opBr, opBrIf:
+		s.branch(at, 1)
+	case opBrTable:
+		s.branch(at, s.Count()+1)
 	case opReturn:
 		s.edit(at, editReturn, uint32(len(s.open)))
 	case opCall:
 		fn := s.indexBelow(s.p.funcs, "function")
 		s.edit(at, editCall, fn)
-		s.calls = true
-		s.pay(costCall)
+		s.call()
+		if l := s.innermost(); l != nil && !l.back && l.depth == len(s.open)-1 && s.p.checksFuel(fn, s.index) {
+			l.covered = true
+		}
 	case opCallIndirect:
 		s.indexBelow(uint32(len(s.p.m.Types)), "type")
 		s.U32()
-		s.calls = true
-		s.pay(costCall)
+		s.call()
 	case 0x00, 0x01, opElse:
 	default:
 		s.Fail("instruction 0x%02x is not part of WebAssembly 2.0", op)
 	}
 }
 
-func (s *scan) label() { s.indexBelow(uint32(len(s.open))+1, "label") }
+func (s *scan) call() {
+	s.calls = true
+	s.pay(costCall)
+	s.loosen()
+}
 
-func (s *scan) blockType() {
+func (s *scan) begin(at int) {
+	params := s.blockType()
+	s.loosen()
+	l := &loop{depth: len(s.open), edits: len(s.edits) + 1, blocks: s.blocks, cost: 1, tight: !params}
+	s.open = append(s.open, l)
+	s.loops = append(s.loops, l)
+	s.edit(at, editLoop, 0)
+	s.edits[len(s.edits)-1].loop = l
+	s.blocks += 3
+}
+
+func (s *scan) end(at int, l *loop) {
+	s.loops = s.loops[:len(s.loops)-1]
+	l.end, l.edits = at, len(s.edits)-l.edits
+	// What a pass costs beside the call is then at most as much again as the call.
+	l.covered = l.covered && l.cost <= 2*costCall
+	if !l.covered {
+		s.pays, s.looped = true, true
+	}
+	if l.tight {
+		copies := int64(l.copies(at - s.edits[len(s.edits)-1-l.edits].until))
+		s.blocks += (copies-1)*(s.blocks-l.blocks) + copies
+	}
+}
+
+// branch reads labels, and notes it if one leads out of a loop that may be tight.
+func (s *scan) branch(at, labels int) {
+	l := s.innermost()
+	leaves := false
+	for range labels {
+		label := int(s.indexBelow(uint32(len(s.open))+1, "label"))
+		s.blocks++
+		if to := len(s.open) - 1 - label; to >= 0 && s.open[to] != nil {
+			s.open[to].back = true
+		}
+		leaves = leaves || l != nil && label >= len(s.open)-l.depth
+	}
+	if leaves && l.tight {
+		s.edit(at, editBranch, uint32(len(s.open)-l.depth))
+	}
+}
+
+// blockType reports whether the block has parameters.
+func (s *scan) blockType() bool {
 	t := s.U32()
 	if t == emptyType || t < 0x80 && wasmbin.ValType(t).Valid() {
-		return
+		return false
 	}
 	// A type's index is a signed number: of one byte it is at most 0x3f, and longer
 	// ones read alike, signed or not, as far as any module has types.
 	if t >= uint32(len(s.p.m.Types)) {
 		s.Fail("type %d of %d", t, len(s.p.m.Types))
+		return false
 	}
+	return len(s.p.m.Types[t].Params) > 0
 }
 
 func (s *scan) variable(op byte) {
