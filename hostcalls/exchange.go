@@ -107,6 +107,9 @@ func NewExchange(t *Tenant, req *Request) *Exchange {
 	return x
 }
 
+// Tenant is whose module runs.
+func (x *Exchange) Tenant() tenant.ID { return x.t.ID }
+
 // Response returns the answer. It is called once the guest has returned.
 func (x *Exchange) Response() *Response {
 	if x.cgi {

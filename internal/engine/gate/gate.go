@@ -6,34 +6,41 @@ package gate
 import (
 	"slices"
 	"sync"
+
+	"github.com/terrane/terrane/tenant"
 )
 
 // Gate has slots, fewer than there are processors, so that a short request finds a
 // processor whatever the others do. Guests that have computed for a while share them.
-// They change places each time one passes, lane by lane: a thousand spinning guests of
-// one module take from another's no more than one does. Only New makes one.
+// They change places each time one passes, tenant by tenant: a thousand spinning guests of
+// one tenant, of however many modules, take from another's no more than one does. Only New
+// makes one.
 type Gate struct {
-	mu   sync.Mutex
-	free int
-	ring []*Lane // with guests that wait; the first is next
+	mu    sync.Mutex
+	free  int
+	ring  []*lane // with guests that wait; the first is next
+	lanes map[tenant.ID]*lane
 }
 
 // New makes a Gate with that many slots.
-func New(slots int) *Gate { return &Gate{free: slots} }
+func New(slots int) *Gate { return &Gate{free: slots, lanes: make(map[tenant.ID]*lane)} }
 
-// Lane is the guests of one module that wait, in the order of their coming. The zero
-// value is ready.
-type Lane struct{ waiting []*Seat }
+// lane is the guests of one tenant that wait, in the order of their coming.
+type lane struct {
+	of      tenant.ID
+	waiting []*Seat
+}
 
 // Seat is one guest's place at the gate. The zero value is ready.
 type Seat struct {
 	slot bool
 	turn chan struct{} // where the gate gives it
+	lane *lane         // where it waits for it
 }
 
-// Pass gives the guest a slot, or its turn to another and waits for the next. It
+// Pass gives the tenant's guest a slot, or its turn to another and waits for the next. It
 // reports whether it has waited. When done is closed it returns without a slot.
-func (g *Gate) Pass(l *Lane, s *Seat, done <-chan struct{}) (waited bool) {
+func (g *Gate) Pass(of tenant.ID, s *Seat, done <-chan struct{}) (waited bool) {
 	g.mu.Lock()
 	if len(g.ring) == 0 && (s.slot || g.free > 0) {
 		if !s.slot {
@@ -50,18 +57,26 @@ func (g *Gate) Pass(l *Lane, s *Seat, done <-chan struct{}) (waited bool) {
 	if s.turn == nil {
 		s.turn = make(chan struct{}, 1)
 	}
-	if len(l.waiting) == 0 {
-		g.ring = append(g.ring, l)
-	}
-	l.waiting = append(l.waiting, s)
+	g.enlist(of, s)
 	g.serve()
 	g.mu.Unlock()
 	select {
 	case <-s.turn:
 	case <-done:
-		g.withdraw(l, s)
+		g.withdraw(s)
 	}
 	return true
+}
+
+// enlist makes the guest wait. The mutex is held.
+func (g *Gate) enlist(of tenant.ID, s *Seat) {
+	l := g.lanes[of]
+	if l == nil {
+		l = &lane{of: of}
+		g.ring, g.lanes[of] = append(g.ring, l), l
+	}
+	l.waiting = append(l.waiting, s)
+	s.lane = l
 }
 
 // Leave gives the guest's slot back, if it has one.
@@ -87,6 +102,8 @@ func (g *Gate) serve() {
 		g.ring = g.ring[:len(g.ring)-1]
 		if len(l.waiting) > 0 {
 			g.ring = append(g.ring, l)
+		} else {
+			delete(g.lanes, l.of)
 		}
 		g.free--
 		next.slot = true
@@ -95,7 +112,7 @@ func (g *Gate) serve() {
 }
 
 // withdraw ends the wait of a guest whose time is up.
-func (g *Gate) withdraw(l *Lane, s *Seat) {
+func (g *Gate) withdraw(s *Seat) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if s.slot { // its turn has just come
@@ -105,9 +122,11 @@ func (g *Gate) withdraw(l *Lane, s *Seat) {
 		g.serve()
 		return
 	}
+	l := s.lane
 	l.waiting = without(l.waiting, s)
 	if len(l.waiting) == 0 {
 		g.ring = without(g.ring, l)
+		delete(g.lanes, l.of)
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
-	"github.com/terrane/terrane/internal/engine/gate"
 	"github.com/terrane/terrane/internal/engine/linear"
 	"github.com/terrane/terrane/internal/engine/pool"
 	"github.com/terrane/terrane/internal/engine/prepare"
@@ -43,7 +42,6 @@ type module struct {
 	indices  []uint32 // of imports, in the engine's list
 	entry    string
 	cpu      time.Duration
-	lane     gate.Lane
 	idle     pool.Stack[*instance]
 	image    linear.Shared
 	grew     atomic.Bool // the request that ended last has grown the memory

@@ -44,7 +44,7 @@ func (in *instance) tick() error {
 		return errCPU
 	}
 	if in.ctx.Err() == nil {
-		in.module.engine.gate.Pass(&in.module.lane, &in.seat, in.ctx.Done())
+		in.module.engine.gate.Pass(in.x.Tenant(), &in.seat, in.ctx.Done())
 	}
 	return context.Cause(in.ctx)
 }

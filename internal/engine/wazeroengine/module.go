@@ -13,7 +13,6 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
-	"github.com/terrane/terrane/internal/engine/gate"
 	"github.com/terrane/terrane/internal/engine/linear"
 	"github.com/terrane/terrane/internal/engine/pool"
 	"github.com/terrane/terrane/internal/engine/prepare"
@@ -33,7 +32,6 @@ type module struct {
 	memory   bool           // it has one
 	entry    string
 	cpu      time.Duration
-	lane     gate.Lane
 	idle     pool.Stack[*instance]
 	image    linear.Shared
 

@@ -35,7 +35,7 @@ func tick(ctx context.Context, _ []uint64) {
 	if in.Err() != nil {
 		panic(context.Cause(in.Context)) //nolint:contextcheck // ctx is in
 	}
-	if in.module.engine.gate.Pass(&in.module.lane, &in.seat, in.Done()) {
+	if in.module.engine.gate.Pass(in.x.Tenant(), &in.seat, in.Done()) {
 		in.since = time.Now()
 	}
 	if in.Err() != nil {
