@@ -31,7 +31,7 @@ func rounds() uint64 {
 	if testing.Short() {
 		return 50
 	}
-	return 150
+	return 80
 }
 
 // TestRandomModules runs random modules as they are and prepared.
