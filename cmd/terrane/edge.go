@@ -23,6 +23,7 @@ import (
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/fetch"
 	"github.com/terrane/terrane/internal/health"
+	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/server"
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
@@ -36,6 +37,7 @@ type edge struct {
 	log *slog.Logger
 
 	metrics   *prometheus.Registry
+	lattice   *lattice.Lattice
 	engine    engine.Engine
 	resolver  hostcalls.Resolver
 	fetcher   *fetch.Client
@@ -72,7 +74,7 @@ func newEdge(ctx context.Context, cfg *config.Config, opt edgeOptions) (*edge, e
 	e := &edge{cfg: cfg, opt: opt, log: opt.log, metrics: prometheus.NewRegistry()}
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, build := range []func(context.Context) error{
-		e.buildGuests, e.buildSites, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
+		e.buildLattice, e.buildGuests, e.buildSites, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
 	} {
 		if err := build(ctx); err != nil {
 			return nil, err
@@ -204,8 +206,9 @@ func (e *edge) buildAdmin(context.Context) error {
 		"edge": func() any {
 			return map[string]string{"name": e.cfg.Edge.Name, "region": e.cfg.Edge.Region, "version": version()}
 		},
-		"sync":   func() any { return e.syncer.Status() },
-		"health": func() any { return e.health.Status() },
+		"sync":    func() any { return e.syncer.Status() },
+		"health":  func() any { return e.health.Status() },
+		"lattice": func() any { return e.lattice.Status() },
 	}
 	var actions map[string]func(context.Context) error
 	if e.announcer != nil {
@@ -243,6 +246,7 @@ func (e *edge) run(ctx context.Context) error {
 	if e.admin != nil {
 		add("admin", e.admin.Run)
 	}
+	add("lattice", e.lattice.Run)
 	if e.files != nil {
 		add("certificates", e.files.Run)
 	}
