@@ -8,7 +8,7 @@ type Status struct {
 	Reason    string `json:"reason,omitempty"`   // why not
 	Embedded  bool   `json:"embedded"`           // what follows is known of an embedded server only
 	Edges     int    `json:"edges,omitempty"`    // of the cluster that this one has a connection to
-	Wanted    int    `json:"wanted,omitempty"`   // in cluster.routes
+	Wanted    int    `json:"wanted,omitempty"`   // of the cluster beside this one
 	Leafs     int    `json:"leafs,omitempty"`    // connections to leaf nodes, or of this one to its hub
 	State     bool   `json:"state"`              // state can be written: a majority of the cluster is there
 	Stored    int64  `json:"stored,omitempty"`   // bytes of state on disk
@@ -32,11 +32,13 @@ func (l *Lattice) Status() Status {
 		s.State = s.Connected && !s.Embedded
 		return s
 	}
-	s.Leafs, s.Wanted = srv.NumLeafNodes(), len(l.opts.Cluster.Routes)
-	s.Edges = srv.NumRemotes()
+	s.Leafs, s.Edges = srv.NumLeafNodes(), srv.NumRemotes()
 	if js, err := srv.Jsz(nil); err == nil && !js.Disabled {
 		s.Stored = int64(js.Store)
 		s.State = js.Meta == nil || js.Meta.Leader != ""
+		if js.Meta != nil {
+			s.Wanted = js.Meta.Size - 1
+		}
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package notice
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -50,13 +51,13 @@ func run(t testing.TB, n *latticetest.Net) (edges []edge) {
 		}
 	}
 	for _, e := range edges {
-		drain(t, e)
+		drain(e)
 	}
 	return edges
 }
 
 // drain awaits a while without notices.
-func drain(t testing.TB, e edge) {
+func drain(e edge) {
 	for {
 		select {
 		case <-e.heard:
@@ -87,7 +88,7 @@ func TestNoticeReachesAllEdgesOnce(t *testing.T) {
 		e.Send(note) // it has looked, and found it
 	}
 	for _, e := range edges {
-		drain(t, e)
+		drain(e)
 		select {
 		case got := <-e.heard:
 			t.Errorf("heard %+v again", got)
@@ -159,7 +160,7 @@ func BenchmarkNotice(b *testing.B) {
 		b.StopTimer()
 		<-time.After(gap) // bursts become one notice: that wait is not measured
 		b.StartTimer()
-		edges[0].Send(Notice{"/git/", fmt.Sprint(i)})
+		edges[0].Send(Notice{"/git/", strconv.Itoa(i)})
 		for _, e := range edges[1:] {
 			<-e.heard
 		}

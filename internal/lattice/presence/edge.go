@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,8 +22,8 @@ type Edge struct {
 	Unmet    []string  `json:"unmet,omitempty"` // why it is not
 	Stores   []Store   `json:"stores,omitempty"`
 	Prefixes []string  `json:"prefixes,omitempty"` // announced
-	Load     Load      `json:"load,omitzero"`
-	Leaving  bool      `json:"leaving,omitempty"` // this is its last word
+	Requests int       `json:"requests"`           // in flight
+	Leaving  bool      `json:"leaving,omitempty"`  // this is its last word
 }
 
 // Store is how far an edge has come with a store.
@@ -31,12 +32,6 @@ type Store struct {
 	Head    string `json:"head,omitempty"` // the revision it is at
 	Pending int    `json:"pending,omitempty"`
 	Problem string `json:"problem,omitempty"`
-}
-
-// Load is how busy an edge is.
-type Load struct {
-	Requests  int     `json:"requests"` // in flight
-	PerSecond float64 `json:"per_second"`
 }
 
 // Bounds of what one edge may say.
@@ -62,13 +57,13 @@ func parse(name string, data []byte) (Edge, error) {
 	return e, nil
 }
 
-// bound cuts what is too long, and replaces what does not print.
+// bound cuts what is too long and replaces what does not print, in copies of the lists.
 func (e *Edge) bound() {
 	for _, s := range []*string{&e.Instance, &e.Region, &e.Version} {
 		*s = plain(*s)
 	}
 	e.Unmet, e.Prefixes = plainList(e.Unmet), plainList(e.Prefixes)
-	e.Stores = e.Stores[:min(len(e.Stores), maxList)]
+	e.Stores = slices.Clone(e.Stores[:min(len(e.Stores), maxList)])
 	for i := range e.Stores {
 		s := &e.Stores[i]
 		s.Prefix, s.Head, s.Problem = plain(s.Prefix), plain(s.Head), plain(s.Problem)
@@ -76,7 +71,7 @@ func (e *Edge) bound() {
 }
 
 func plainList(list []string) []string {
-	list = list[:min(len(list), maxList)]
+	list = slices.Clone(list[:min(len(list), maxList)])
 	for i := range list {
 		list[i] = plain(list[i])
 	}

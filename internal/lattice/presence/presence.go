@@ -18,13 +18,15 @@ const subjects = "terrane.presence."
 // Lattice is what presence needs of one.
 type Lattice interface {
 	Conn(ctx context.Context) (*nats.Conn, error)
+	Name() string
+	Region() string
 }
 
 // Options are what New takes.
 type Options struct {
 	Lattice Lattice
-	// Self returns what this edge says. It must have a name; it is asked every two
-	// seconds and after Touch, and must not block.
+	// Self returns what this edge says; name and region are filled in. It is asked
+	// every two seconds and after Touch, and must not block.
 	Self func() Edge
 	// Heard is called when an edge comes, returns, or is at other revisions than it said
 	// before: with all of its stores in the first cases, else with those. Nil: nobody
@@ -56,7 +58,7 @@ func New(o Options) (*Presence, error) {
 		o.Interval = 2 * time.Second
 	}
 	p := &Presence{
-		o: o, log: o.Logger, name: o.Self().Name, instance: rand.Text(), touched: make(chan struct{}, 1),
+		o: o, log: o.Logger, name: o.Lattice.Name(), instance: rand.Text(), touched: make(chan struct{}, 1),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "terrane_lattice_presence_refused_total", Help: "Words of peers that were not understood or had no room.",
 		}),
@@ -148,7 +150,7 @@ func (p *Presence) loop(ctx context.Context, conn *nats.Conn, words <-chan *nats
 
 func (p *Presence) self() Edge {
 	e := p.o.Self()
-	e.Name, e.Instance = p.name, p.instance
+	e.Name, e.Region, e.Instance = p.name, p.o.Lattice.Region(), p.instance
 	e.bound()
 	return e
 }

@@ -22,7 +22,7 @@ func run(t *testing.T, node *latticetest.Node, o Options) (p *Presence, stop fun
 	t.Helper()
 	o.Lattice, o.Interval, o.Logger = node, beat, latticetest.Logger(t)
 	if o.Self == nil {
-		o.Self = func() Edge { return Edge{Name: node.Name(), Region: node.Region(), Ready: true} }
+		o.Self = func() Edge { return Edge{Ready: true} }
 	}
 	p, err := New(o)
 	if err != nil {
@@ -92,7 +92,7 @@ func TestHeardTellsOfRevisions(t *testing.T) {
 		case head = <-heads:
 		default:
 		}
-		return Edge{Name: "ams1", Stores: []Store{{Prefix: "/same/", Head: "x"}, {Prefix: "/git/", Head: head}}}
+		return Edge{Stores: []Store{{Prefix: "/same/", Head: "x"}, {Prefix: "/git/", Head: head}}}
 	}})
 	run(t, n.Node("fra1"), Options{Heard: func(_ string, stores []Store) {
 		for _, s := range stores {
