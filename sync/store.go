@@ -64,13 +64,14 @@ type store struct {
 	first   int              // jobs begun before looked
 	begun   time.Time        // when the first look began
 	looked  bool             // the origin was read once, and what it held was begun
+	watches map[*watch]struct{}
 	isReady bool
 	errors  int // failed looks in a row
 }
 
 func newStore(s *Syncer, c Store) *store {
 	st := &store{
-		s: s, c: c, sites: map[string]*site{}, wanted: map[string]bool{},
+		s: s, c: c, sites: map[string]*site{}, wanted: map[string]bool{}, watches: map[*watch]struct{}{},
 		nudged: make(chan struct{}, 1), ready: make(chan struct{}),
 		asked: make(chan func(context.Context)), ended: make(chan struct{}),
 	}
@@ -135,6 +136,7 @@ func (st *store) openOrigin() origin.Origin {
 		Dir: st.repoDir(),
 		URL: g.URL, Branch: g.Branch, Depth: st.c.Depth, Whole: st.whole, Timeout: g.Timeout,
 		Signers: gitrepo.Signers{SSH: g.AllowedSigners, OpenPGP: g.SignerKeys}, FastForward: g.FastForward, Previews: g.Previews,
+		Hosted: g.Hosted,
 		Auth: gitrepo.Auth{
 			Username: g.Username, TokenFile: g.TokenFile, SSHKey: g.SSHKey, KnownHosts: g.KnownHosts, CA: g.CA,
 		},
@@ -272,6 +274,7 @@ func (st *store) look(ctx context.Context) time.Duration {
 	if st.status.Head != look.Head { // only now, so that Pending counts what it brought
 		st.status.Head, st.status.HeadSince = look.Head, begun
 	}
+	st.note(begun, look)
 	st.looked = st.looked || settled || begun.Sub(st.begun) > firstSettle
 	st.checkReady()
 	return min(wait, st.nextRetry(time.Now()))
@@ -447,24 +450,17 @@ func (st *store) checkReady() {
 func (st *store) snapshot() (StoreStatus, []TenantStatus) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	tenants := make([]TenantStatus, 0, len(st.sites))
-	for _, s := range st.sites {
-		tenants = append(tenants, s.status.clone())
-	}
-	return st.summary(), tenants
-}
-
-// summary copies the state of the store alone; mu is held.
-func (st *store) summary() StoreStatus {
 	out := st.status
 	out.Odd = maps.Clone(out.Odd)
 	out.Pending = st.taking
+	tenants := make([]TenantStatus, 0, len(st.sites))
 	for _, s := range st.sites {
 		if s.busy {
 			out.Pending++
 		}
+		tenants = append(tenants, s.status.clone())
 	}
-	return out
+	return out, tenants
 }
 
 func (st *store) tenant(id tenant.ID) (TenantStatus, bool) {

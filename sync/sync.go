@@ -47,10 +47,7 @@ type Options struct {
 	IsRefusal func(error) bool
 	// Limits are the operator's ceilings: ModuleSize and SiteSize are enforced
 	// here. Zero fields: no bound.
-	Limits tenant.Limits
-	// Hooked is told the prefix of each store that a webhook makes look at its origin.
-	// It must not block. Nil: nobody wants to know.
-	Hooked   func(prefix string)
+	Limits   tenant.Limits
 	MaxFiles int // of one release; 0: 10,000
 	Keep     int // releases of each tenant that stay in the mirror; 0: 5
 
@@ -104,6 +101,9 @@ type Git struct {
 	// is published as tenant.ID.Preview, a tenant of its own without crons, until the
 	// branch is deleted or merged.
 	Previews bool
+	// Hosted says that this edge keeps the repository: before the first push it is
+	// empty, which is no fault.
+	Hosted bool
 	// WebhookSecret is what webhooks for this store are signed with; empty: none are taken.
 	WebhookSecret string
 }

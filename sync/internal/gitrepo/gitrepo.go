@@ -51,6 +51,7 @@ type Options struct {
 	FastForward bool
 	// Previews follows the branches "preview/NAME" too.
 	Previews bool
+	Hosted   bool // an origin without the branch is an empty one, and not a fault
 }
 
 const (
@@ -101,6 +102,9 @@ func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
 		return nil, err
 	}
 	want, previews, err := r.ask(ctx)
+	if r.o.Hosted && (errors.Is(err, errNoBranch) || errors.Is(err, transport.ErrEmptyRemoteRepository) || errors.Is(err, transport.ErrRepositoryNotFound)) {
+		return &origin.Look{Blind: []string{"."}}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask origin: %w", err)
 	}
@@ -144,6 +148,8 @@ func (r *Repo) guard(err *error) {
 // errBroken marks a mirror that was dropped.
 var errBroken = errors.New("mirror of the repository was dropped")
 
+var errNoBranch = errors.New("the repository has no branch")
+
 // ask returns the commits that the branch and the branches of previews are at.
 func (r *Repo) ask(ctx context.Context) (main plumbing.Hash, previews map[string]plumbing.Hash, err error) {
 	remote := git.NewRemote(nil, &config.RemoteConfig{Name: "origin", URLs: []string{r.o.URL}})
@@ -164,7 +170,7 @@ func (r *Repo) ask(ctx context.Context) (main plumbing.Hash, previews map[string
 		}
 	}
 	if main.IsZero() {
-		err = fmt.Errorf("the repository has no branch %q", r.o.Branch)
+		err = fmt.Errorf("%w %q", errNoBranch, r.o.Branch)
 	}
 	return main, previews, err
 }

@@ -24,6 +24,15 @@ type Signers struct {
 	OpenPGP string // armored public keys
 }
 
+// Verify checks the signature in a raw commit, if one is asked for.
+func (s Signers) Verify(commit []byte, now time.Time) error {
+	if !s.wanted() {
+		return nil
+	}
+	payload, signature := split(commit)
+	return s.verify(payload, signature, now)
+}
+
 func (s Signers) wanted() bool { return s.SSH != "" || s.OpenPGP != "" }
 
 // verify checks a signature over a commit's payload against the keys that are
