@@ -1,0 +1,267 @@
+package githost
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/terrane/terrane/sync/internal/gitrepo"
+	"github.com/terrane/terrane/tenant"
+)
+
+const (
+	maxObjects  = 500_000 // new ones of one push
+	maxChanged  = 10_000  // tenants' folders of one push
+	maxPreviews = 100
+	maxNamed    = 10 // folders that a refusal names
+	emptyTree   = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+	heads       = "refs/heads/"
+	previews    = "preview/"
+)
+
+// check decides on a push whose objects are in quarantine. An error is in words for
+// the pusher.
+func (p *push) check(ctx context.Context, quarantine string, updates []update) error {
+	p.env = []string{"GIT_OBJECT_DIRECTORY=" + quarantine, "GIT_ALTERNATE_OBJECT_DIRECTORIES=" + filepath.Join(p.repo.dir, "objects")}
+	if quarantine == "" { // deletions bring no objects
+		p.env = nil
+	}
+	var tips []string
+	for _, u := range updates {
+		if err := p.checkRef(ctx, u); err != nil {
+			return err
+		}
+		if u.new != zero {
+			tips = append(tips, u.new)
+		}
+	}
+	if err := p.checkSize(ctx, tips); err != nil {
+		return err
+	}
+	for _, tip := range tips {
+		if err := p.checkSignature(ctx, tip); err != nil {
+			return err
+		}
+	}
+	for _, u := range updates {
+		if err := p.checkFolders(ctx, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *push) checkRef(ctx context.Context, u update) error {
+	branch, _ := strings.CutPrefix(u.ref, heads)
+	switch {
+	case branch == p.repo.Branch && u.new == zero:
+		return fmt.Errorf("%s is what is live: it cannot be deleted", branch)
+	case branch == p.repo.Branch && (u.old == zero || p.repo.Rewrites):
+		return nil
+	case branch == p.repo.Branch:
+		if _, err := p.git(ctx, "merge-base", "--is-ancestor", u.old, u.new); err != nil {
+			return fmt.Errorf("%s only moves forwards, and this push would take commits out of it: git pull --rebase, then push again", branch)
+		}
+		return nil
+	case !p.repo.Previews:
+		return fmt.Errorf("%s is not served: push to %s", u.ref, p.repo.Branch)
+	case !strings.HasPrefix(branch, previews):
+		return fmt.Errorf("%s is not served: push to %s, or to preview/NAME", u.ref, p.repo.Branch)
+	case u.old != zero:
+		return nil
+	}
+	if err := tenant.CheckPreview(strings.TrimPrefix(branch, previews)); err != nil {
+		return err
+	}
+	out, err := p.git(ctx, "for-each-ref", "--format=x", heads+"preview")
+	if err == nil && bytes.Count(out, []byte("\n")) >= maxPreviews {
+		err = fmt.Errorf("there are %d previews already: delete one: git push REMOTE :preview/NAME", maxPreviews)
+	}
+	return err
+}
+
+// checkSize adds up what the objects of the push are unpacked.
+func (p *push) checkSize(ctx context.Context, tips []string) error {
+	if len(tips) == 0 {
+		return nil
+	}
+	list := p.command(ctx, append(append([]string{"rev-list", "--objects", "--no-object-names"}, tips...), "--not", "--all")...)
+	sizes := p.command(ctx, "cat-file", "--buffer", "--batch-check=%(objectsize)")
+	var missing, broken words
+	list.Stderr, sizes.Stderr = &missing, &broken
+	var err error
+	if sizes.Stdin, err = list.StdoutPipe(); err != nil {
+		return err
+	}
+	out, err := sizes.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := start(list); err != nil {
+		return err
+	}
+	if err := start(sizes); err != nil {
+		return errors.Join(err, list.Cancel(), list.Wait())
+	}
+	total, count, err := p.addUp(out)
+	if err != nil { // more than it may
+		_, _ = sizes.Cancel(), list.Cancel()
+		_, _ = sizes.Wait(), list.Wait()
+		return err
+	}
+	if err := errors.Join(sizes.Wait(), list.Wait()); err != nil {
+		return fmt.Errorf("cannot size the push: %w: %s %s", err, &missing, &broken)
+	}
+	p.bytes, p.objects = total, count
+	return nil
+}
+
+func (p *push) addUp(sizes io.Reader) (total, count int64, err error) {
+	lines := bufio.NewScanner(sizes)
+	for lines.Scan() {
+		n, err := strconv.ParseInt(lines.Text(), 10, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("cannot size the push: %w", err)
+		}
+		total += n
+		count++
+		if total > p.repo.MaxPush {
+			return 0, 0, fmt.Errorf("the push unpacks to more than %d bytes: push less at a time, or ask for a higher max_push", p.repo.MaxPush)
+		}
+		if count > maxObjects {
+			return 0, 0, fmt.Errorf("the push has more than %d objects: push less at a time", maxObjects)
+		}
+	}
+	return total, count, lines.Err()
+}
+
+func (p *push) checkSignature(ctx context.Context, tip string) error {
+	s := gitrepo.Signers{SSH: p.repo.AllowedSigners, OpenPGP: p.repo.SignerKeys}
+	if s == (gitrepo.Signers{}) {
+		return nil
+	}
+	commit, err := p.git(ctx, "cat-file", "commit", tip)
+	if err != nil {
+		return err
+	}
+	if err := s.Verify(commit, time.Now()); err != nil {
+		return fmt.Errorf("commit %s is not taken: %w", tip, err)
+	}
+	return nil
+}
+
+// checkFolders compares the folders that a push changes with those that the pusher
+// may write.
+func (p *push) checkFolders(ctx context.Context, u update) error {
+	changed, err := p.changed(ctx, u)
+	if err != nil {
+		return err
+	}
+	var foreign []string
+	for _, c := range changed {
+		if c.beside && !p.who.all() || !p.who.May(c.name) {
+			foreign = append(foreign, c.name)
+		}
+	}
+	if len(foreign) == 0 {
+		return nil
+	}
+	what := strings.Join(foreign[:min(len(foreign), maxNamed)], ", ")
+	if n := len(foreign) - maxNamed; n > 0 {
+		what += fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("%s: not yours to change: %s may write %s", what, p.who.Name, strings.Join(p.who.folders, ", "))
+}
+
+// change is a path that a push changes.
+type change struct {
+	name   string // of a tenant's folder
+	beside bool   // it is none, but a file that lies beside or above
+}
+
+// changed lists what a push changes: on the branch from one state to the next, in a
+// preview since it left the branch.
+func (p *push) changed(ctx context.Context, u update) ([]change, error) {
+	base, tip := u.old, u.new
+	if u.ref != heads+p.repo.Branch {
+		if tip == zero {
+			tip = u.old
+		}
+		base = p.fork(ctx, tip)
+	}
+	if base == zero {
+		base = emptyTree
+	}
+	all, err := p.diff(ctx, base, tip, "", p.repo.Depth, nil)
+	slices.SortFunc(all, func(a, b change) int { return strings.Compare(a.name, b.name) })
+	return all, err
+}
+
+// fork is where a preview left the branch; if it never was there, the branch itself.
+func (p *push) fork(ctx context.Context, tip string) string {
+	branch := heads + p.repo.Branch
+	for _, args := range [][]string{{"merge-base", branch, tip}, {"rev-parse", "--verify", "--quiet", branch}} {
+		if out, err := p.git(ctx, args...); err == nil {
+			return strings.TrimSpace(string(out))
+		}
+	}
+	return zero
+}
+
+// diff adds the folders depth levels below two trees that differ.
+func (p *push) diff(ctx context.Context, a, b, dir string, depth int, all []change) ([]change, error) {
+	out, err := p.git(ctx, "diff-tree", "-z", "--raw", "--no-abbrev", "--no-renames", a, b)
+	if err != nil {
+		return nil, err
+	}
+	fields := strings.Split(string(out), "\x00")
+	for i := 0; i+1 < len(fields); i += 2 {
+		var oldMode, newMode, oldID, newID string
+		if _, err := fmt.Sscanf(fields[i], ":%s %s %s %s", &oldMode, &newMode, &oldID, &newID); err != nil {
+			return nil, fmt.Errorf("cannot compare the push: %w", err)
+		}
+		if len(all) >= maxChanged {
+			return nil, fmt.Errorf("the push changes more than %d folders: push less at a time", maxChanged)
+		}
+		name := path.Join(dir, fields[i+1])
+		if depth == 1 || (!isTree(oldMode) && !isTree(newMode)) {
+			beside := name[0] == '.' || depth > 1 || (!isTree(oldMode) && !isTree(newMode))
+			all = append(all, change{name, beside})
+			continue
+		}
+		if all, err = p.diff(ctx, treeOf(oldMode, oldID), treeOf(newMode, newID), name, depth-1, all); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func isTree(mode string) bool { return mode == "040000" }
+
+func treeOf(mode, id string) string {
+	if isTree(mode) {
+		return id
+	}
+	return emptyTree
+}
+
+// command is git with the push's objects, in quarantine or not.
+func (p *push) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := p.host.command(ctx, p.repo, args...)
+	cmd.Env = append(cmd.Env, p.env...)
+	return cmd
+}
+
+func (p *push) git(ctx context.Context, args ...string) ([]byte, error) {
+	return output(p.command(ctx, args...))
+}

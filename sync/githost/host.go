@@ -1,0 +1,202 @@
+package githost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
+
+	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/tenant"
+)
+
+// Options configure a Host.
+type Options struct {
+	Dir   string // of the repositories and the host key; made if need be, for this Host alone
+	SSH   string // address to listen on; empty: none
+	Repos []Repo
+	// Releases is who brings what is pushed live.
+	Releases Releases
+	// Address is where a tenant is shown, "https://www.example.com"; empty if no
+	// domain is known to name it. Nil: none ever is.
+	Address func(tenant.ID) string
+	Wait    time.Duration // for releases, after a push; 0: 30s
+	Logger  *slog.Logger  // nil discards
+	Metrics prometheus.Registerer
+}
+
+// Releases is what a Host needs of a tenantsync.Syncer.
+type Releases interface {
+	Nudge(prefix string)
+	Follow(ctx context.Context, id tenant.ID) (tenantsync.TenantStatus, error)
+}
+
+// Repo is the repository of one store.
+type Repo struct {
+	Prefix  string // of the store; without its outer slashes the repository's name in URLs
+	Branch  string // empty: "main"
+	Depth   int    // how deep tenants' folders lie; 0: 1
+	Pushers string // file of those who may push, see ReadPushers; read at each login
+	MaxPush int64  // bytes of one push, packed or not; 0: 256 MiB
+	MaxSize int64  // bytes that the repository may take before a push; 0: 4 GiB
+	// Previews takes the branches "preview/NAME" too.
+	Previews bool
+	// Rewrites lets pushes rewrite the branch.
+	Rewrites bool
+	// AllowedSigners and SignerKeys are as in tenantsync.Git.
+	AllowedSigners, SignerKeys string
+}
+
+const (
+	defaultWait    = 30 * time.Second
+	defaultMaxPush = 256 << 20
+	defaultMaxSize = 4 << 30
+	maxCommands    = 16 // git commands for clients that run at a time
+	slotWait       = 20 * time.Second
+	sessionTime    = 30 * time.Minute // of one push or fetch
+	lockWait       = 30 * time.Second // for the git commands of a killed process
+)
+
+// ErrInUse is wrapped by Run's error when another process has the folder.
+var ErrInUse = errors.New("in use by another process")
+
+// Host keeps the repositories. Only New makes one.
+type Host struct {
+	o       Options
+	log     *slog.Logger
+	repos   map[string]*repo // by name
+	slots   chan struct{}
+	strikes *strikes
+	metrics *metrics
+	lock    *os.File // set by Run before ready is closed
+	hostKey ssh.Signer
+	addr    net.Addr // of ssh; likewise
+	ready   chan struct{}
+	stale   chan *repo // repositories that want maintenance
+}
+
+type repo struct {
+	Repo
+	name string
+	dir  string
+}
+
+// New checks the options and that there is a git command. It starts nothing.
+func New(o Options) (*Host, error) {
+	if _, err := exec.LookPath("git"); err != nil {
+		return nil, errors.New("githost: the git command is not in PATH: install git, which keeps the repository")
+	}
+	if o.Dir == "" || o.Releases == nil || len(o.Repos) == 0 {
+		return nil, errors.New("githost: want a folder, a store and who brings releases live")
+	}
+	h := &Host{
+		o: o, log: o.Logger, repos: map[string]*repo{}, slots: make(chan struct{}, maxCommands), strikes: newStrikes(),
+		ready: make(chan struct{}), stale: make(chan *repo, 1),
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.o.Wait <= 0 {
+		h.o.Wait = defaultWait
+	}
+	if h.o.Address == nil {
+		h.o.Address = func(tenant.ID) string { return "" }
+	}
+	for _, c := range o.Repos {
+		r := &repo{Repo: c, name: name(c.Prefix), dir: Dir(o.Dir, c.Prefix)}
+		if r.name == "" || h.repos[r.name] != nil {
+			return nil, fmt.Errorf("githost: prefix %q: want one that names a repository, such as \"/git/\", once", c.Prefix)
+		}
+		if r.Branch == "" {
+			r.Branch = "main"
+		}
+		r.Depth = max(r.Depth, 1)
+		if r.MaxPush <= 0 {
+			r.MaxPush = defaultMaxPush
+		}
+		if r.MaxSize <= 0 {
+			r.MaxSize = defaultMaxSize
+		}
+		h.repos[r.name] = r
+	}
+	var err error
+	h.metrics, err = newMetrics(o.Metrics)
+	return h, err
+}
+
+func name(prefix string) string { return strings.Trim(prefix, "/") }
+
+// Dir is where a Host with this folder keeps a store's repository.
+func Dir(dir, prefix string) string { return filepath.Join(dir, url.PathEscape(name(prefix))+".git") }
+
+// Ready is closed once repositories can be pushed to.
+func (h *Host) Ready() <-chan struct{} { return h.ready }
+
+// SSHAddr is where ssh listens, nil without; it is known once Ready is closed.
+func (h *Host) SSHAddr() net.Addr { return h.addr }
+
+// HostKey is the public key of the ssh server, known once Ready is closed.
+func (h *Host) HostKey() ssh.PublicKey { return h.hostKey.PublicKey() }
+
+// Run makes the repositories or mends what a killed process left in them, and serves
+// ssh until ctx ends. It can be called once. Handlers must have ended before ctx does.
+func (h *Host) Run(ctx context.Context) error {
+	if err := os.MkdirAll(h.o.Dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if h.lock, err = takeLock(ctx, filepath.Join(h.o.Dir, "lock")); err != nil || ctx.Err() != nil {
+		return err
+	}
+	defer h.lock.Close() //nolint:errcheck // gives the lock back once its git commands have ended
+	if err := h.writeHooks(); err != nil {
+		return err
+	}
+	for _, r := range h.repos {
+		if err := h.open(ctx, r); err != nil {
+			return fmt.Errorf("repository %s: %w", r.dir, err)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	if h.o.SSH != "" {
+		ln, err := h.listenSSH(ctx)
+		if err != nil {
+			return err
+		}
+		h.addr = ln.Addr()
+		g.Go(func() error { return h.serveSSH(ctx, ln) })
+	}
+	close(h.ready)
+	for _, r := range h.repos {
+		h.o.Releases.Nudge(r.Prefix)
+	}
+	g.Go(func() error { h.maintain(ctx); return nil })
+	return g.Wait()
+}
+
+// begin takes a place among the commands that run at a time.
+func (h *Host) begin(ctx context.Context) (end func(), err error) {
+	wait := time.NewTimer(slotWait)
+	defer wait.Stop()
+	select {
+	case h.slots <- struct{}{}:
+		return func() { <-h.slots }, nil
+	case <-wait.C:
+		return nil, errBusy
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+var errBusy = errors.New("this edge has too many pushes and fetches at once: try again")
