@@ -111,6 +111,17 @@ func (v *Verifier) Known(h tenant.Host) bool {
 	return e != nil && e.verdict.Standing == tenant.Verified
 }
 
+// Hosts are the hosts known to be a tenant's, in no order.
+func (v *Verifier) Hosts(id tenant.ID) []tenant.Host {
+	var hosts []tenant.Host
+	v.known.each(func(h tenant.Host, e *entry) {
+		if e.verdict.Standing == tenant.Verified && e.verdict.Tenant == id {
+			hosts = append(hosts, h)
+		}
+	})
+	return hosts
+}
+
 // awaitsRefresh reports whether Run is about to look an expired entry up, and it
 // may be served until then.
 func (v *Verifier) awaitsRefresh(e *entry, now time.Time) bool {

@@ -45,6 +45,9 @@ type Options struct {
 	// Challenges wraps the plain listener's handler, to answer a CA's HTTP-01 challenges
 	// (RFC 8555 8.3) before anything else; nil: nothing does.
 	Challenges func(next http.Handler) http.Handler
+	// Hosts are names of the edge's own, each served over HTTPS by a handler and by no
+	// tenant.
+	Hosts map[tenant.Host]http.Handler
 	// Webhook takes word of pushes at WebhookPath of every host; nil: none does.
 	Webhook http.Handler
 

@@ -176,6 +176,14 @@ func (v *visit) route(ctx context.Context, secure bool) {
 		v.self()
 		return
 	}
+	if own := v.srv.opts.Hosts[host]; own != nil {
+		if secure {
+			own.ServeHTTP(v, v.r)
+		} else {
+			v.redirect(http.StatusPermanentRedirect, "https://"+string(host)+v.srv.httpsPort+v.requestURI())
+		}
+		return
+	}
 	if path == WebhookPath && v.srv.opts.Webhook != nil {
 		v.srv.opts.Webhook.ServeHTTP(v, v.r)
 		return

@@ -38,6 +38,9 @@ func stores(c *config.Config) []tenantsync.Store {
 			WebhookSecret: string(s.WebhookSecret), AllowedSigners: s.AllowedSigners, SignerKeys: s.SignerKeys,
 			Previews: c.Preview.Domain != "",
 		}
+		if s.Serve {
+			git.URL, git.Hosted = hostedURL(c, s.Prefix), true
+		}
 		switch s.Kind {
 		case "git":
 			out[i].Git = git

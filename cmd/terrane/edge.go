@@ -23,9 +23,9 @@ import (
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/fetch"
 	"github.com/terrane/terrane/internal/health"
-	"github.com/terrane/terrane/internal/lattice/notice"
 	"github.com/terrane/terrane/server"
 	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/sync/githost"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -37,8 +37,6 @@ type edge struct {
 	log *slog.Logger
 
 	metrics   *prometheus.Registry
-	started   time.Time
-	lattice   fabric
 	engine    engine.Engine
 	resolver  hostcalls.Resolver
 	fetcher   *fetch.Client
@@ -46,6 +44,7 @@ type edge struct {
 	logs      *server.Logs
 	sites     *server.Sites
 	syncer    *tenantsync.Syncer
+	gitHost   *githost.Host   // nil without a store that this edge keeps
 	authority *certs.Internal // tls.mode = "internal"
 	acme      *certs.ACME     // tls.mode = "acme"
 	files     *certs.Files    // tls.mode = "files"
@@ -72,10 +71,10 @@ type edgeOptions struct {
 
 // newEdge reports all that a configuration is refused for.
 func newEdge(ctx context.Context, cfg *config.Config, opt edgeOptions) (*edge, error) {
-	e := &edge{started: time.Now(), cfg: cfg, opt: opt, log: opt.log, metrics: prometheus.NewRegistry()}
+	e := &edge{cfg: cfg, opt: opt, log: opt.log, metrics: prometheus.NewRegistry()}
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, build := range []func(context.Context) error{
-		e.buildLattice, e.buildGuests, e.buildSites, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
+		e.buildGuests, e.buildSites, e.buildGitHost, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
 	} {
 		if err := build(ctx); err != nil {
 			return nil, err
@@ -119,7 +118,7 @@ func (e *edge) buildSites(context.Context) error {
 	if err != nil {
 		return err
 	}
-	var publish tenantsync.Publisher = publisher{e.sites, e.tell, e.logger("server")}
+	var publish tenantsync.Publisher = publisher{e.sites, e.logger("server")}
 	if e.opt.publisher != nil {
 		publish = e.opt.publisher(publish)
 	}
@@ -129,7 +128,6 @@ func (e *edge) buildSites(context.Context) error {
 		Publisher: publish,
 		IsRefusal: func(err error) bool { return errors.Is(err, engine.ErrRefused) },
 		Limits:    limits(&c.Limits),
-		Hooked:    func(store string) { e.lattice.notices.Send(notice.Notice{Store: store}) },
 		Logger:    e.logger("sync"),
 		Metrics:   e.metrics,
 	})
@@ -156,6 +154,7 @@ func (e *edge) buildServer(context.Context) error {
 		ServePlain: e.opt.servePlain,
 		HSTS:       time.Duration(e.cfg.HTTPS.HSTS),
 		Webhook:    e.webhook(),
+		Hosts:      e.ownHosts(),
 		Refused:    e.refused,
 
 		ProxyProtocol: e.cfg.HTTPS.ProxyProtocol,
@@ -208,10 +207,8 @@ func (e *edge) buildAdmin(context.Context) error {
 		"edge": func() any {
 			return map[string]string{"name": e.cfg.Edge.Name, "region": e.cfg.Edge.Region, "version": version()}
 		},
-		"sync":    func() any { return e.syncer.Status() },
-		"health":  func() any { return e.health.Status() },
-		"lattice": func() any { return e.lattice.Status() },
-		"edges":   func() any { return e.lattice.presence.Edges() },
+		"sync":   func() any { return e.syncer.Status() },
+		"health": func() any { return e.health.Status() },
 	}
 	var actions map[string]func(context.Context) error
 	if e.announcer != nil {
@@ -232,7 +229,6 @@ func (e *edge) buildAdmin(context.Context) error {
 		Ready:    e.ready,
 		Logs:     e.tenantLog,
 		Actions:  actions,
-		Progress: func(ctx context.Context, rev tenant.Revision) any { return e.fleetProgress(ctx, rev) },
 		Releases: func(id tenant.ID) (any, error) { return e.syncer.Releases(id) },
 		Rollback: e.syncer.Rollback,
 		Doctor:   func(ctx context.Context, h tenant.Host) any { return e.examine(ctx, h) },
@@ -250,7 +246,6 @@ func (e *edge) run(ctx context.Context) error {
 	if e.admin != nil {
 		add("admin", e.admin.Run)
 	}
-	add("lattice", e.lattice.Run)
 	if e.files != nil {
 		add("certificates", e.files.Run)
 	}
@@ -264,11 +259,11 @@ func (e *edge) run(ctx context.Context) error {
 		add("addresses", e.addresses.Run)
 	}
 	add("dnsverify", e.verifier.Run)
+	if e.gitHost != nil {
+		add("git", e.gitHost.Run)
+	}
 	add("sync", e.syncer.Run)
 	add("server", e.server.Run)
-	add("presence", e.lattice.presence.Run)
-	add("notices", e.lattice.notices.Run)
-	add("answers", e.lattice.asker.Run)
 	add("health", e.health.Run)
 	if e.bfd != nil {
 		add("bfd", e.bfd.Run)
@@ -294,7 +289,6 @@ func (e *edge) setHealth(s health.Status) {
 	default:
 		e.log.Debug("edge is not ready yet", "reasons", reasons)
 	}
-	e.lattice.presence.Touch()
 	if e.announcer != nil {
 		e.announcer.SetHealth(s.Ready, reasons)
 	}

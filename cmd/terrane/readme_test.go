@@ -73,13 +73,16 @@ func runReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	groups := readmeBlocks(t, string(text))
-	if len(groups["dev"]) < 2 || len(groups["git"]) < 8 {
-		t.Fatalf("README.md lost its marks: %d blocks of dev, %d of git", len(groups["dev"]), len(groups["git"]))
+	if len(groups["dev"]) < 2 || len(groups["git"]) < 8 || len(groups["forge"]) < 5 {
+		t.Fatalf("README.md lost its marks: %d blocks of dev, %d of git, %d of forge", len(groups["dev"]), len(groups["git"]), len(groups["forge"]))
 	}
-	for _, name := range []string{"dev", "git"} {
+	for _, name := range []string{"dev", "git", "forge"} {
 		t.Run(name, func(t *testing.T) {
 			dir := root
-			if name == "git" {
+			if _, err := exec.LookPath("ssh"); name == "forge" && err != nil {
+				t.Skip("wants the openssh client")
+			}
+			if name != "dev" {
 				dir = t.TempDir()
 				if err := os.Symlink(filepath.Join(root, "examples"), filepath.Join(dir, "examples")); err != nil {
 					t.Fatal(err)

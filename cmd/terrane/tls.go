@@ -22,7 +22,7 @@ func (e *edge) tlsConfig() (*tls.Config, error) {
 		dir = filepath.Join(e.cfg.Edge.Data, "ca")
 	}
 	var err error
-	e.authority, err = certs.NewInternal(certs.InternalOptions{Dir: dir, Permit: e.sites.Permit, Metrics: e.metrics})
+	e.authority, err = certs.NewInternal(certs.InternalOptions{Dir: dir, Permit: e.permit, Metrics: e.metrics})
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (e *edge) acmeConfig() (*tls.Config, error) {
 		EAB:      bindings,
 		Storage:  storage,
 		Key:      key,
-		Permit:   e.sites.Permit,
+		Permit:   e.permit,
 		Email:    c.Email,
 		Roots:    roots,
 		SelfHost: string(server.SelfHost),

@@ -61,7 +61,9 @@ func (c *Config) checkStores() {
 				c.Fault(key+".path", "want the folder that holds the tenants' folders")
 			}
 		case "git":
-			c.checkOrigin(key+".url", s.URL)
+			if !s.Serve {
+				c.checkOrigin(key+".url", s.URL)
+			}
 		case "git-tenant":
 			if s.URL != "" {
 				c.Fault(key+".url", "a git-tenant store has none: the TXT record names the repository, below prefix")
@@ -73,6 +75,41 @@ func (c *Config) checkStores() {
 			c.Fault(key+".depth", "%d: want 1 to 8", s.Depth)
 		}
 		c.checkPrefix(key+".prefix", s, c.Stores[:i])
+		c.checkServed(key, s)
+	}
+	c.checkGit()
+}
+
+func (c *Config) checkServed(key string, s *Store) {
+	switch {
+	case !s.Serve && (s.Pushers != "" || s.MaxPush != 0 || s.AllowRewrites):
+		c.Fault(key+".serve", "pushers, max_push and allow_rewrites are for stores whose repository this edge keeps: set serve = true")
+	case !s.Serve:
+	case s.Kind != "git":
+		c.Fault(key+".serve", "this edge keeps repositories of the kind \"git\" only")
+	case s.URL != "":
+		c.Fault(key+".url", "this edge keeps the repository itself (serve = true): take url out")
+	case s.Pushers == "":
+		c.Fault(key+".pushers", "want the file of those who may push")
+	}
+}
+
+func (c *Config) checkGit() {
+	if !c.Serves() {
+		if c.Git != (Git{}) {
+			c.Fault("git", "no [[store]] of the kind \"git\" has serve = true")
+		}
+		return
+	}
+	if c.Git == (Git{}) {
+		i := slices.IndexFunc(c.Stores, func(s Store) bool { return s.Serve })
+		c.Fault(fmt.Sprintf("store[%d].serve", i), "it wants [git] with host, ssh_listen or both: where is it to be reached?")
+	}
+	if c.Git.SSHListen != "" {
+		c.checkListen("git.ssh_listen", c.Git.SSHListen)
+	}
+	if h, err := tenant.ParseHost(string(c.Git.Host)); c.Git.Host != "" && (err != nil || h != c.Git.Host) {
+		c.Fault("git.host", "%q: want a name that leads to this edge, such as \"git.example.net\", in small letters and without a port", string(c.Git.Host))
 	}
 }
 

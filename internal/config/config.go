@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/terrane/terrane/internal/tomlfile"
+	"github.com/terrane/terrane/tenant"
 )
 
 // Config is a valid configuration. Paths are absolute or relative to the
@@ -12,6 +13,7 @@ import (
 type Config struct {
 	Edge    Edge    `toml:"edge"`
 	Stores  []Store `toml:"store"`
+	Git     Git     `toml:"git"`
 	DNS     DNS     `toml:"dns"`
 	Preview Preview `toml:"preview"`
 	HTTP    HTTP    `toml:"http"`
@@ -22,8 +24,6 @@ type Config struct {
 	Engine  Engine  `toml:"engine"`
 	BGP     *BGP    `toml:"bgp"` // nil: this edge announces nothing
 	Admin   Admin   `toml:"admin"`
-
-	Lattice Lattice `toml:"lattice"`
 
 	doc *tomlfile.Doc
 	dir string
@@ -57,6 +57,17 @@ type Store struct {
 	AllowedSigners string        `toml:"allowed_signers"` // git: only commits signed by these go live (ssh-keygen's format)
 	SignerKeys     string        `toml:"signer_keys"`     // git: likewise, OpenPGP public keys
 	FastForward    bool          `toml:"fast_forward"`    // git: rewritten history is not followed
+
+	Serve         bool          `toml:"serve"`          // git: this edge keeps the repository
+	Pushers       string        `toml:"pushers"`        // serve: file of those who may push
+	MaxPush       tomlfile.Size `toml:"max_push"`       // serve: the largest push, packed or not
+	AllowRewrites bool          `toml:"allow_rewrites"` // serve: pushes may rewrite the branch
+}
+
+// Git is where the repositories of stores with serve are reached.
+type Git struct {
+	Host      tenant.Host `toml:"host"`       // name at the HTTPS listener; empty: not over HTTPS
+	SSHListen string      `toml:"ssh_listen"` // empty: not over ssh
 }
 
 // DNS is what a tenant's records must say, and who is asked.
@@ -181,6 +192,11 @@ type Neighbor struct {
 	BFD           bool              `toml:"bfd"`
 	BFDInterval   tomlfile.Duration `toml:"bfd_interval"`
 	BFDMultiplier uint8             `toml:"bfd_multiplier"`
+}
+
+// Serves reports whether this edge keeps the repository of a store.
+func (c *Config) Serves() bool {
+	return slices.ContainsFunc(c.Stores, func(s Store) bool { return s.Serve })
 }
 
 // Hooks reports whether a store has forges tell it of pushes.

@@ -72,6 +72,19 @@ func TestFaults(t *testing.T) {
 		{"overlapping stores", small + "[[store]]\nkind = \"git\"\nprefix = \"/keybase/private/\"\nurl = \"https://h/x\"\n", []string{
 			`t.toml:12: store[1].prefix: "/keybase/private/" overlaps the prefix "/keybase/" of store[0]`,
 		}},
+		{"served stores", small + "[[store]]\nkind = \"git\"\nprefix = \"/git/\"\nurl = \"https://h/x\"\nserve = true\n", []string{
+			`t.toml:13: store[1].url: this edge keeps the repository itself`,
+			`t.toml:14: store[1].serve: it wants [git] with host, ssh_listen or both`,
+		}},
+		{"a served store without pushers", small + "[[store]]\nkind = \"git\"\nprefix = \"/git/\"\nserve = true\n[git]\nhost = \"Git.example.net\"\nssh_listen = \"22\"\n", []string{
+			`t.toml:10: store[1].pushers: want the file of those who may push`,
+			`t.toml:15: git.host: "Git.example.net": want a name that leads to this edge`,
+			`t.toml:16: git.ssh_listen: "22": want an address and a port`,
+		}},
+		{"nothing is served", small + "[git]\nhost = \"git.example.net\"\n[[store]]\nkind = \"git-tenant\"\nprefix = \"git@h:\"\nserve = true\n", []string{
+			`t.toml:15: store[1].serve: this edge keeps repositories of the kind "git" only`,
+		}},
+		{"git for nothing", small + "[git]\nhost = \"git.example.net\"\n", []string{`t.toml:10: git: no [[store]] of the kind "git" has serve = true`}},
 		{"bad store", small + "[[store]]\nkind = \"ftp\"\nprefix = \"../\"\n", []string{
 			`t.toml:11: store[1].kind: "ftp" is no kind of store`,
 			`t.toml:12: store[1].prefix: "../": want the start`,

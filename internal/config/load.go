@@ -81,7 +81,7 @@ func (c *Config) complete() {
 	c.relative(&c.Fetch.Roots)
 	for i := range c.Stores {
 		s := &c.Stores[i]
-		for _, path := range []*string{&s.Path, &s.TokenFile, &s.SSHKey, &s.KnownHosts, &s.CA, &s.AllowedSigners, &s.SignerKeys} {
+		for _, path := range []*string{&s.Path, &s.TokenFile, &s.SSHKey, &s.KnownHosts, &s.CA, &s.AllowedSigners, &s.SignerKeys, &s.Pushers} {
 			c.relative(path)
 		}
 		c.origin(&s.URL)
@@ -109,7 +109,6 @@ func (c *Config) complete() {
 	for i := range c.TLS.EAB {
 		c.secret(fmt.Sprintf("tls.eab[%d].key", i), &c.TLS.EAB[i].Key)
 	}
-	c.Lattice.complete(c)
 	c.relative(&c.TLS.Roots)
 	c.relative(&c.TLS.Storage)
 	if c.TLS.Storage == "" {

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"slices"
+
+	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/sync/githost"
+	"github.com/terrane/terrane/tenant"
+)
+
+// hosted is the folder of the repositories that an edge keeps.
+func hosted(c *config.Config) string { return filepath.Join(c.Edge.Data, "hosted") }
+
+// hostedURL is where the edge itself finds a repository that it keeps.
+func hostedURL(c *config.Config, prefix string) string {
+	dir := githost.Dir(hosted(c), prefix)
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	return "file://" + dir
+}
+
+// buildGitHost builds the origin of the stores with serve, if any.
+func (e *edge) buildGitHost(context.Context) error {
+	c := e.cfg
+	if !c.Serves() {
+		return nil
+	}
+	o := githost.Options{
+		Dir: hosted(c), SSH: c.Git.SSHListen, Releases: e.syncer, Address: e.address,
+		Logger: e.logger("git"), Metrics: e.metrics,
+	}
+	for i := range c.Stores {
+		s := &c.Stores[i]
+		if !s.Serve {
+			continue
+		}
+		if _, err := githost.ReadPushers(s.Pushers, s.Prefix); err != nil {
+			c.Fault(fmt.Sprintf("store[%d].pushers", i), "%v", err)
+		}
+		o.Repos = append(o.Repos, githost.Repo{
+			Prefix: s.Prefix, Branch: s.Branch, Depth: s.Depth, Pushers: s.Pushers, MaxPush: int64(s.MaxPush), MaxSize: int64(s.MaxPack),
+			Previews: c.Preview.Domain != "", Rewrites: s.AllowRewrites, AllowedSigners: s.AllowedSigners, SignerKeys: s.SignerKeys,
+		})
+	}
+	var err error
+	if e.gitHost, err = githost.New(o); err != nil {
+		c.Fault("git", "%v", err)
+	}
+	return nil // newEdge returns faults with their lines
+}
+
+// ownHosts are the names at the HTTPS listener that are not for tenants.
+func (e *edge) ownHosts() map[tenant.Host]http.Handler {
+	if e.gitHost == nil || e.cfg.Git.Host == "" {
+		return nil
+	}
+	return map[tenant.Host]http.Handler{e.cfg.Git.Host: e.gitHost.Handler()}
+}
+
+// permit is nil for hosts that may have a certificate.
+func (e *edge) permit(ctx context.Context, host string, source netip.Addr) error {
+	if e.gitHost != nil && host == string(e.cfg.Git.Host) {
+		return nil
+	}
+	return e.sites.Permit(ctx, host, source)
+}
+
+// address is where a tenant is shown, empty if no host is known.
+func (e *edge) address(id tenant.ID) string {
+	of, preview, isPreview := id.CutPreview()
+	hosts := e.verifier.Hosts(of)
+	if len(hosts) == 0 {
+		return ""
+	}
+	host := slices.Min(hosts)
+	if isPreview {
+		var err error
+		if host, err = tenant.PreviewHost(preview, host, tenant.Host(e.cfg.Preview.Domain)); err != nil {
+			return ""
+		}
+	}
+	at := "https://" + string(host)
+	if _, https := e.server.Addrs(); len(https) > 0 {
+		if _, port, err := net.SplitHostPort(https[0].String()); err == nil && port != "443" {
+			at += ":" + port
+		}
+	}
+	return at
+}
