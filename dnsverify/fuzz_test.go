@@ -99,3 +99,16 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// Whatever stands in a CAA record, only one that names our CA first allows it.
+func FuzzCAA(f *testing.F) {
+	for _, s := range []string{"", ";", "ca.example", " ca.example. ; a=b", "ca.example;validationmethods=dns-01", "ca.example;;=;validationmethods=,http-01"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		first, _, _ := strings.Cut(value, ";")
+		if caaAllows(value, []string{"ca.example"}) && !strings.EqualFold(strings.Trim(strings.TrimSpace(first), "."), "ca.example") {
+			t.Errorf("%q allows our CA", value)
+		}
+	})
+}

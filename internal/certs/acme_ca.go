@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -93,11 +95,19 @@ func (c *ca) issue(ctx context.Context, host string, failed bool) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	var heard atomic.Int64 // Unix nanoseconds
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { heard.Store(time.Now().UnixNano()) }})
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	err := config.RenewCertAsync(context.WithValue(ctx, attempt{}, end), host, true)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
-		return cause
+		err = cause
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no certificate within %s: %w", c.timeout, err)
+		if time.Since(time.Unix(0, heard.Load())) < c.timeout/2 {
+			err = fmt.Errorf("%w: %w", errSlow, err)
+		}
 	}
 	return err
 }
@@ -129,7 +139,7 @@ func onEvent(ctx context.Context, event string, data map[string]any) error {
 // that asks for a directory.
 func (c *ca) report(began, now time.Time, err error) (answered bool) {
 	var p acme.Problem
-	answered = err == nil || errors.Is(err, errUseless) || errors.Is(err, errStorage) || errors.As(err, &p) && p.Status < http.StatusInternalServerError
+	answered = err == nil || errors.Is(err, errUseless) || errors.Is(err, errSlow) || errors.Is(err, errStorage) || errors.As(err, &p) && p.Status < http.StatusInternalServerError
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if answered {

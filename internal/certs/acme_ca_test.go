@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -106,6 +107,24 @@ func foreignChain(other *certs.Internal) fault {
 	}}
 }
 
+// neverDecides leaves all validations pending.
+func neverDecides() fault {
+	return fault{change: func(r *http.Response) error {
+		if !strings.HasPrefix(r.Request.URL.Path, "/authZ/") {
+			return nil
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		body = regexp.MustCompile(`"status": "(in)?valid"`).ReplaceAll(body, []byte(`"status": "pending"`))
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.Header.Del("Content-Length")
+		r.Header.Set("Retry-After", "1")
+		return nil
+	}}
+}
+
 // TestACMEFaultyCA wants the next CA to take over, and a CA that is alone to be left in
 // peace, at both edges.
 func TestACMEFaultyCA(t *testing.T) {
@@ -123,7 +142,7 @@ func TestACMEFaultyCA(t *testing.T) {
 		"hangs": {fault{answer: func(_ http.ResponseWriter, r *http.Request) bool {
 			<-r.Context().Done()
 			return true
-		}}, "deadline exceeded", 30 * time.Second},
+		}}, "no certificate within", 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			faulty := startFaultyCA(t, p, tt.fault)
@@ -166,6 +185,23 @@ func TestACMEFaultyCA(t *testing.T) {
 	}
 }
 
+// TestACMESlowHostHoldsUpNobody: an order that the CA does not come to an end with is the
+// host's trouble, and the CA goes on for others.
+func TestACMESlowHostHoldsUpNobody(t *testing.T) {
+	p := startPebble(t)
+	faulty := startFaultyCA(t, p, neverDecides())
+	e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: 6 * time.Second})
+	validateAt(p, e)
+	if _, err := e.get(t, p, "slow.slow-host.example"); err == nil {
+		t.Error("a certificate without a validation")
+	}
+	if s := e.acme.Status(t.Context(), "slow.slow-host.example"); !strings.Contains(s.Problem, "does not come to an end") || time.Until(s.NextTry) < time.Minute {
+		t.Errorf("%+v", s)
+	}
+	faulty.sound.Store(true)
+	e.mustGet(t, p, "other.slow-host.example")
+}
+
 // TestACMEUselessRenewal keeps what was good when its renewal is not, at all edges.
 func TestACMEUselessRenewal(t *testing.T) {
 	p := startPebble(t)
@@ -185,7 +221,7 @@ func TestACMEUselessRenewal(t *testing.T) {
 			t.Error("another certificate")
 		}
 	}
-	if n := faulty.orders.Load(); n != 2 {
+	if n := p.Orders(t); n != 2 {
 		t.Errorf("%d orders", n)
 	}
 }

@@ -22,6 +22,7 @@ var errTorn = errors.New("certificate and key do not belong together")
 // What is no fault of a CA's connection: the CA has answered.
 var (
 	errUseless = errors.New("the CA issued a certificate of no use")
+	errSlow    = errors.New("the CA answers, and does not come to an end with this host")
 	errStorage = errors.New("the storage of certificates failed")
 )
 

@@ -9,9 +9,10 @@
 // host that Permit lets through. Edges that share a Storage share its account,
 // certificates, failures and quotas, answer each other's challenges, and make one
 // order for a name among them. What is in memory and valid is served without asking
-// DNS, storage or CA. certmagic speaks with the CAs; its cache, its on-demand mode and
-// its renewals are not used, as they ask before they serve, evict on a doubt, and are
-// not bounded.
+// DNS, storage or CA. Other hosts are refused before the key exchange, and no wait for
+// a storage or a CA is without bound. certmagic speaks with the CAs; its cache, its
+// on-demand mode and its renewals are not used, as they ask before they serve, evict on
+// a doubt, and are not bounded.
 //
 // All make a *tls.Config that must be used as it is, by tls.NewListener: a clone,
 // which http.Server.ServeTLS makes, would keep session-ticket keys of its own.

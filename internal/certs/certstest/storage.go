@@ -1,5 +1,6 @@
 // Package certstest is the contract of certs.Storage as tests, which every storage
-// passes: what certmagic documents, and what terrane relies on beyond.
+// passes: what certmagic documents, and what terrane relies on beyond. It also runs
+// Pebble, a real ACME server, for tests of whatever gets certificates.
 package certstest
 
 import (
