@@ -216,6 +216,9 @@ func (s *Server) drain(ctx context.Context, servers []*http.Server, cut context.
 	}
 }
 
+// InFlight is how many requests are being answered.
+func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
+
 // enter counts a request in flight; false once Run waits for the last one.
 func (s *Server) enter() bool {
 	s.inFlight.Add(1)

@@ -70,6 +70,18 @@ func (s *Syncer) Status() Status {
 	return out
 }
 
+// Stores returns the state of the stores of the configuration, without the
+// repositories of tenants' own.
+func (s *Syncer) Stores() []StoreStatus {
+	list := make([]StoreStatus, len(s.stores))
+	for i, st := range s.stores {
+		st.mu.Lock()
+		list[i] = st.summary()
+		st.mu.Unlock()
+	}
+	return list
+}
+
 // Tenant returns the state of one tenant, and whether any store has it.
 func (s *Syncer) Tenant(id tenant.ID) (TenantStatus, bool) {
 	for _, st := range s.stores {

@@ -450,17 +450,24 @@ func (st *store) checkReady() {
 func (st *store) snapshot() (StoreStatus, []TenantStatus) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	tenants := make([]TenantStatus, 0, len(st.sites))
+	for _, s := range st.sites {
+		tenants = append(tenants, s.status.clone())
+	}
+	return st.summary(), tenants
+}
+
+// summary copies the state of the store alone; mu is held.
+func (st *store) summary() StoreStatus {
 	out := st.status
 	out.Odd = maps.Clone(out.Odd)
 	out.Pending = st.taking
-	tenants := make([]TenantStatus, 0, len(st.sites))
 	for _, s := range st.sites {
 		if s.busy {
 			out.Pending++
 		}
-		tenants = append(tenants, s.status.clone())
 	}
-	return out, tenants
+	return out
 }
 
 func (st *store) tenant(id tenant.ID) (TenantStatus, bool) {

@@ -47,7 +47,10 @@ type Options struct {
 	IsRefusal func(error) bool
 	// Limits are the operator's ceilings: ModuleSize and SiteSize are enforced
 	// here. Zero fields: no bound.
-	Limits   tenant.Limits
+	Limits tenant.Limits
+	// Hooked is told the prefix of each store that a webhook makes look at its origin.
+	// It must not block. Nil: nobody wants to know.
+	Hooked   func(prefix string)
 	MaxFiles int // of one release; 0: 10,000
 	Keep     int // releases of each tenant that stay in the mirror; 0: 5
 

@@ -64,6 +64,9 @@ func (s *Syncer) hook(w http.ResponseWriter, r *http.Request, now time.Time) int
 	for _, c := range checks {
 		if c.ok(r.Header, now) {
 			c.store.wake()
+			if s.o.Hooked != nil {
+				s.o.Hooked(c.store.c.Prefix)
+			}
 			status = http.StatusAccepted
 		}
 	}

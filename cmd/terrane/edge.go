@@ -23,6 +23,7 @@ import (
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/fetch"
 	"github.com/terrane/terrane/internal/health"
+	"github.com/terrane/terrane/internal/lattice/notice"
 	"github.com/terrane/terrane/server"
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/sync/githost"
@@ -37,6 +38,8 @@ type edge struct {
 	log *slog.Logger
 
 	metrics   *prometheus.Registry
+	started   time.Time
+	lattice   fabric
 	engine    engine.Engine
 	resolver  hostcalls.Resolver
 	fetcher   *fetch.Client
@@ -71,10 +74,10 @@ type edgeOptions struct {
 
 // newEdge reports all that a configuration is refused for.
 func newEdge(ctx context.Context, cfg *config.Config, opt edgeOptions) (*edge, error) {
-	e := &edge{cfg: cfg, opt: opt, log: opt.log, metrics: prometheus.NewRegistry()}
+	e := &edge{started: time.Now(), cfg: cfg, opt: opt, log: opt.log, metrics: prometheus.NewRegistry()}
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, build := range []func(context.Context) error{
-		e.buildGuests, e.buildSites, e.buildGitHost, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
+		e.buildLattice, e.buildGuests, e.buildSites, e.buildGitHost, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
 	} {
 		if err := build(ctx); err != nil {
 			return nil, err
@@ -118,7 +121,7 @@ func (e *edge) buildSites(context.Context) error {
 	if err != nil {
 		return err
 	}
-	var publish tenantsync.Publisher = publisher{e.sites, e.logger("server")}
+	var publish tenantsync.Publisher = publisher{e.sites, e.tell, e.logger("server")}
 	if e.opt.publisher != nil {
 		publish = e.opt.publisher(publish)
 	}
@@ -128,6 +131,7 @@ func (e *edge) buildSites(context.Context) error {
 		Publisher: publish,
 		IsRefusal: func(err error) bool { return errors.Is(err, engine.ErrRefused) },
 		Limits:    limits(&c.Limits),
+		Hooked:    func(store string) { e.lattice.notices.Send(notice.Notice{Store: store}) },
 		Logger:    e.logger("sync"),
 		Metrics:   e.metrics,
 	})
@@ -207,8 +211,10 @@ func (e *edge) buildAdmin(context.Context) error {
 		"edge": func() any {
 			return map[string]string{"name": e.cfg.Edge.Name, "region": e.cfg.Edge.Region, "version": version()}
 		},
-		"sync":   func() any { return e.syncer.Status() },
-		"health": func() any { return e.health.Status() },
+		"sync":    func() any { return e.syncer.Status() },
+		"health":  func() any { return e.health.Status() },
+		"lattice": func() any { return e.lattice.Status() },
+		"edges":   func() any { return e.lattice.presence.Edges() },
 	}
 	var actions map[string]func(context.Context) error
 	if e.announcer != nil {
@@ -229,6 +235,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		Ready:    e.ready,
 		Logs:     e.tenantLog,
 		Actions:  actions,
+		Progress: func(ctx context.Context, rev tenant.Revision) any { return e.fleetProgress(ctx, rev) },
 		Releases: func(id tenant.ID) (any, error) { return e.syncer.Releases(id) },
 		Rollback: e.syncer.Rollback,
 		Doctor:   func(ctx context.Context, h tenant.Host) any { return e.examine(ctx, h) },
@@ -246,6 +253,7 @@ func (e *edge) run(ctx context.Context) error {
 	if e.admin != nil {
 		add("admin", e.admin.Run)
 	}
+	add("lattice", e.lattice.Run)
 	if e.files != nil {
 		add("certificates", e.files.Run)
 	}
@@ -264,6 +272,9 @@ func (e *edge) run(ctx context.Context) error {
 	}
 	add("sync", e.syncer.Run)
 	add("server", e.server.Run)
+	add("presence", e.lattice.presence.Run)
+	add("notices", e.lattice.notices.Run)
+	add("answers", e.lattice.asker.Run)
 	add("health", e.health.Run)
 	if e.bfd != nil {
 		add("bfd", e.bfd.Run)
@@ -289,6 +300,7 @@ func (e *edge) setHealth(s health.Status) {
 	default:
 		e.log.Debug("edge is not ready yet", "reasons", reasons)
 	}
+	e.lattice.presence.Touch()
 	if e.announcer != nil {
 		e.announcer.SetHealth(s.Ready, reasons)
 	}

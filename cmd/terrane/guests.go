@@ -141,7 +141,17 @@ func (e *edge) tenantLog(ctx context.Context, id tenant.ID, lines int, follow bo
 // publisher is the sites as the syncer sees them.
 type publisher struct {
 	*server.Sites
-	log *slog.Logger
+	published func(*tenant.Snapshot)
+	log       *slog.Logger
+}
+
+// Publish implements tenantsync.Publisher.
+func (p publisher) Publish(ctx context.Context, s *tenant.Snapshot) error {
+	err := p.Sites.Publish(ctx, s)
+	if err == nil {
+		p.published(s)
+	}
+	return err
 }
 
 // Remove implements tenantsync.Publisher.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -10,7 +11,10 @@ import (
 
 	"github.com/terrane/terrane/bgp"
 	"github.com/terrane/terrane/internal/health"
+	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/presence"
 	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/tenant"
 )
 
 // edgeStatus is what /status says, as far as it is printed.
@@ -21,6 +25,9 @@ type edgeStatus struct {
 	Health health.Status     `json:"health"`
 	Sync   tenantsync.Status `json:"sync"`
 	BGP    *bgp.Status       `json:"bgp"`
+
+	Lattice lattice.Status  `json:"lattice"`
+	Edges   []presence.Peer `json:"edges"`
 }
 
 func statusCommand() *cobra.Command {
@@ -29,10 +36,11 @@ func statusCommand() *cobra.Command {
 	var wait waitFlags
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show an edge: health, stores, tenants, announcements, and why not",
-		Long: `Show an edge: health, stores, tenants, announcements, and why not.
+		Short: "Show all edges, and one of them: health, stores, tenants, announcements, and why not",
+		Long: `Show all edges of the lattice, and of the one that is asked: health, stores, tenants,
+announcements, and why not.
 
-With --wait it first waits until a revision is live: a commit that a git store is at, or
+With --wait it first waits until a revision is live at each edge: a commit that a git store is at, or
 a tenant's revision. The exit status is 1 when it, or a part of it, is refused, and when
 it is not live in time:
 
@@ -40,7 +48,7 @@ it is not live in time:
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wait.revision != "" {
-				if err := wait.wait(cmd.Context(), f.edges); err != nil {
+				if err := wait.wait(cmd.Context(), f.progress); err != nil {
 					return err
 				}
 			}
@@ -71,6 +79,7 @@ func (s *edgeStatus) print(w io.Writer) error {
 	for _, why := range s.Unmet {
 		row("\t\t%s", why)
 	}
+	s.printLattice(row)
 	for _, st := range s.Sync.Stores {
 		state := "reachable"
 		if !st.Reachable {
@@ -102,4 +111,39 @@ func (s *edgeStatus) print(w io.Writer) error {
 		}
 	}
 	return tw.Flush()
+}
+
+// printLattice shows every edge that this one has heard.
+func (s *edgeStatus) printLattice(row func(format string, args ...any)) {
+	switch l := s.Lattice; {
+	case !l.Connected:
+		row("lattice\tcut off\t%s", l.Reason)
+	case !l.State:
+		row("lattice\tno state\tfewer than half of the cluster's edges are there: what modules keep cannot be reached")
+	}
+	if l := s.Lattice; l.Edges < l.Wanted {
+		row("lattice\t%d of %d other edges of the cluster are connected", l.Edges, l.Wanted)
+	}
+	for _, e := range s.Edges {
+		state := "ready"
+		switch {
+		case e.Leaving:
+			state = "left at " + e.Heard.Format(time.DateTime)
+		case e.Silent:
+			state = "silent since " + e.Heard.Format(time.DateTime)
+		case !e.Ready:
+			state = "not ready: " + strings.Join(e.Unmet, "; ")
+		}
+		row("peer\t%s\t%s\t%s\t%s", e.Name, orNone(e.Region), e.Version, state)
+		for _, st := range e.Stores {
+			head := tenant.Revision(st.Head).Short()
+			if st.Pending > 0 {
+				head += fmt.Sprintf(", %d tenants to come", st.Pending)
+			}
+			row("\t%s\t%s\t%s", st.Prefix, orNone(head), st.Problem)
+		}
+		if len(e.Prefixes) > 0 {
+			row("\tannounces\t%s", strings.Join(e.Prefixes, ", "))
+		}
+	}
 }

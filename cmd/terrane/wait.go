@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/terrane/terrane/tenant"
 )
 
 // waitFlags say which revision is awaited, and for how long.
@@ -30,12 +29,12 @@ const (
 
 // wait returns once the revision is live at all edges that ask tells of, or why it is
 // not.
-func (f *waitFlags) wait(ctx context.Context, ask func(context.Context) ([]*edgeStatus, error)) error {
+func (f *waitFlags) wait(ctx context.Context, ask func(context.Context, string) ([]progress, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	behind := "no edge"
 	for pause := firstAsk; ; pause = min(2*pause, lastAsk) {
-		edges, err := ask(ctx)
+		edges, err := ask(ctx, f.revision)
 		if err == nil {
 			behind, err = f.behind(edges)
 		}
@@ -55,24 +54,27 @@ func (f *waitFlags) wait(ctx context.Context, ask func(context.Context) ([]*edge
 }
 
 // behind names an edge that has yet to take the revision, none if it is live at all.
-func (f *waitFlags) behind(edges []*edgeStatus) (behind string, err error) {
+func (f *waitFlags) behind(edges []progress) (behind string, err error) {
 	var refusals []error
 	for _, e := range edges {
-		live, err := e.Sync.Progress(tenant.Revision(f.revision))
-		if err != nil {
-			refusals = append(refusals, fmt.Errorf("%s is not live at %s: %w", f.revision, e.Edge["name"], err))
+		if e.Problem != "" {
+			refusals = append(refusals, fmt.Errorf("%s is not live at %s: %s", f.revision, e.Edge, e.Problem))
 		}
-		if !live {
-			behind = e.Edge["name"]
+		if !e.Live {
+			behind = e.Edge
 		}
 	}
 	return behind, errors.Join(refusals...)
 }
 
-// edges asks for the status of each edge that can be asked: the one that the flags name.
-func (f *adminFlags) edges(ctx context.Context) ([]*edgeStatus, error) {
-	s, err := f.status(ctx)
-	return []*edgeStatus{s}, err
+// progress asks an edge how far a revision has come at each one that it hears.
+func (f *adminFlags) progress(ctx context.Context, revision string) ([]progress, error) {
+	body, err := f.get(ctx, "/progress", url.Values{"revision": {revision}})
+	if err != nil {
+		return nil, err
+	}
+	var list []progress
+	return list, errors.Join(json.NewDecoder(body).Decode(&list), body.Close())
 }
 
 func (f *adminFlags) status(ctx context.Context) (*edgeStatus, error) {

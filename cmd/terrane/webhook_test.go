@@ -88,32 +88,34 @@ func TestWebhook(t *testing.T) {
 	e.await("the first release", shows("before"))
 	g.push("alice/index.html", "after")
 
-	http1, _ := e.edge.server.Addrs()
-	hook := func(secret string) int {
-		t.Helper()
-		const body = `{"ref": "refs/heads/main"}`
-		mac := hmac.New(sha256.New, []byte(secret))
-		mac.Write([]byte(body))
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+http1[0].String()+server.WebhookPath, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Host = "alice.example"
-		req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := resp.Body.Close(); err != nil {
-			t.Error(err)
-		}
-		return resp.StatusCode
-	}
-	if code := hook("guessed"); code != http.StatusUnauthorized {
+	if code := e.hook("guessed"); code != http.StatusUnauthorized {
 		t.Errorf("a webhook with a wrong secret: %d", code)
 	}
-	if code := hook("s3cret"); code != http.StatusAccepted {
+	if code := e.hook("s3cret"); code != http.StatusAccepted {
 		t.Errorf("a webhook: %d", code)
 	}
 	e.await("the second release", shows("after"))
+}
+
+// hook tells the edge of a push as a forge does.
+func (e *anEdge) hook(secret string) int {
+	e.t.Helper()
+	http1, _ := e.edge.server.Addrs()
+	const body = `{"ref": "refs/heads/main"}`
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(body))
+	req, err := http.NewRequestWithContext(e.t.Context(), http.MethodPost, "http://"+http1[0].String()+server.WebhookPath, strings.NewReader(body))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	req.Host = "alice.example"
+	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		e.t.Error(err)
+	}
+	return resp.StatusCode
 }

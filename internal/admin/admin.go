@@ -41,6 +41,9 @@ type Options struct {
 	// Doctor examines a host, for /doctor; what it returns is encoded as JSON. Nil: no
 	// /doctor.
 	Doctor func(ctx context.Context, h tenant.Host) any
+	// Progress tells how far a revision has come at each edge, for /progress; what it
+	// returns is encoded as JSON. Nil: no /progress.
+	Progress func(ctx context.Context, rev tenant.Revision) any
 	// Releases lists what a tenant can be rolled back to, for /releases, and Rollback does
 	// it, for /rollback. Nil: neither.
 	Releases func(id tenant.ID) (any, error)
@@ -136,6 +139,9 @@ func (s *Server) handler() http.Handler {
 	}
 	if s.opts.Doctor != nil {
 		mux.Handle("GET /doctor", s.guarded(http.HandlerFunc(s.doctor)))
+	}
+	if s.opts.Progress != nil {
+		mux.Handle("GET /progress", s.guarded(http.HandlerFunc(s.progress)))
 	}
 	if s.opts.Releases != nil && s.opts.Rollback != nil {
 		mux.Handle("GET /releases", s.guarded(ofTenant(s.releases)))

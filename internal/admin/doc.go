@@ -6,6 +6,7 @@
 //	/readyz    200 when the edge is fit to serve, else 503 with what is missing
 //	/status    JSON, one section for each part of the edge
 //	/doctor    JSON: what is wrong with ?host=DOMAIN, and how to mend it
+//	/progress  JSON: how far ?revision=REV has come at each edge
 //	/logs      JSON lines: ?tenant=ID, &lines=N the last ones (default 100), &follow=1 those to come
 //
 //	/releases  JSON: what ?tenant=ID can be rolled back to

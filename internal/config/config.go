@@ -25,6 +25,8 @@ type Config struct {
 	BGP     *BGP    `toml:"bgp"` // nil: this edge announces nothing
 	Admin   Admin   `toml:"admin"`
 
+	Lattice Lattice `toml:"lattice"`
+
 	doc *tomlfile.Doc
 	dir string
 }

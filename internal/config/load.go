@@ -109,6 +109,7 @@ func (c *Config) complete() {
 	for i := range c.TLS.EAB {
 		c.secret(fmt.Sprintf("tls.eab[%d].key", i), &c.TLS.EAB[i].Key)
 	}
+	c.Lattice.complete(c)
 	c.relative(&c.TLS.Roots)
 	c.relative(&c.TLS.Storage)
 	if c.TLS.Storage == "" {

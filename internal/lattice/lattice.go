@@ -46,6 +46,9 @@ func New(o Options) (*Lattice, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
+	if o.Metrics != nil {
+		return l, o.Metrics.Register(collector{l})
+	}
 	return l, nil
 }
 

@@ -39,7 +39,7 @@ type Options struct {
 
 // Cluster is the mesh of the edges of one region.
 type Cluster struct {
-	Name      string   // default "terrane"
+	Name      string   // default the region; NATS takes leaf nodes of its own cluster's name for a loop
 	Listen    string   // empty: no cluster
 	Advertise string   // host:port that others reach Listen at, if it is another
 	Routes    []string // URLs of other edges' Listen; our own may be among them
@@ -140,7 +140,7 @@ func (o *Options) checkURLs(fault func(key, format string, args ...any)) {
 
 func (o *Options) complete(fault func(key, format string, args ...any)) {
 	if o.Cluster.Name == "" {
-		o.Cluster.Name = "terrane"
+		o.Cluster.Name = o.domain()
 	}
 	if o.MaxMemory <= 0 {
 		o.MaxMemory = 64 << 20

@@ -62,6 +62,7 @@ func (l *Lattice) serverOptions(token string) (*server.Options, error) {
 	if o.LeafListen != "" {
 		s.LeafNode.Host, s.LeafNode.Port = mustAddr(o.LeafListen)
 		s.LeafNode.TLSConfig = tlsConfig
+		s.LeafNode.NoAdvertise = true // leaf nodes dial what they are configured to, not our addresses behind a NAT
 	}
 	if o.Cluster.Listen != "" {
 		if s.DontListen { // nats-server's routes wait for this listener for ever; the guard lets nobody in

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/ask"
+	"github.com/terrane/terrane/internal/lattice/notice"
+	"github.com/terrane/terrane/internal/lattice/presence"
+	"github.com/terrane/terrane/tenant"
+)
+
+// fabric is the lattice and what speaks on it.
+type fabric struct {
+	*lattice.Lattice
+	presence *presence.Presence
+	notices  *notice.Notices
+	asker    *ask.Asker
+}
+
+// buildLattice builds what edges find each other by.
+func (e *edge) buildLattice(context.Context) error {
+	o := latticeOptions(&e.cfg.Lattice)
+	o.Name, o.Region, o.Dir = e.cfg.Edge.Name, e.cfg.Edge.Region, filepath.Join(e.cfg.Edge.Data, "lattice")
+	o.Logger, o.Metrics = e.logger("lattice"), e.metrics
+	l, err := lattice.New(o)
+	if faults, ok := errors.AsType[lattice.Faults](err); ok {
+		for _, f := range faults {
+			e.cfg.Fault("lattice."+f.Key, "%v", f.Err)
+		}
+		l, err = lattice.New(lattice.Options{Name: "none"}) // newEdge returns the faults with their lines
+	}
+	if err != nil {
+		return err
+	}
+	e.lattice.Lattice = l
+	e.lattice.presence, err = presence.New(presence.Options{
+		Lattice: l, Self: e.self, Heard: e.heard, Logger: o.Logger, Metrics: o.Metrics,
+	})
+	if err != nil {
+		return err
+	}
+	e.lattice.notices, err = notice.New(notice.Options{Lattice: l, Wake: e.wake, Logger: o.Logger, Metrics: o.Metrics})
+	e.lattice.asker = ask.New(ask.Options{
+		Lattice: l,
+		Answers: map[string]func(context.Context, []byte) (any, error){"progress": e.progress},
+		Logger:  o.Logger,
+	})
+	return err
+}
+
+func latticeOptions(c *config.Lattice) lattice.Options {
+	return lattice.Options{
+		URLs:        c.URL,
+		Listen:      c.Listen,
+		LeafListen:  c.LeafListen,
+		Cluster:     lattice.Cluster(c.Cluster),
+		Leaf:        c.Leaf,
+		Peers:       c.Peers,
+		Credentials: c.Credentials,
+		TLS:         lattice.TLS(c.TLS),
+		Replicas:    c.Replicas,
+		MaxMemory:   int64(c.MaxMemory),
+		MaxDisk:     int64(c.MaxDisk),
+	}
+}
+
+// self is what this edge says of itself to the others.
+func (e *edge) self() presence.Edge {
+	s := presence.Edge{Version: version(), Started: e.started, Requests: e.server.InFlight()}
+	s.Ready, s.Unmet = e.ready()
+	for _, st := range e.syncer.Stores() {
+		problem := st.Error
+		if st.Refused != "" {
+			problem = st.Refused
+		}
+		s.Stores = append(s.Stores, presence.Store{Prefix: st.Prefix, Head: st.Head, Pending: st.Pending, Problem: problem})
+	}
+	if e.announcer != nil {
+		for _, n := range e.announcer.Status().Neighbors {
+			for _, p := range n.Announced {
+				s.Prefixes = append(s.Prefixes, p.String())
+			}
+		}
+		slices.Sort(s.Prefixes)
+		s.Prefixes = slices.Compact(s.Prefixes)
+	}
+	return s
+}
+
+// heard takes what another edge says of its stores.
+func (e *edge) heard(_ string, list []presence.Store) {
+	for _, s := range list {
+		if s.Head != "" {
+			e.wake(notice.Notice{Store: s.Prefix, Revision: s.Head})
+		}
+	}
+}
+
+// wake looks at a store that another edge has news of, and this one has not.
+func (e *edge) wake(n notice.Notice) {
+	for _, s := range e.syncer.Stores() {
+		if s.Prefix == n.Store && n.Revision != "" && s.Head == n.Revision {
+			return
+		}
+	}
+	e.syncer.Nudge(n.Store)
+}
+
+// tell tells the other edges that a release went live here.
+func (e *edge) tell(s *tenant.Snapshot) {
+	select {
+	case <-e.syncer.Mirrored():
+	default:
+		return // of an earlier run
+	}
+	store := string(s.ID)
+	for i := range e.cfg.Stores {
+		if st := &e.cfg.Stores[i]; st.Kind != "git-tenant" && strings.HasPrefix(store, st.Prefix) {
+			store = st.Prefix
+			break
+		}
+	}
+	e.lattice.notices.Send(notice.Notice{Store: store, Revision: string(s.Revision)})
+	e.lattice.presence.Touch()
+}
+
+// progress is how far a revision has come at an edge.
+type progress struct {
+	Edge    string `json:"edge"`
+	Live    bool   `json:"live"`
+	Problem string `json:"problem,omitempty"` // why it will not be
+}
+
+// fleetProgress asks all edges that are heard. One that does not answer is not there yet.
+func (e *edge) fleetProgress(ctx context.Context, rev tenant.Revision) []progress {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	own, _ := e.progress(ctx, []byte(rev))
+	list := []progress{own.(progress)}
+	for _, p := range e.lattice.presence.Edges() {
+		if !p.Self && !p.Silent {
+			list = append(list, progress{Edge: p.Name})
+		}
+	}
+	if len(list) == 1 {
+		return list
+	}
+	for answer, err := range e.lattice.asker.All(ctx, "progress", []byte(rev), len(list)) {
+		var p progress
+		if err != nil || json.Unmarshal(answer.Data, &p) != nil {
+			continue
+		}
+		for i := range list {
+			if i > 0 && list[i].Edge == answer.Edge {
+				list[i].Live, list[i].Problem = p.Live, p.Problem
+			}
+		}
+	}
+	return list
+}
+
+// progress answers other edges.
+func (e *edge) progress(_ context.Context, revision []byte) (any, error) {
+	s := e.syncer.Status()
+	live, err := s.Progress(tenant.Revision(revision))
+	p := progress{Edge: e.cfg.Edge.Name, Live: live}
+	if err != nil {
+		p.Problem = err.Error()
+	}
+	return p, nil
+}

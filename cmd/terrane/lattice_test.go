@@ -1,0 +1,103 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/internal/config"
+)
+
+// startLattice starts a hub and a leaf that mirror a repository and hardly ever poll.
+func startLattice(t *testing.T, g *gitStore) (hub, leaf *anEdge) {
+	t.Helper()
+	start := func(name string, change func(*config.Lattice)) *anEdge {
+		return startEdge(t, func(c *config.Config) {
+			g.store(time.Hour)(c)
+			c.Edge.Name, c.Edge.Region = name+"1", name
+			change(&c.Lattice)
+		}, func(e *anEdge) { e.domain("alice.example", "terrane=/git/alice/") })
+	}
+	hub = start("ams", func(l *config.Lattice) { l.LeafListen = "127.0.0.1:0" })
+	if _, err := hub.edge.lattice.Conn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, _, at := hub.edge.lattice.Addrs()
+	leaf = start("fra", func(l *config.Lattice) { l.Leaf = []string{"nats://" + at.String()} })
+	for _, e := range []*anEdge{hub, leaf} {
+		e.await("the other edge", func() bool { return len(e.heard()) == 2 })
+	}
+	return hub, leaf
+}
+
+// heard are the names of the edges that are not silent.
+func (e *anEdge) heard() (names []string) {
+	for _, p := range e.edge.lattice.presence.Edges() {
+		if !p.Silent {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+func (e *anEdge) shows(text string) func() bool {
+	return func() bool { _, body := e.request("alice.example", "alice.example", "/"); return body == text }
+}
+
+func TestEdgesWakeEachOther(t *testing.T) {
+	g := newGitStore(t)
+	g.push("alice/index.html", "before")
+	hub, leaf := startLattice(t, g)
+	leaf.await("the first release", leaf.shows("before"))
+	admin := "--admin=http://" + leaf.edge.admin.Addr().String()
+
+	after := g.push("alice/index.html", "after")
+	if out, err := terrane(t, "status", admin, "--wait", after, "--timeout", "300ms"); err == nil {
+		t.Errorf("status --wait before any edge was told: %s", out)
+	}
+	if code := hub.hook("s3cret"); code != http.StatusAccepted { // one edge is told ...
+		t.Errorf("a webhook: %d", code)
+	}
+	out, err := terrane(t, "status", admin, "--wait", after) // ... and all take it
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ams1", "fra1", after[:7]} {
+		if !strings.Contains(out, want) {
+			t.Errorf("status does not show %s:\n%s", want, out)
+		}
+	}
+	for _, e := range []*anEdge{hub, leaf} {
+		if !e.shows("after")() {
+			t.Errorf("%s is behind", e.edge.cfg.Edge.Name)
+		}
+	}
+
+	broken := g.push("alice/index.wasm", "no module")
+	hub.hook("s3cret")
+	if out, err := terrane(t, "status", admin, "--wait", broken); err == nil || !strings.Contains(err.Error(), "1: /git/alice: index.wasm") {
+		t.Errorf("status --wait for a broken release: %v %s", err, out)
+	}
+}
+
+// TestCutOffEdgeServesOn stops the hub.
+func TestCutOffEdgeServesOn(t *testing.T) {
+	g := newGitStore(t)
+	g.push("alice/index.html", "before")
+	hub, leaf := startLattice(t, g)
+	leaf.await("the first release", leaf.shows("before"))
+	hub.stop()
+	leaf.await("the hub's goodbye", func() bool { return len(leaf.heard()) == 1 })
+	if !leaf.shows("before")() {
+		t.Error("an edge without its hub does not serve")
+	}
+	g.push("alice/index.html", "after")
+	leaf.hook("s3cret")
+	leaf.await("a deploy without the hub", leaf.shows("after"))
+	leaf.await("readiness", func() bool { ready, _ := leaf.edge.ready(); return ready })
+	out, err := terrane(t, "status", "--admin=http://"+leaf.edge.admin.Addr().String())
+	if err != nil || !strings.Contains(out, "ams1") || !strings.Contains(out, "left at") {
+		t.Errorf("status: %v\n%s", err, out)
+	}
+}

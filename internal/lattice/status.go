@@ -1,0 +1,70 @@
+package lattice
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Status is how an edge stands in the lattice.
+type Status struct {
+	Connected bool   `json:"connected"`          // to the server, be it the embedded one
+	Reason    string `json:"reason,omitempty"`   // why not
+	Embedded  bool   `json:"embedded"`           // what follows is known of an embedded server only
+	Edges     int    `json:"edges,omitempty"`    // of the cluster that this one has a connection to
+	Wanted    int    `json:"wanted,omitempty"`   // of the cluster beside this one
+	Leafs     int    `json:"leafs,omitempty"`    // connections to leaf nodes, or of this one to its hub
+	State     bool   `json:"state"`              // state can be written: a majority of the cluster is there
+	Stored    int64  `json:"stored,omitempty"`   // bytes of state on disk
+	Domain    string `json:"domain,omitempty"`   // of JetStream
+	Replicas  int    `json:"replicas,omitempty"` // wanted of each piece of state
+}
+
+// Status returns the state of now. It waits for nothing.
+func (l *Lattice) Status() Status {
+	l.mu.Lock()
+	conn, srv, reason := l.conn, l.server, l.reason
+	l.mu.Unlock()
+	s := Status{Reason: reason, Embedded: len(l.opts.URLs) == 0, Domain: l.Domain(), Replicas: l.Replicas()}
+	if conn != nil {
+		s.Connected = conn.IsConnected()
+		if err := conn.LastError(); !s.Connected && err != nil {
+			s.Reason = err.Error()
+		}
+	}
+	if srv == nil {
+		s.State = s.Connected && !s.Embedded
+		return s
+	}
+	s.Leafs, s.Edges = srv.NumLeafNodes(), srv.NumRemotes()
+	if js, err := srv.Jsz(nil); err == nil && !js.Disabled {
+		s.Stored = int64(js.Store)
+		s.State = js.Meta == nil || js.Meta.Leader != ""
+		if js.Meta != nil {
+			s.Wanted = js.Meta.Size - 1
+		}
+	}
+	return s
+}
+
+// collector reads the metrics when they are asked for.
+type collector struct{ l *Lattice }
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.l.Status()
+	gauge := func(name, help string, v float64) {
+		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, nil), prometheus.GaugeValue, v)
+	}
+	gauge("terrane_lattice_up", "1 while the edge is connected to the lattice's server.", number(s.Connected))
+	gauge("terrane_lattice_state_up", "1 while state can be written: a majority of the cluster is there.", number(s.State))
+	gauge("terrane_lattice_route_connections", "Edges of the cluster that this edge is connected to.", float64(s.Edges))
+	gauge("terrane_lattice_leaf_connections", "Connections to leaf nodes, or to the hub.", float64(s.Leafs))
+	gauge("terrane_lattice_stored_bytes", "State on this edge's disk.", float64(s.Stored))
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
