@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/lattice/notice"
+	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/sync/githost"
 	"github.com/terrane/terrane/tenant"
 )
@@ -33,7 +35,7 @@ func (e *edge) buildGitHost(context.Context) error {
 		return nil
 	}
 	o := githost.Options{
-		Dir: hosted(c), SSH: c.Git.SSHListen, Releases: e.syncer, Address: e.address,
+		Dir: hosted(c), SSH: c.Git.SSHListen, Releases: pushed{e.syncer, e.lattice.notices}, Address: e.address,
 		Logger: e.logger("git"), Metrics: e.metrics,
 	}
 	for i := range c.Stores {
@@ -54,6 +56,18 @@ func (e *edge) buildGitHost(context.Context) error {
 		c.Fault("git", "%v", err)
 	}
 	return nil // newEdge returns faults with their lines
+}
+
+// pushed is the syncer of an edge that takes pushes: the other edges are told as well.
+type pushed struct {
+	*tenantsync.Syncer
+	notices *notice.Notices
+}
+
+// Nudge implements githost.Releases.
+func (p pushed) Nudge(prefix string) {
+	p.notices.Send(notice.Notice{Store: prefix})
+	p.Syncer.Nudge(prefix)
 }
 
 // ownHosts are the names at the HTTPS listener that are not for tenants.
