@@ -36,10 +36,11 @@ func bucket(t *testing.T, n *latticetest.Node) jetstream.KeyValue {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kv, err := js.CreateOrUpdateKeyValue(limit(t), jetstream.KeyValueConfig{Bucket: "terrane_test", Replicas: n.Replicas()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var kv jetstream.KeyValue
+	latticetest.Await(t, func() bool { // a new cluster's majority may be there before all of it is
+		kv, err = js.CreateOrUpdateKeyValue(limit(t), jetstream.KeyValueConfig{Bucket: "terrane_test", Replicas: n.Replicas()})
+		return err == nil
+	}, func() string { return err.Error() })
 	return kv
 }
 

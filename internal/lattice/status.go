@@ -52,14 +52,12 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByC
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.l.Status()
-	gauge := func(name, help string, v float64) {
-		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, nil), prometheus.GaugeValue, v)
-	}
-	gauge("terrane_lattice_up", "1 while the edge is connected to the lattice's server.", number(s.Connected))
-	gauge("terrane_lattice_state_up", "1 while state can be written: a majority of the cluster is there.", number(s.State))
-	gauge("terrane_lattice_route_connections", "Edges of the cluster that this edge is connected to.", float64(s.Edges))
-	gauge("terrane_lattice_leaf_connections", "Connections to leaf nodes, or to the hub.", float64(s.Leafs))
-	gauge("terrane_lattice_stored_bytes", "State on this edge's disk.", float64(s.Stored))
+	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
+	gauge(prometheus.NewDesc("terrane_lattice_up", "1 while the edge is connected to the lattice's server.", nil, nil), number(s.Connected))
+	gauge(prometheus.NewDesc("terrane_lattice_state_up", "1 while state can be written: a majority of the cluster is there.", nil, nil), number(s.State))
+	gauge(prometheus.NewDesc("terrane_lattice_route_connections", "Edges of the cluster that this edge is connected to.", nil, nil), float64(s.Edges))
+	gauge(prometheus.NewDesc("terrane_lattice_leaf_connections", "Connections to leaf nodes, or to the hub.", nil, nil), float64(s.Leafs))
+	gauge(prometheus.NewDesc("terrane_lattice_stored_bytes", "State on this edge's disk.", nil, nil), float64(s.Stored))
 }
 
 func number(b bool) float64 {
