@@ -148,6 +148,8 @@ func (e *edge) buildServer(context.Context) error {
 		if e.tickets, err = certs.NewTickets(tlsConfig, []byte(secret), 0); err != nil {
 			return err
 		}
+	} else if err := e.lattice.shareTickets(e.cfg, tlsConfig, e.logger("tickets")); err != nil {
+		return err
 	}
 	o := server.Options{
 		Sites:      e.sites,
@@ -275,6 +277,9 @@ func (e *edge) run(ctx context.Context) error {
 	add("presence", e.lattice.presence.Run)
 	add("notices", e.lattice.notices.Run)
 	add("answers", e.lattice.asker.Run)
+	if e.lattice.tickets != nil {
+		add("tickets", e.lattice.tickets.Run)
+	}
 	add("health", e.health.Run)
 	if e.bfd != nil {
 		add("bfd", e.bfd.Run)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/terrane/terrane/internal/lattice/ask"
 	"github.com/terrane/terrane/internal/lattice/notice"
 	"github.com/terrane/terrane/internal/lattice/presence"
+	"github.com/terrane/terrane/internal/lattice/ticket"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -23,6 +26,7 @@ type fabric struct {
 	presence *presence.Presence
 	notices  *notice.Notices
 	asker    *ask.Asker
+	tickets  *ticket.Tickets // nil with tls.tickets, and without tls.key
 }
 
 // buildLattice builds what edges find each other by.
@@ -70,6 +74,15 @@ func latticeOptions(c *config.Lattice) lattice.Options {
 		MaxMemory:   int64(c.MaxMemory),
 		MaxDisk:     int64(c.MaxDisk),
 	}
+}
+
+// shareTickets has edges of one tls.key resume each other's sessions.
+func (f *fabric) shareTickets(c *config.Config, conf *tls.Config, log *slog.Logger) (err error) {
+	if c.TLS.Key == "" {
+		return nil
+	}
+	f.tickets, err = ticket.New(ticket.Options{Lattice: f, Secret: []byte(c.TLS.Key), Set: conf.SetSessionTicketKeys, Logger: log})
+	return err
 }
 
 // self is what this edge says of itself to the others.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ func startLattice(t *testing.T, g *gitStore) (hub, leaf *anEdge) {
 		return startEdge(t, func(c *config.Config) {
 			g.store(time.Hour)(c)
 			c.Edge.Name, c.Edge.Region = name+"1", name
+			c.TLS.Key = "a secret of at least 32 characters"
 			change(&c.Lattice)
 		}, func(e *anEdge) { e.domain("alice.example", "terrane=/git/alice/") })
 	}
@@ -79,6 +82,42 @@ func TestEdgesWakeEachOther(t *testing.T) {
 	if out, err := terrane(t, "status", admin, "--wait", broken); err == nil || !strings.Contains(err.Error(), "1: /git/alice: index.wasm") {
 		t.Errorf("status --wait for a broken release: %v %s", err, out)
 	}
+}
+
+// TestSessionsResumeAtAnyEdge has a client come to one edge and then to the other.
+func TestSessionsResumeAtAnyEdge(t *testing.T) {
+	g := newGitStore(t)
+	g.push("alice/index.html", "text")
+	hub, leaf := startLattice(t, g)
+	for _, e := range []*anEdge{hub, leaf} {
+		e.await("the release", e.shows("text"))
+	}
+	resumes := func(first, then *anEdge) bool {
+		client := &tls.Config{
+			ServerName: "alice.example", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1),
+		}
+		var state tls.ConnectionState
+		for _, e := range []*anEdge{first, then} {
+			_, https := e.edge.server.Addrs()
+			conn, err := tls.Dial("tcp", https[0].String(), client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The ticket comes before the answer.
+			if _, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: alice.example\r\nConnection: close\r\n\r\n")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, conn); err != nil {
+				t.Fatal(err)
+			}
+			state = conn.ConnectionState()
+			if err := conn.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		return state.DidResume
+	}
+	hub.await("keys that edges share", func() bool { return resumes(hub, leaf) && resumes(leaf, hub) })
 }
 
 // TestCutOffEdgeServesOn stops the hub.

@@ -19,7 +19,8 @@
 //
 //	terrane.presence.EDGE       what an edge says of itself
 //	terrane.notice.EDGE         a store has news, as a hint
-//	terrane.ask.PART.EDGE       a question to an edge; the answer goes to the asker's inbox
+//	terrane.ask.PART            a question to all edges; answers go to the asker's inbox
+//	terrane.ticket.EDGE         session-ticket keys, sealed
 //	terrane.msg.TENANT.>        messages among a tenant's guests
 //	terrane.place.REGION.>      requests forwarded to a region
 //
