@@ -4,7 +4,8 @@
 // Sites holds what tenants have deployed. Publish compiles all modules of a
 // snapshot first and then swaps the site whole, so that a request sees one release
 // and never waits for a compiler; modules of an old release are closed when its
-// last request has ended. Server answers HTTP and HTTPS from Sites.
+// last request has ended. Modules that nobody asks for are unloaded when all of them take
+// too much memory, and loaded again, from the engine's code on disk, by the next request. Server answers HTTP and HTTPS from Sites.
 //
 // The package knows neither stores nor DNS: it meets them through Blobs and
 // Verifier, which it declares, and certificates reach it as a *tls.Config. What a

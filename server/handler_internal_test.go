@@ -61,7 +61,7 @@ func newHandler(tb testing.TB) func() {
 	snap := &tenant.Snapshot{ID: "/git/alice", Files: map[string]tenant.File{"index.wasm": {}}}
 	r := &release{
 		id: snap.ID, manifest: &snap.Manifest, files: snap.Files, paths: tenant.NewSite(snap),
-		modules: map[string]*module{"index.wasm": {Module: hello{}}}, guest: new(hostcalls.Tenant), revisionHeader: []string{"r1"},
+		modules: map[string]*module{"index.wasm": {code: hello{}}}, guest: new(hostcalls.Tenant), revisionHeader: []string{"r1"},
 	}
 	r.holders.Store(1)
 	sites.swap(tb.Context(), r)

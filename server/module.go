@@ -51,7 +51,7 @@ func (v *visit) run(ctx context.Context, m *module, x *hostcalls.Exchange, r *re
 	defer v.place.site.leave()
 	d := &deadline{Context: ctx, at: time.Now().Add(r.wall())}
 	defer d.end()
-	return m.Run(d, x) //nolint:contextcheck // d is ctx with an end
+	return v.srv.opts.Sites.modules.run(d, m, x) //nolint:contextcheck // d is ctx with an end
 }
 
 func (v *visit) scheme() string {

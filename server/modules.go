@@ -1,10 +1,17 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/tenant"
 )
@@ -16,10 +23,13 @@ type moduleKey struct {
 	limits engine.Limits
 }
 
-// modules holds the compiled modules of all live releases, each once.
+// modules holds the modules of all live releases, each once.
 type modules struct {
 	engine engine.Engine
 	blobs  Blobs
+	budget int64        // bytes that loaded ones may take; 0: without end
+	loaded atomic.Int64 // bytes
+	loads  atomic.Int64 // modules that were loaded again
 
 	mu    sync.Mutex
 	byKey map[moduleKey]*module
@@ -27,12 +37,15 @@ type modules struct {
 
 // module is one compiled module, and how many releases hold it.
 type module struct {
-	engine.Module // set, or err, once done is closed
-
 	key  moduleKey
-	refs int // guarded by modules.mu
+	size int64 // of its file
+	refs int   // guarded by modules.mu
 	done chan struct{}
-	err  error
+	err  error // once done is closed
+
+	used    atomic.Int64  // when it was needed last, in nanoseconds since 1970
+	running sync.RWMutex  // held for reading while it runs
+	code    engine.Module // nil while it is not loaded; guarded by running
 }
 
 // acquire returns the module, compiled by this call or another one. Whoever gets
@@ -42,14 +55,14 @@ func (ms *modules) acquire(ctx context.Context, key moduleKey, size int64) (*mod
 		ms.mu.Lock()
 		m, found := ms.byKey[key]
 		if !found {
-			m = &module{key: key, done: make(chan struct{})}
+			m = &module{key: key, size: size, done: make(chan struct{})}
 			ms.byKey[key] = m
 		}
 		m.refs++
 		ms.mu.Unlock()
 
 		if !found {
-			m.Module, m.err = ms.compile(ctx, key, size)
+			m.err = ms.load(ctx, m)
 			close(m.done)
 		}
 		select {
@@ -80,11 +93,13 @@ func (ms *modules) release(ctx context.Context, m *module) error {
 		delete(ms.byKey, m.key)
 	}
 	ms.mu.Unlock()
-	// The one who compiles holds m until it has: the last one finds it done.
-	if !last || m.Module == nil {
+	if !last {
 		return nil
 	}
-	return m.Close(context.WithoutCancel(ctx))
+	// The one who compiles holds m until it has: the last one finds it done.
+	m.running.Lock()
+	defer m.running.Unlock()
+	return ms.unload(context.WithoutCancel(ctx), m)
 }
 
 func (m *module) failed() bool {
@@ -96,12 +111,96 @@ func (m *module) failed() bool {
 	}
 }
 
-func (ms *modules) compile(ctx context.Context, key moduleKey, size int64) (engine.Module, error) {
-	wasm, err := readBlob(ms.blobs, tenant.File{Hash: key.hash, Size: size})
-	if err != nil {
-		return nil, err
+// run lets the module answer a request. One that was unloaded is loaded first.
+func (ms *modules) run(ctx context.Context, m *module, x *hostcalls.Exchange) error {
+	for {
+		if ran, err := m.run(ctx, x); ran {
+			return err
+		}
+		if err := ms.load(ctx, m); err != nil {
+			return fmt.Errorf("load module: %w", err)
+		}
+		ms.loads.Add(1)
 	}
-	return ms.engine.Compile(ctx, wasm, key.limits)
+}
+
+// run reports whether the module was loaded.
+func (m *module) run(ctx context.Context, x *hostcalls.Exchange) (ran bool, err error) {
+	m.running.RLock()
+	defer m.running.RUnlock()
+	if m.code == nil {
+		return false, nil
+	}
+	m.used.Store(time.Now().UnixNano())
+	return true, m.code.Run(ctx, x)
+}
+
+// load makes the module ready to run. The engine compiles it, unless it has its code
+// on disk.
+func (ms *modules) load(ctx context.Context, m *module) error {
+	if err := ms.ensure(ctx, m); err != nil {
+		return err
+	}
+	ms.shrink(ctx)
+	return nil
+}
+
+func (ms *modules) ensure(ctx context.Context, m *module) error {
+	m.running.Lock()
+	defer m.running.Unlock()
+	if m.code != nil {
+		return nil
+	}
+	wasm, err := readBlob(ms.blobs, tenant.File{Hash: m.key.hash, Size: m.size})
+	if err != nil {
+		return err
+	}
+	if m.code, err = ms.engine.Compile(ctx, wasm, m.key.limits); err != nil {
+		return err
+	}
+	m.used.Store(time.Now().UnixNano())
+	ms.loaded.Add(m.cost())
+	return nil
+}
+
+// cost is about what a loaded module takes, in bytes: machine code, and what the engine
+// knows of each function. Measured with wazero.
+func (m *module) cost() int64 { return 24<<10 + 8*m.size }
+
+// shrink unloads modules that nobody uses, those unused for longest first, if what is
+// loaded exceeds the budget. It makes room for some more, so as not to be needed each time.
+func (ms *modules) shrink(ctx context.Context) {
+	if ms.budget == 0 || ms.loaded.Load() <= ms.budget {
+		return
+	}
+	ms.mu.Lock()
+	all := slices.Collect(maps.Values(ms.byKey))
+	ms.mu.Unlock()
+	last := make(map[*module]int64, len(all)) // it must not change while it is sorted by
+	for _, m := range all {
+		last[m] = m.used.Load()
+	}
+	slices.SortFunc(all, func(a, b *module) int { return cmp.Compare(last[a], last[b]) })
+	for _, m := range all[:max(0, len(all)-1)] { // the newest was just loaded
+		if ms.loaded.Load() <= ms.budget-ms.budget/8 {
+			return
+		}
+		if m.running.TryLock() { // else it runs
+			_ = ms.unload(context.WithoutCancel(ctx), m) // it is gone all the same
+			m.running.Unlock()
+		}
+	}
+}
+
+// unload frees the module's code, if it is loaded. Its lock is held.
+func (ms *modules) unload(ctx context.Context, m *module) error {
+	if m.code == nil {
+		return nil
+	}
+	err := m.code.Close(ctx)
+	m.code = nil
+	ms.loaded.Add(-m.cost())
+	return err
 }
 
 func (ms *modules) count() int {

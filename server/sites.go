@@ -8,10 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
@@ -42,6 +44,10 @@ type SitesOptions struct {
 	Limits tenant.Limits
 	// CacheBytes bound the memory for small files; default 64 MiB.
 	CacheBytes int64
+	// ModuleBytes bound the memory for compiled modules; 0: no bound. Beyond it those not
+	// asked for longest are unloaded; a request loads them again, which is quick only if the
+	// engine keeps compiled code on disk.
+	ModuleBytes int64
 	// RequireConsent refuses a host that no manifest's domains list.
 	RequireConsent bool
 	Logger         *slog.Logger          // nil discards
@@ -73,7 +79,7 @@ func NewSites(o SitesOptions) (*Sites, error) {
 	}
 	s := &Sites{
 		opts: o, log: o.Logger,
-		modules: modules{engine: o.Engine, blobs: o.Blobs, byKey: make(map[moduleKey]*module)},
+		modules: modules{engine: o.Engine, blobs: o.Blobs, budget: max(0, o.ModuleBytes), byKey: make(map[moduleKey]*module)},
 		files:   fileCache{blobs: o.Blobs, room: o.CacheBytes, byHash: make(map[tenant.Hash]*list.Element)},
 	}
 	if err := s.register(o.Metrics); err != nil {
@@ -88,8 +94,14 @@ func (s *Sites) register(reg prometheus.Registerer) error {
 	}
 	return errors.Join(
 		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "terrane_server_modules_count", Help: "Compiled modules held.",
+			Name: "terrane_server_modules_count", Help: "Compiled modules of live releases.",
 		}, func() float64 { return float64(s.modules.count()) })),
+		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "terrane_server_modules_loaded_bytes", Help: "Memory that loaded modules take, about.",
+		}, func() float64 { return float64(s.modules.loaded.Load()) })),
+		reg.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "terrane_server_modules_loads_total", Help: "Modules loaded anew for a request, because they had been unloaded.",
+		}, func() float64 { return float64(s.modules.loads.Load()) })),
 		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "terrane_server_sites_count", Help: "Tenants with a live release.",
 		}, func() float64 { return float64(s.count()) })),
@@ -223,15 +235,24 @@ func (s *Sites) ruleFile(snap *tenant.Snapshot, name string) (string, error) {
 func (s *Sites) compile(ctx context.Context, snap *tenant.Snapshot, limits tenant.Limits) (map[string]*module, error) {
 	names := snap.Modules()
 	slices.Sort(names)
+	modules, errs := make([]*module, len(names)), make([]error, len(names))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
+		g.Go(func() error {
+			var err error
+			if modules[i], err = s.compileFile(ctx, snap.Files[name], limits); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // errs has them all
 	compiled := make(map[string]*module, len(names))
-	var errs []error
-	for _, name := range names {
-		m, err := s.compileFile(ctx, snap.Files[name], limits)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-			continue
+	for i, name := range names {
+		if modules[i] != nil {
+			compiled[name] = modules[i]
 		}
-		compiled[name] = m
 	}
 	if err := errors.Join(errs...); err != nil {
 		s.closeModules(ctx, compiled)

@@ -114,6 +114,7 @@ func (e *edge) buildSites(context.Context) error {
 		Verifier:       e.previewing(e.serving(blobs)),
 		Guest:          e.guest(blobs),
 		Limits:         limits(&c.Limits),
+		ModuleBytes:    1 << 30,
 		RequireConsent: c.DNS.RequireConsent,
 		Logger:         e.logger("server"),
 		Metrics:        e.metrics,

@@ -65,19 +65,25 @@ func build() string {
 	return fmt.Sprint(version, runtime.GOOS, runtime.GOARCH, runtime.Version(), cpu.X86, cpu.ARM64)
 }
 
-// compile makes a module ready, from the code on disk if there is any.
-func (c *cache) compile(ctx context.Context, r wazero.Runtime, wasm []byte) (wazero.CompiledModule, error) {
+// prime makes sure that there is code for the module on disk, if it is valid; compile
+// is called to make way for a compilation, and returns what ends it.
+func (c *cache) prime(ctx context.Context, wasm []byte, compile func() (done func(), err error)) error {
 	key := sha256.Sum256(append([]byte(c.build), wasm...))
 	index := filepath.Join(c.dir, indexDir, hex.EncodeToString(key[:]))
 	if err := c.verify(index); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			c.log.Warn("compiled code discarded", "index", index, "err", err)
 		}
+		done, err := compile()
+		if err != nil {
+			return err
+		}
+		defer done()
 		if err := c.fill(ctx, index, wasm); err != nil {
 			c.log.Warn("compiled code not kept", "err", err) // or the module is invalid, which wazero says again
 		}
 	}
-	return r.CompileModule(ctx, wasm)
+	return nil
 }
 
 // verify checks the file that index names.

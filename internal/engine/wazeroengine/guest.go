@@ -3,6 +3,7 @@ package wazeroengine
 import (
 	"context"
 	"errors"
+	"reflect"
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental/table"
@@ -51,6 +52,7 @@ type tableFunction struct {
 	index  uint32
 	result bool
 	busy   bool
+	stack  reflect.Value
 }
 
 // CallTable implements hostcalls.Guest.
@@ -68,7 +70,7 @@ func (in *instance) CallTable(_ context.Context, index, arg uint32, result bool)
 		if err != nil {
 			return 0, err
 		}
-		*a = tableFunction{Function: fn, index: index, result: result}
+		*a = tableFunction{Function: fn, index: index, result: result, stack: stackOf(fn)}
 	}
 	a.busy = true
 	v, err := in.call(a.Function, arg) //nolint:contextcheck // in is the context

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -31,6 +32,8 @@ type instance struct {
 	denied    api.Global
 	allocator tableFunction
 
+	enterStack reflect.Value
+
 	x       *hostcalls.Exchange
 	nested  int           // calls of the guest by host functions, now
 	arg     [1]uint64     // of the innermost of them: read at its begin, written at its end
@@ -52,7 +55,7 @@ func instanceConfig() wazero.ModuleConfig {
 
 func (in *instance) bind(mod api.Module) {
 	in.mod = mod
-	in.enter = mod.ExportedFunction(prepare.Enter)
+	in.renew()
 	in.fuel, _ = mod.ExportedGlobal(prepare.Fuel).(api.MutableGlobal)
 	in.stack = mod.ExportedGlobal(prepare.Stack)
 	in.denied = mod.ExportedGlobal(prepare.Refused)
@@ -77,12 +80,11 @@ func (in *instance) run(ctx context.Context, x *hostcalls.Exchange) error {
 // reset puts the instance back into the state of a new one. Globals are left to Enter.
 func (in *instance) reset() error {
 	in.Context, in.x, in.used, in.refused = nil, nil, 0, false
-	if in.ticked { // it may have grown a large stack; before the first tick it cannot
+	if in.ticked || in.stackBytes() > keepStack {
 		in.ticked = false
-		in.enter = in.mod.ExportedFunction(prepare.Enter)
-		in.allocator = tableFunction{}
+		in.renew()
 	}
-	in.idle.Cost = instanceCost
+	in.idle.Cost = instanceCost + in.stackBytes()
 	if in.memory == nil {
 		return nil
 	}
@@ -98,9 +100,6 @@ func (in *instance) reset() error {
 	in.idle.Cost += resident + in.memory.Image().Held()
 	return err
 }
-
-// instanceCost is what wazero holds for an instance: mostly a stack.
-const instanceCost = 24 << 10
 
 var errFull = errors.New("the memory has grown to 4 GiB")
 

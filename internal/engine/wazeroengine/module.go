@@ -51,12 +51,6 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	if err := engine.Check(info, e.funcs, limits); err != nil {
 		return nil, err
 	}
-	select {
-	case e.compiles <- struct{}{}:
-		defer func() { <-e.compiles }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 	prepared, err := prepare.Prepare(wasm, prepare.Options{
 		Entry:       info.Entry,
 		Init:        initializer,
@@ -70,6 +64,9 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	compiled, err := e.compile(ctx, prepared.Wasm)
 	if disk, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, fmt.Errorf("keep compiled code: %w", disk)
+	}
+	if cause := context.Cause(ctx); err != nil && errors.Is(err, cause) {
+		return nil, cause
 	}
 	if err != nil {
 		return nil, engine.Refuse(err)
@@ -85,10 +82,29 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 }
 
 func (e *Engine) compile(ctx context.Context, wasm []byte) (wazero.CompiledModule, error) {
-	if e.cache == nil {
+	if e.cache != nil {
+		if err := e.cache.prime(ctx, wasm, func() (func(), error) { return e.compiling(ctx) }); err != nil {
+			return nil, err
+		}
 		return e.runtime.CompileModule(ctx, wasm)
 	}
-	return e.cache.compile(ctx, e.runtime, wasm)
+	done, err := e.compiling(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return e.runtime.CompileModule(ctx, wasm)
+}
+
+// compiling waits until a module may be compiled, and counts it.
+func (e *Engine) compiling(ctx context.Context) (done func(), err error) {
+	select {
+	case e.compiles <- struct{}{}:
+		e.compiled.Inc()
+		return func() { <-e.compiles }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 var errClosed = errors.New("module is closed")
