@@ -109,6 +109,11 @@ func TestRealServers(t *testing.T) {
 	t.Run("bind", func(t *testing.T) { runReal(t, "plain.example", startBind(t, zoneFile), nil) })
 	unbound := startUnbound(t, knot)
 	t.Run("unbound", func(t *testing.T) { runReal(t, "plain.example", unbound, nil) })
+	// What operators are told to set counts, and not the zone's own opinion.
+	v := newVerifier(t, func(o *Options) { o.Timeout = 10 * time.Second }, unbound)
+	if a := v.client.lookup(t.Context(), "absent.plain.example.", dns.TypeTXT); !a.none() || a.ttl > 2*time.Second {
+		t.Errorf("absence holds for %s (%v)", a.ttl, a.err)
+	}
 	t.Run("unbound, signed", func(t *testing.T) {
 		runReal(t, "signed.example", unbound, func(o *Options) { o.RequireAD = true })
 	})
@@ -238,6 +243,7 @@ func startUnbound(t *testing.T, knot knotServer) netip.AddrPort {
   do-not-query-localhost: no
   module-config: "validator iterator"
   ede: yes
+  cache-max-negative-ttl: 2
   trust-anchor: "%[4]s"
   trust-anchor: "%[5]s"
 remote-control:

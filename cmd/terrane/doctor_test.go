@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -37,6 +38,9 @@ func TestDoctor(t *testing.T) {
 	}
 	if out, err := terrane(t, "doctor", "good.example", "--json", admin); err != nil || !strings.Contains(out, `"healthy": true`) {
 		t.Errorf("doctor --json: %v\n%s", err, out)
+	}
+	if status, body := e.admin("/doctor?host=shy.example"); status != http.StatusOK || !strings.Contains(body, `"healthy": false`) || !strings.Contains(body, `"records": [`) {
+		t.Errorf("/doctor: %d %s", status, body)
 	}
 	for _, bad := range []string{"a..b", "192.0.2.1", "localhost"} {
 		if _, err := terrane(t, "doctor", bad, admin); err == nil {

@@ -69,6 +69,7 @@ type ACME struct {
 
 	certs    *lru[*entry]
 	failures *lru[remembered]
+	spent    *lru[spentQuota] // by registrable domain
 	loads    singleflight.Group
 
 	mu      sync.Mutex
@@ -110,7 +111,7 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &ACME{opts: o, log: o.Logger, storage: plain{bounded{o.Storage}}, now: time.Now,
-		certs: newLRU[*entry](o.Cache), failures: newLRU[remembered](o.Cache),
+		certs: newLRU[*entry](o.Cache), failures: newLRU[remembered](o.Cache), spent: newLRU[spentQuota](o.Cache),
 		flights: make(map[string]*flight), jobs: make(chan *flight, 16*o.Workers), renewals: make(chan string),
 		ready: make(chan struct{}), done: make(chan struct{})}
 	var err error

@@ -14,6 +14,8 @@ import (
 const (
 	orderPatience = time.Minute     // for another edge's order, while visitors wait
 	renewPatience = 5 * time.Second // for another edge's renewal, while nobody does
+
+	storagePatience = time.Minute // for all that an order reads and writes
 )
 
 // update returns a certificate for host that is not due for renewal, from the storage
@@ -21,7 +23,7 @@ const (
 //
 // If it fails, what the storage has is kept.
 func (a *ACME) update(ctx context.Context, host string, patience time.Duration) (*entry, error) {
-	ctx, end := context.WithTimeout(ctx, patience+time.Duration(len(a.opts.CAs))*a.opts.Timeout+loadTimeout)
+	ctx, end := context.WithTimeout(ctx, patience+time.Duration(len(a.opts.CAs))*a.opts.Timeout+storagePatience)
 	defer end()
 	lock := "terrane_" + host
 	waiting, cancel := context.WithTimeout(ctx, patience)

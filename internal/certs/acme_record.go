@@ -101,12 +101,23 @@ func (a *ACME) fail(ctx context.Context, host string, before failure, err error,
 // quotaSpan is how long a name counts against the quota of its domain.
 const quotaSpan = 7 * 24 * time.Hour
 
+// spentQuota is remembered so that a wildcard's names, without number, do not queue for
+// their domain's lock in the places of other domains' orders.
+type spentQuota struct {
+	err   error
+	look  time.Time // when to ask the storage again
+	names map[string]bool
+}
+
 // spendQuota counts the names that got orders under one registrable domain, over all
 // edges. Only a wildcard in DNS makes it bite: each name of it verifies.
 func (a *ACME) spendQuota(ctx context.Context, host string) (err error) {
 	domain, err := publicsuffix.EffectiveTLDPlusOne(host)
 	if err != nil {
 		domain = host
+	}
+	if s, ok := a.spent.get(domain); ok && a.now().Before(s.look) && !s.names[host] {
+		return s.err
 	}
 	lock := "terrane_quota_" + domain
 	waiting, cancel := context.WithTimeout(ctx, loadTimeout)
@@ -136,8 +147,13 @@ func (a *ACME) spendQuota(ctx context.Context, host string) (err error) {
 		return nil
 	}
 	if len(names) >= a.opts.Quota {
-		return failure{Until: oldest.Add(quotaSpan),
-			Message: fmt.Sprintf("%d names under %s got orders within a week, which is the limit", len(names), domain)}
+		s := spentQuota{look: a.now().Add(lookAgain), names: make(map[string]bool), err: failure{Until: oldest.Add(quotaSpan),
+			Message: fmt.Sprintf("%d names under %s got orders within a week, which is the limit", len(names), domain)}}
+		for name := range names {
+			s.names[name] = true
+		}
+		a.spent.put(domain, s)
+		return s.err
 	}
 	names[host] = a.now()
 	if data, err = json.Marshal(names); err != nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -338,6 +339,43 @@ func TestACMEQuota(t *testing.T) {
 	}
 	clock.advance(8 * day)
 	e.mustGet(t, p, "c.quota.example")
+}
+
+// countingLocks counts the locks of quotas.
+type countingLocks struct {
+	certs.Storage
+	quotas atomic.Int32
+}
+
+func (c *countingLocks) Lock(ctx context.Context, name string) error {
+	if strings.HasPrefix(name, "terrane_quota_") {
+		c.quotas.Add(1)
+	}
+	return c.Storage.Lock(ctx, name)
+}
+
+// TestACMEWildcardHoldsUpNobody has a wildcard's names ask for certificates beyond their quota:
+// no more of them than there are workers wait for anything.
+func TestACMEWildcardHoldsUpNobody(t *testing.T) {
+	p := startPebble(t)
+	storage := &countingLocks{Storage: newFolder(t, t.TempDir(), 0)}
+	const workers = 4
+	e := startEdge(t, p, "", nil, certs.ACMEOptions{Storage: storage, Quota: 1, Workers: workers})
+	validateAt(p, e)
+	e.mustGet(t, p, "first.wildcard.example")
+	var flood sync.WaitGroup
+	for i := range 50 {
+		flood.Go(func() {
+			if _, err := e.get(t, p, "r"+strconv.Itoa(i)+".wildcard.example"); err == nil {
+				t.Error("a name beyond the quota")
+			}
+		})
+	}
+	flood.Wait()
+	if n := storage.quotas.Load(); n > 1+workers {
+		t.Errorf("%d names waited for the quota's lock", n)
+	}
+	e.mustGet(t, p, "other-wildcard.example")
 }
 
 func TestACMEOptions(t *testing.T) {
