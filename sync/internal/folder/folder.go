@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"strings"
@@ -54,7 +55,9 @@ type Folder struct {
 	watch  *watcher
 	seen   map[string]*seen
 	last   *origin.Look
-	full   time.Time // of the last look at all folders
+	root   scan         // of the folders above tenants' folders
+	named  *origin.Look // what they held
+	full   time.Time    // of the last look at all folders
 }
 
 // seen is what is known of one tenant's folder.
@@ -107,19 +110,18 @@ func (f *Folder) lookAt(ctx context.Context, now time.Time, dirty map[string]boo
 	}
 	defer root.Close() //nolint:errcheck // opened for reading
 	f.classify()
-	look := f.last
-	if all || dirty["."] {
-		look = &origin.Look{Folders: map[string]string{}, Odd: map[string]string{}}
-		if err := f.names(ctx, root, ".", f.o.Depth, look); err != nil {
-			return nil, fmt.Errorf("read store: %w", err)
-		}
-		f.unlisted(root, look)
-	}
 	quick, err := openQuick(f.o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	defer quick.close()
+	look := f.last
+	if all || dirty["."] {
+		if look, err = f.list(ctx, root, quick); err != nil {
+			return nil, fmt.Errorf("read store: %w", err)
+		}
+		f.unlisted(root, look)
+	}
 	for name, key := range look.Folders {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -145,12 +147,34 @@ func (f *Folder) classify() {
 	}
 }
 
+// list names the tenants' folders. What lies above them is read only if it may have
+// changed.
+func (f *Folder) list(ctx context.Context, root *os.Root, quick quick) (*origin.Look, error) {
+	if f.named == nil || !f.local || !quick.same(&f.root) {
+		f.root, f.named = scan{quick: f.local}, nil
+		look := &origin.Look{Folders: map[string]string{}, Odd: map[string]string{}}
+		if err := f.names(ctx, root, ".", f.o.Depth, look); err != nil {
+			return nil, err
+		}
+		f.named = look
+	}
+	look := *f.named
+	look.Folders, look.Odd = maps.Clone(look.Folders), maps.Clone(look.Odd)
+	return &look, nil
+}
+
 // names fills look.Folders with the names that lie depth levels below dir.
 func (f *Folder) names(ctx context.Context, root *os.Root, dir string, depth int, look *origin.Look) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	f.watch.add(dir)
+	begun := time.Now().UnixNano()
+	info, err := root.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	f.root.note(entry{path: dir, full: dir, stat: f.stat(info)}, begun)
 	entries, err := readDir(root, dir, maxTenants)
 	if err != nil {
 		return err
@@ -205,7 +229,7 @@ func (f *Folder) glance(root *os.Root, quick quick, name string, now time.Time) 
 		s = &seen{}
 		f.seen[name] = s
 	}
-	if s.stamp == "" || !f.local || !quick.same(name, &s.scan) {
+	if s.stamp == "" || !f.local || !quick.same(&s.scan) {
 		f.rescan(root, name, s, now)
 	}
 	if now.Sub(s.since) < f.settle || now.Before(s.hold) {

@@ -23,26 +23,26 @@ func (q quick) close() { _ = unix.Close(q.fd) }
 
 // same reports whether all that the scan of a folder on a local file system found
 // is as it was.
-func (q quick) same(name string, s *scan) bool {
+func (q quick) same(s *scan) bool {
 	if !s.quick {
 		return false
 	}
 	for i := range s.dirs {
-		if !q.stat(name, &s.dirs[i]) {
+		if !q.stat(&s.dirs[i]) {
 			return false
 		}
 	}
 	for i := range s.files {
-		if !q.stat(name, &s.files[i].entry) {
+		if !q.stat(&s.files[i].entry) {
 			return false
 		}
 	}
 	return true
 }
 
-func (q quick) stat(name string, e *entry) bool {
+func (q quick) stat(e *entry) bool {
 	var st unix.Stat_t
-	if unix.Fstatat(q.fd, name+"/"+e.path, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+	if unix.Fstatat(q.fd, e.full, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return false
 	}
 	return e.stat == stat{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), ino: st.Ino}

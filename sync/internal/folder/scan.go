@@ -33,7 +33,8 @@ type file struct {
 
 // entry is a path and what stat said of it.
 type entry struct {
-	path string
+	path string // below the tenant's folder
+	full string // below the store's root
 	stat stat
 }
 
@@ -109,10 +110,13 @@ func (s *scanner) note(dir string) error {
 	if err != nil {
 		return err
 	}
-	st := s.f.stat(info)
-	s.dirs = append(s.dirs, entry{path: dir, stat: st})
-	s.quick = s.quick && s.begun-st.ctime > int64(settleLocal)
+	s.scan.note(entry{path: dir, full: path.Join(s.name, dir), stat: s.f.stat(info)}, s.begun)
 	return nil
+}
+
+func (s *scan) note(dir entry, begun int64) {
+	s.dirs = append(s.dirs, dir)
+	s.quick = s.quick && begun-dir.stat.ctime > int64(settleLocal)
 }
 
 func (s *scanner) entry(name string, depth int) error {
@@ -132,7 +136,7 @@ func (s *scanner) entry(name string, depth int) error {
 	case !info.Mode().IsRegular():
 		return origin.Refuse("%q is %s, not a file: remove it", name, kind(info.Mode()))
 	}
-	found := file{entry: entry{path: name, stat: s.f.stat(info)}}
+	found := file{entry: entry{path: name, full: path.Join(s.name, name), stat: s.f.stat(info)}}
 	found.key = found.stat.key()
 	s.sum = append(append(s.sum, name...), 0)
 	s.sum = append(append(s.sum, found.key...), 0)
