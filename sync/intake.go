@@ -109,6 +109,7 @@ func (st *store) checkFiles(files []origin.Entry) error {
 		return origin.Refuse("%d files: at most %d are taken", len(files), o.MaxFiles)
 	}
 	var total int64
+	var largest origin.Entry
 	folded := make(map[string]string, len(files))
 	for _, f := range files {
 		if err := checkName(f.Path); err != nil {
@@ -125,9 +126,13 @@ func (st *store) checkFiles(files []origin.Entry) error {
 		if f.Path == tenant.ManifestName && f.Size > maxManifest {
 			return origin.Refuse("%q has %d bytes: at most %d are taken", f.Path, f.Size, maxManifest)
 		}
-		if total += f.Size; o.Limits.SiteSize > 0 && total > o.Limits.SiteSize {
-			return origin.Refuse("the files have more than %d bytes: remove some", o.Limits.SiteSize)
+		total += f.Size
+		if f.Size >= largest.Size {
+			largest = f
 		}
+	}
+	if o.Limits.SiteSize > 0 && total > o.Limits.SiteSize {
+		return origin.Refuse("the files have %d bytes, %q alone %d: all have at most %d", total, largest.Path, largest.Size, o.Limits.SiteSize)
 	}
 	return nil
 }

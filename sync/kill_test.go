@@ -193,6 +193,25 @@ func TestMirrorDamaged(t *testing.T) {
 	}
 }
 
+// TestMirrorDamagedWhileServing: a release that shares a file with one that rotted on disk
+// goes live with the file as the origin has it.
+func TestMirrorDamagedWhileServing(t *testing.T) {
+	dir := t.TempDir()
+	store := filepath.Join(dir, "store")
+	syncTree(t, store, storetest.Tree{"alice/i.html": "1", "alice/same": "same"})
+	e := storetest.Start(t, childOptions(dir))
+	e.AwaitContent(t, alice, "i.html", "1")
+	hash := e.Live()[alice].Files["same"].Hash.String()
+	object := filepath.Join(dir, "data/mirror/objects", hash[:2], hash)
+	check(t, os.Chmod(object, 0o600))
+	check(t, os.WriteFile(object, []byte("rot!"), 0o600))
+	syncTree(t, store, storetest.Tree{"alice/i.html": "2", "alice/same": "same"})
+	e.AwaitContent(t, alice, "i.html", "2")
+	if got := e.Content(alice, "same"); got != "same" {
+		t.Errorf("what was damaged is %q", got)
+	}
+}
+
 // TestDiskFull: what does not fit is the edge's fault, what is live stays, and it is
 // tried again.
 func TestDiskFull(t *testing.T) {

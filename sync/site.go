@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -120,6 +121,11 @@ func (st *store) publish(ctx context.Context, s *site, c *candidate) error {
 			err = nil
 		}
 	} else if ctx.Err() == nil {
+		// What the Publisher could not read may be damaged: then it is removed, and written
+		// anew at the next try.
+		if errors.Is(err, mirror.ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
+			err = errors.Join(err, st.mirror.Check(c.rec))
+		}
 		err = errors.Join(err, st.mirror.Drop(c.rec))
 	}
 	st.mu.Lock()

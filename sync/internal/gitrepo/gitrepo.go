@@ -57,7 +57,7 @@ type Options struct {
 const (
 	objectCache    = 16 << 20 // bytes of unpacked objects
 	largeObject    = 1 << 20  // bytes from which a blob is streamed
-	maxTree        = 64 << 20 // bytes of one tree object
+	maxTree        = 16 << 20 // bytes of one tree object
 	maxPacks       = 64       // fetches after which they are made one
 	maxTenants     = 200_000
 	maxHistory     = 256 // commits that are searched for the one that changed a folder
