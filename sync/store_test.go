@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 		child(dir)
 		return
 	}
+	if options := os.Getenv(benchEnv); options != "" {
+		benchChild(options)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

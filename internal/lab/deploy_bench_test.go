@@ -3,8 +3,11 @@ package lab_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +18,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/terrane/terrane/dnsverify/zone"
 	"github.com/terrane/terrane/internal/lab"
@@ -24,14 +30,21 @@ import (
 
 const benchConfig = `
 [edge]
-name = "bench"
-data = "%[1]s/data"
+name = "%[5]s"
+data = "%[1]s/%[5]s"
 
 [[store]]
 kind = "git"
-prefix = "/git/"
+prefix = "/polled/"
 url = "%[2]s"
-poll = "100ms"
+poll = "1s"
+
+[[store]]
+kind = "git"
+prefix = "/told/"
+url = "%[2]s"
+poll = "1h"
+webhook_secret = "a secret of two"
 
 [[store]]
 kind = "folder"
@@ -55,27 +68,33 @@ mode = "internal"
 listen = ""
 `
 
-// BenchmarkDeploy measures from the return of git push, or of cp, to the first new
-// answer over HTTPS, on loopback, with the binary an operator runs and real git
-// over HTTP. Each deploy is a module never seen before. An operation is a whole
-// deploy; the figures to read are median-ms and worst-ms, 5 ms exact. The git store is
-// polled every 100 ms; the folder's changes come as file events.
+// BenchmarkDeploy measures from the return of git push, or of cp, until the last of
+// three edges gives the first new answer over HTTPS, on loopback, with the binary an
+// operator runs and real git over HTTP. Each deploy is a module never seen before. An
+// operation is a whole deploy; the figures to read are median-ms and worst-ms, 5 ms
+// exact, and the largest peak of memory of an edge so far. One git store is polled every
+// second; of the other a forge tells each edge by webhook, which counts; the folder's
+// changes come as file events.
 func BenchmarkDeploy(b *testing.B) {
 	ctx := context.Background()
 	if _, err := exec.LookPath("git"); err != nil {
 		b.Skip("git is not installed")
 	}
-	e := startBenchEdge(ctx, b)
-	b.Run("git-push", func(b *testing.B) {
-		e.measure(ctx, b, "git.bench.test", func(module []byte) error {
-			if err := e.tree.Write("alice/index.wasm", module); err != nil {
-				return err
-			}
-			if _, err := e.tree.Commit(ctx, "deploy"); err != nil {
-				return err
-			}
-			return e.tree.Push(ctx)
-		})
+	e := startBenchEdges(ctx, b)
+	push := func(module []byte) error {
+		if err := e.tree.Write("alice/index.wasm", module); err != nil {
+			return err
+		}
+		if _, err := e.tree.Commit(ctx, "deploy"); err != nil {
+			return err
+		}
+		return e.tree.Push(ctx)
+	}
+	b.Run("git-push/webhook", func(b *testing.B) {
+		e.measure(ctx, b, "told.bench.test", push, func() error { return e.each(func(at benchNode) error { return at.tell(ctx) }) })
+	})
+	b.Run("git-push/poll=1s", func(b *testing.B) {
+		e.measure(ctx, b, "polled.bench.test", push, nil)
 	})
 	b.Run("cp", func(b *testing.B) {
 		built := e.lab.Path("built.wasm")
@@ -84,18 +103,53 @@ func BenchmarkDeploy(b *testing.B) {
 				return err
 			}
 			return exec.CommandContext(ctx, "cp", built, e.lab.Path("folder", "alice", "index.wasm")).Run()
-		})
+		}, nil)
 	})
 }
 
-type benchEdge struct {
+type benchEdges struct {
 	lab     *lab.Lab
 	tree    *lab.WorkTree
-	https   string // where the edge listens
+	edges   [3]benchNode
 	deploys int
 }
 
-func startBenchEdge(ctx context.Context, b *testing.B) *benchEdge {
+type benchNode struct {
+	name, https string // https: where it listens
+	process     *lab.Process
+	client      *http.Client // trusts its CA, finds it without DNS and keeps its connection
+}
+
+// each calls f for all edges at the same time.
+func (e *benchEdges) each(f func(benchNode) error) error {
+	var g errgroup.Group
+	for _, at := range e.edges {
+		g.Go(func() error { return f(at) })
+	}
+	return g.Wait()
+}
+
+// tell sends what a forge sends after a push.
+func (at benchNode) tell(ctx context.Context) error {
+	const body = `{"ref": "refs/heads/main"}`
+	mac := hmac.New(sha256.New, []byte("a secret of two"))
+	_, _ = mac.Write([]byte(body)) // never fails
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://told.bench.test/.well-known/terrane/webhook", strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	resp, err := at.client.Do(req)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusAccepted {
+		err = fmt.Errorf("%s answers a webhook with %s", at.name, resp.Status)
+	}
+	return errors.Join(err, resp.Body.Close())
+}
+
+func startBenchEdges(ctx context.Context, b *testing.B) *benchEdges {
 	b.Helper()
 	check := func(err error) {
 		b.Helper()
@@ -126,8 +180,10 @@ func startBenchEdge(ctx context.Context, b *testing.B) *benchEdge {
 		}
 	})
 	check(records.Update(map[string][]string{
-		"git.bench.test":                   {"A 127.0.0.1"},
-		"_keybase_pages.git.bench.test":    {`TXT "kbp=/git/alice"`},
+		"told.bench.test":                  {"A 127.0.0.1"},
+		"_keybase_pages.told.bench.test":   {`TXT "kbp=/told/alice"`},
+		"polled.bench.test":                {"A 127.0.0.1"},
+		"_keybase_pages.polled.bench.test": {`TXT "kbp=/polled/alice"`},
 		"folder.bench.test":                {"A 127.0.0.1"},
 		"_keybase_pages.folder.bench.test": {`TXT "kbp=/folder/alice"`},
 	}))
@@ -136,17 +192,27 @@ func startBenchEdge(ctx context.Context, b *testing.B) *benchEdge {
 	check(err)
 	url, err := git.Create(ctx, "tenants.git")
 	check(err)
-	e := &benchEdge{lab: l}
+	e := &benchEdges{lab: l}
 	e.tree, err = l.Host().Clone(ctx, url)
 	check(err)
+	// Only a domain that shows something has the certificate under which a webhook comes.
+	check(e.tree.Write("alice/about.txt", []byte("alice's")))
+	_, err = e.tree.Commit(ctx, "first")
+	check(err)
+	check(e.tree.Push(ctx))
 	check(os.MkdirAll(l.Path("folder", "alice"), 0o700))
-
-	e.https, err = freeAddr()
-	check(err)
-	config := l.Path("terrane.toml")
-	check(os.WriteFile(config, fmt.Appendf(nil, benchConfig, l.Dir(), url, records.Addr(), e.https), 0o600))
-	_, err = l.Host().Start(ctx, "terrane", buildTerrane(b), "serve", "--config", config)
-	check(err)
+	binary := buildTerrane(b)
+	for i := range e.edges {
+		at := &e.edges[i]
+		at.name = fmt.Sprint("edge", i+1)
+		at.https, err = freeAddr()
+		check(err)
+		config := l.Path(at.name + ".toml")
+		check(os.WriteFile(config, fmt.Appendf(nil, benchConfig, l.Dir(), url, records.Addr(), at.https, at.name), 0o600))
+		at.process, err = l.Host().Start(ctx, at.name, binary, "serve", "--config", config)
+		check(err)
+		at.client = e.client(ctx, b, *at)
+	}
 	return e
 }
 
@@ -159,13 +225,11 @@ func freeAddr() (string, error) {
 	return ln.Addr().String(), ln.Close()
 }
 
-// client trusts the edge's CA and keeps its connection. Names lead to the edge
-// without DNS: only the edge is to ask.
-func (e *benchEdge) client(ctx context.Context, b *testing.B) *http.Client {
+func (e *benchEdges) client(ctx context.Context, b *testing.B, at benchNode) *http.Client {
 	b.Helper()
 	var roots []byte
 	err := lab.Until(ctx, func(context.Context) (err error) {
-		roots, err = os.ReadFile(e.lab.Path("data", caRoot))
+		roots, err = os.ReadFile(e.lab.Path(at.name, caRoot))
 		return err
 	})
 	if err != nil {
@@ -176,7 +240,7 @@ func (e *benchEdge) client(ctx context.Context, b *testing.B) *http.Client {
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: pool},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, e.https)
+			return new(net.Dialer).DialContext(ctx, network, at.https)
 		},
 	}
 	b.Cleanup(transport.CloseIdleConnections)
@@ -213,15 +277,15 @@ func get(ctx context.Context, client *http.Client, url string) (string, error) {
 	return string(body), errors.Join(err, resp.Body.Close())
 }
 
-// measure deploys once to be sure that the way is open, and then b.N times.
-func (e *benchEdge) measure(ctx context.Context, b *testing.B, host string, deploy func(module []byte) error) {
+// measure deploys once to be sure that the way is open, and then b.N times. told, if
+// not nil, is what happens after a deploy.
+func (e *benchEdges) measure(ctx context.Context, b *testing.B, host string, deploy func(module []byte) error, told func() error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	template, err := os.ReadFile(filepath.Join("testdata", "one.wasm"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	client := e.client(ctx, b)
 	one := func() time.Duration {
 		e.deploys++
 		answer := fmt.Sprintf("release %09d\n", e.deploys)
@@ -229,7 +293,13 @@ func (e *benchEdge) measure(ctx context.Context, b *testing.B, host string, depl
 			b.Fatal(err)
 		}
 		start := time.Now()
-		if err := answered(ctx, client, "https://"+host+"/", answer); err != nil {
+		if told != nil {
+			if err := told(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		err := e.each(func(at benchNode) error { return answered(ctx, at.client, "https://"+host+"/", answer) })
+		if err != nil {
 			b.Fatal(err)
 		}
 		return time.Since(start)
@@ -243,5 +313,14 @@ func (e *benchEdge) measure(ctx context.Context, b *testing.B, host string, depl
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	b.ReportMetric(ms(took[len(took)/2]), "median-ms")
 	b.ReportMetric(ms(took[len(took)-1]), "worst-ms")
+	var peak int64
+	for _, at := range e.edges {
+		n, err := at.process.PeakMemory()
+		if err != nil {
+			b.Fatal(err)
+		}
+		peak = max(peak, n)
+	}
+	b.ReportMetric(float64(peak)/(1<<20), "peak-MB")
 	b.ReportMetric(0, "ns/op")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -66,6 +67,21 @@ func (p *Process) stop() {
 	kill := time.AfterFunc(stopGrace, func() { _ = p.Signal(syscall.SIGKILL) })
 	defer kill.Stop()
 	<-p.done
+}
+
+// PeakMemory is the most memory that a running process has held so far, in bytes.
+func (p *Process) PeakMemory() (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", p.name, err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kib, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	n, err := strconv.ParseInt(kib, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: peak of memory: %w", p.name, err)
+	}
+	return n << 10, nil
 }
 
 var errDone = errors.New("exit status 0")

@@ -24,6 +24,11 @@ func TestSystemdUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, want := range []string{"AmbientCapabilities", "CapabilityBoundingSet"} {
+		if !strings.Contains(string(text), want+"=CAP_NET_BIND_SERVICE CAP_LEASE\n") {
+			t.Errorf("the unit's %s lets it not see what is open for writing (CAP_LEASE)", want)
+		}
+	}
 	// systemd-analyze wants the program to be there.
 	text = bytes.ReplaceAll(text, []byte("/usr/local/bin/terrane "), []byte("/bin/true "))
 	if err := os.WriteFile(unit, text, 0o600); err != nil {

@@ -27,6 +27,8 @@ type Recorder struct {
 	Read func(tenant.Hash) ([]byte, error)
 	// Hold, if set, is called before a release is judged, outside all locks.
 	Hold func(context.Context, *tenant.Snapshot) error
+	// Told, if set, is called after each change, under the Recorder's lock.
+	Told func(Event)
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at each change
@@ -80,6 +82,9 @@ func (r *Recorder) note(id tenant.ID, s *tenant.Snapshot) {
 		delete(r.live, id)
 	}
 	r.log = append(r.log, Event{ID: id, Snapshot: s, At: time.Now()})
+	if r.Told != nil {
+		r.Told(r.log[len(r.log)-1])
+	}
 	if r.changed != nil {
 		close(r.changed)
 		r.changed = nil

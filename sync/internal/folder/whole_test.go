@@ -2,9 +2,13 @@ package folder
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func FuzzWholeModule(f *testing.F) {
@@ -76,5 +80,58 @@ func TestOpenForWriting(t *testing.T) {
 	defer foreign.Close() //nolint:errcheck // opened for reading
 	if open, known := openForWriting(foreign); open || known {
 		t.Errorf("open %v, known %v of another user's file", open, known)
+	}
+}
+
+// TestLeaseOnAnothersFile: whether another user's file is open for writing is known with
+// CAP_LEASE, which the systemd unit grants, and not without.
+func TestLeaseOnAnothersFile(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("changing capabilities wants root")
+	}
+	path := filepath.Join(t.TempDir(), "f")
+	w, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close() //nolint:errcheck // a test
+	r, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close() //nolint:errcheck // a test
+	if !isLocal(path) {
+		t.Skip("not a local file system")
+	}
+	ask := func(capable bool) (open, known bool) {
+		done := make(chan error)
+		go func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends with what it has become
+			head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			caps := make([]unix.CapUserData, 2)
+			err := unix.Capget(&head, &caps[0])
+			if !capable {
+				caps[0].Effective &^= 1 << unix.CAP_LEASE
+			}
+			err = errors.Join(err, unix.Capset(&head, &caps[0]), unix.Setfsuid(65534))
+			open, known = openForWriting(r)
+			done <- err
+		}()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		return open, known
+	}
+	if open, known := ask(true); !open || !known {
+		t.Errorf("with CAP_LEASE, an open file: open %v, known %v", open, known)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if open, known := ask(true); open || !known {
+		t.Errorf("with CAP_LEASE, a closed file: open %v, known %v", open, known)
+	}
+	if _, known := ask(false); known {
+		t.Error("known without CAP_LEASE")
 	}
 }
