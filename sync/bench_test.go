@@ -129,7 +129,8 @@ func (e *benchEdge) cpu() time.Duration {
 func (e *benchEdge) stop() float64 {
 	e.b.Helper()
 	check(e.b, e.in.Close())
-	for e.lines.Scan() { //nolint:revive // drains
+	for e.lines.Scan() {
+		// What is still being told.
 	}
 	check(e.b, e.cmd.Wait())
 	return peakMB(e.cmd)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,12 +19,12 @@ func TestClockJumps(t *testing.T) {
 		dir := t.TempDir()
 		e := folderEdge(t, dir)
 		for i, year := range years {
-			syncTree(t, dir, storetest.Tree{"alice/i.html": fmt.Sprint(i)})
+			syncTree(t, dir, storetest.Tree{"alice/i.html": strconv.Itoa(i)})
 			at := time.Date(year, 1, 2, 3, 4, 5, 6, time.UTC)
 			for _, name := range []string{"alice/i.html", "alice", "."} {
 				check(t, os.Chtimes(filepath.Join(dir, name), at, at))
 			}
-			e.AwaitContent(t, alice, "i.html", fmt.Sprint(i))
+			e.AwaitContent(t, alice, "i.html", strconv.Itoa(i))
 		}
 		// The same size, and the time set back: only the inode's own time has changed.
 		path := filepath.Join(dir, "alice/i.html")
@@ -37,8 +38,8 @@ func TestClockJumps(t *testing.T) {
 		p, e, o := gitEdge(t)
 		for i, year := range years {
 			t.Setenv("GIT_COMMITTER_DATE", fmt.Sprintf("%d-01-02T03:04:05Z", max(year, 1971)))
-			p.Deploy(t, storetest.Tree{"alice/i.html": fmt.Sprint(i), "bob/i.html": "b"})
-			e.AwaitContent(t, alice, "i.html", fmt.Sprint(i))
+			p.Deploy(t, storetest.Tree{"alice/i.html": strconv.Itoa(i), "bob/i.html": "b"})
+			e.AwaitContent(t, alice, "i.html", strconv.Itoa(i))
 		}
 		e.Await(t, "it is recorded", func() bool { return releases(t, e) == 5 })
 		e.Stop(t)

@@ -18,37 +18,36 @@ type metrics struct {
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	store := []string{"store"}
+	var errs []error
+	register := func(c prometheus.Collector) {
+		if r != nil {
+			errs = append(errs, r.Register(c))
+		}
+	}
+	counter := func(label string, o prometheus.CounterOpts) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(o, []string{label})
+		register(c)
+		return c
+	}
+	gauge := func(o prometheus.GaugeOpts) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(o, []string{"store"})
+		register(g)
+		return g
+	}
 	m := &metrics{
-		deploys: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "terrane_sync_deploys_total", Help: "Releases that went live.",
-		}, store),
-		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "terrane_sync_refusals_total", Help: "Releases refused for a fault of the tenant's.",
-		}, store),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+		deploys:  counter("store", prometheus.CounterOpts{Name: "terrane_sync_deploys_total", Help: "Releases that went live."}),
+		refusals: counter("store", prometheus.CounterOpts{Name: "terrane_sync_refusals_total", Help: "Releases refused for a fault of the tenant's."}),
+		failures: counter("store", prometheus.CounterOpts{
 			Name: "terrane_sync_failures_total", Help: "Looks at the origin and releases that failed for another reason.",
-		}, store),
+		}),
 		looks: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "terrane_sync_look_duration_seconds", Help: "Time of one look at the origin.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
-		}, store),
-		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "terrane_sync_last_success_timestamp_seconds", Help: "When the origin was last seen.",
-		}, store),
-		tenants: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "terrane_sync_live_tenants", Help: "Tenants with a live release.",
-		}, store),
-		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "terrane_sync_webhooks_total", Help: "Webhooks by the status they were answered with.",
-		}, []string{"status"}),
+		}, []string{"store"}),
+		success: gauge(prometheus.GaugeOpts{Name: "terrane_sync_last_success_timestamp_seconds", Help: "When the origin was last seen."}),
+		tenants: gauge(prometheus.GaugeOpts{Name: "terrane_sync_live_tenants", Help: "Tenants with a live release, previews included."}),
+		hooks:   counter("status", prometheus.CounterOpts{Name: "terrane_sync_webhooks_total", Help: "Webhooks by the status they were answered with."}),
 	}
-	if r == nil {
-		return m, nil
-	}
-	var errs []error
-	for _, c := range []prometheus.Collector{m.deploys, m.refusals, m.failures, m.looks, m.success, m.tenants, m.hooks} {
-		errs = append(errs, r.Register(c))
-	}
+	register(m.looks)
 	return m, errors.Join(errs...)
 }

@@ -86,6 +86,9 @@ func (s *edgeStatus) print(w io.Writer) error {
 			state = st.Error
 		}
 		row("store\t%s\t%s\t%s", st.Prefix, st.Origin, state)
+		if st.Refused != "" {
+			row("\tnot followed\t%s", st.Refused)
+		}
 		for name, why := range st.Odd {
 			row("\t%s\t%s", name, why)
 		}
