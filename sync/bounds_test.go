@@ -56,7 +56,7 @@ func TestGitBomb(t *testing.T) {
 	o.Limits.SiteSize = 1 << 20
 	if n := grown(func() {
 		e := storetest.Start(t, o)
-		if r := e.AwaitRefusal(t, alice); r.Retry || !strings.Contains(r.Reason, `"bomb" alone 2147483649: all have at most 1048576`) {
+		if r := e.AwaitRefusal(t, alice); r.Retry || !strings.Contains(r.Reason, `more than 1048576 bytes, "bomb" alone has 2147483649`) {
 			t.Errorf("refusal %+v", r)
 		}
 		e.AwaitContent(t, "/t/bob", "i.html", "b")

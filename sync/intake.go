@@ -132,7 +132,7 @@ func (st *store) checkFiles(files []origin.Entry) error {
 		}
 	}
 	if o.Limits.SiteSize > 0 && total > o.Limits.SiteSize {
-		return origin.Refuse("the files have %d bytes, %q alone %d: all have at most %d", total, largest.Path, largest.Size, o.Limits.SiteSize)
+		return origin.Refuse("the files have more than %d bytes, %q alone has %d: remove some", o.Limits.SiteSize, largest.Path, largest.Size)
 	}
 	return nil
 }

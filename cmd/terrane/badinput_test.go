@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,9 +120,10 @@ func TestMissingStore(t *testing.T) {
 		_, status := e.admin("/status")
 		return strings.Contains(status, "none: no such file or directory")
 	})
-	if code, text := e.admin("/readyz"); code != 503 || !strings.Contains(text, "the stores have not been mirrored yet") {
-		t.Errorf("readyz: %d %s", code, text)
-	}
+	e.await("readyz to name the stores", func() bool {
+		code, text := e.admin("/readyz")
+		return code == http.StatusServiceUnavailable && strings.Contains(text, "the stores have not been mirrored yet")
+	})
 }
 
 func TestPortInUse(t *testing.T) {
