@@ -50,6 +50,8 @@ type Request struct {
 	Scheme string     // "https" or "http"
 	// Module is the file that runs, Info the path's rest behind it (RFC 3875 PATH_INFO).
 	Module, Info string
+	// Hops counts the messages between guests that led to this request.
+	Hops int
 
 	// Stream is called if the guest sends its response in chunks: it sends status and
 	// header, and returns where the body goes; each Write must reach the visitor before

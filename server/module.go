@@ -27,10 +27,17 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 	if !v.readBody(ctx, r.limits.RequestBody) {
 		return
 	}
+	if v.task == nil {
+		delete(v.r.Header, subjectHeader)
+		delete(v.r.Header, cronHeader)
+	}
 	v.guest = hostcalls.Request{
 		ID: v.id, Method: v.r.Method, Path: v.requestURI(), Header: v.r.Header, Host: v.r.Host, Body: slices.Clip(v.body),
 		Client: v.client(), Scheme: v.scheme(), Module: t.File, Info: t.Info,
 		Stream: v.stream,
+	}
+	if v.task != nil {
+		v.guest.Hops = v.task.Hops
 	}
 	x := hostcalls.NewExchange(r.guest, &v.guest)
 	defer x.Close()

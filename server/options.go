@@ -19,6 +19,10 @@ import (
 type Options struct {
 	Sites *Sites
 	Edge  string // this edge's name, for Terrane-Edge
+	// Region is this edge's. Sites that live in others are answered by way of
+	// Elsewhere, or not at all if that is nil.
+	Region    string
+	Elsewhere Elsewhere
 
 	HTTP  []string // addresses to listen on, "host:port"; port 0 takes a free one
 	HTTPS []string

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -19,18 +20,19 @@ import (
 
 // Server answers HTTP and HTTPS. Run may be called once.
 type Server struct {
-	opts     Options
-	log      *slog.Logger
-	access   *accessLog // nil: none
-	metrics  *metrics
-	ids      *requestIDs
-	buffers  budget
-	visits   sync.Pool // *visit
-	edge     []string  // value of a header, shared by all responses; nobody writes to it
-	hsts     []string  // likewise; nil: not sent
-	inFlight atomic.Int64
-	closing  atomic.Bool
-	idle     chan struct{} // one token when closing and nothing is in flight
+	opts      Options
+	log       *slog.Logger
+	access    *accessLog // nil: none
+	metrics   *metrics
+	ids       *requestIDs
+	buffers   budget
+	visits    sync.Pool              // *visit
+	edge      []string               // value of a header, shared by all responses; nobody writes to it
+	hsts      []string               // likewise; nil: not sent
+	forwarder *httputil.ReverseProxy // nil: no other region can be reached
+	inFlight  atomic.Int64
+	closing   atomic.Bool
+	idle      chan struct{} // one token when closing and nothing is in flight
 
 	ready       chan struct{}
 	http, https []net.Addr // set before ready is closed
@@ -57,6 +59,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.AccessLog != nil {
 		s.access = newAccessLog(o.AccessLog)
+	}
+	if o.Elsewhere != nil {
+		s.forwarder = newForwarder(o.Elsewhere, o.Sites.wall()+o.BodyTimeout)
 	}
 	var err error
 	s.metrics, err = newMetrics(o.Metrics, s)

@@ -13,7 +13,8 @@ import (
 
 // stub is an engine whose guests do what only a test can ask for: they wait until
 // told to go on. "say:TEXT" answers TEXT, "wait:TEXT" does when stub.go_ is closed
-// or its ctx has ended, "panic:" panics in the host, anything else is refused.
+// or its ctx has ended, "panic:" panics in the host, "tell:" tells of its request, "chunks:A,B" sends
+// A and B as chunks, anything else is refused.
 // Guests that guests can be are real ones, in guest_test.go.
 type stub struct {
 	proceed chan struct{}
@@ -68,6 +69,21 @@ func (m *stubModule) Run(ctx context.Context, x *hostcalls.Exchange) error {
 		}
 	case "panic":
 		panic(m.text)
+	case "tell":
+		r := x.Request()
+		x.Response().Body = fmt.Appendf(nil, "%s %s %s %s\nid %s client %s hops %d body %d\n", r.Method, r.Scheme, r.Host, r.Path, r.ID, r.Client, r.Hops, len(r.Body))
+		for name, values := range r.Header {
+			x.Response().Body = fmt.Appendf(x.Response().Body, "%s: %s\n", name, strings.Join(values, ", "))
+		}
+		return nil
+	case "chunks":
+		w, err := x.Request().Stream(x.Response())
+		for part := range strings.SplitSeq(m.text, ",") {
+			if err == nil {
+				_, err = w.Write([]byte(part))
+			}
+		}
+		return err
 	}
 	x.Response().Body = append(x.Response().Body, m.text...)
 	return nil

@@ -34,6 +34,9 @@ type visit struct {
 	held   int64                                        // bytes taken from Server.buffers
 	stream func(*hostcalls.Response) (io.Writer, error) // v.beginStream, bound once
 
+	forwarded bool  // by another edge
+	task      *Task // instead of a visitor's request; nil: none
+
 	streaming bool // the guest sends its response in chunks
 	broken    bool // and failed amid them
 }
@@ -43,11 +46,16 @@ func (s *Server) servePlain(w http.ResponseWriter, r *http.Request) { s.serve(w,
 func (s *Server) serveSecure(w http.ResponseWriter, r *http.Request) { s.serve(w, r, true) }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, secure bool) {
+	s.visit(w, r, func(ctx context.Context, v *visit) { v.route(ctx, secure) })
+}
+
+// visit answers one request by do, unless the server is closing.
+func (s *Server) visit(w http.ResponseWriter, r *http.Request, do func(context.Context, *visit)) {
 	v := s.visits.Get().(*visit)
 	v.begin(w, r)
 	defer v.end(r.Context())
 	if s.enter() {
-		v.route(r.Context(), secure)
+		do(r.Context(), v)
 	} else {
 		v.page(http.StatusServiceUnavailable, errShutDown.Error())
 	}
@@ -63,7 +71,11 @@ func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
 // end accounts for the visit and frees what it held. It runs deferred, so that a
 // panic in the host costs one request.
 func (v *visit) end(ctx context.Context) {
-	if p := recover(); p != nil {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler: // the response of another edge broke off
+		v.note, v.broken = "broken off", true
+	default:
 		v.panicked(p)
 	}
 	s := v.srv
@@ -102,7 +114,9 @@ func (v *visit) WriteHeader(code int) {
 	if v.code == 0 {
 		v.code = code
 		h := v.Header()
-		h["Terrane-Edge"] = v.srv.edge
+		if h["Terrane-Edge"] == nil { // else it comes from the edge that answered
+			h["Terrane-Edge"] = v.srv.edge
+		}
 		if v.place.verdict.Host != "" { // a preview
 			h["X-Robots-Tag"] = []string{"noindex"}
 		}
@@ -127,7 +141,7 @@ func (v *visit) Write(b []byte) (int, error) {
 	if v.code == 0 {
 		v.WriteHeader(http.StatusOK)
 	}
-	n, err := v.ResponseWriter.Write(b)
+	n, err := v.ResponseWriter.Write(b) //nolint:gosec // tenants answer what they like
 	v.written += int64(n)
 	return n, err
 }
@@ -198,6 +212,8 @@ func (v *visit) route(ctx context.Context, secure bool) {
 		v.redirect(http.StatusPermanentRedirect, "https://"+string(host)+v.srv.httpsPort+v.requestURI())
 	case !v.place.release.allowed(v.start):
 		v.retryLater(http.StatusTooManyRequests, "rate", "this site gets more requests than its owner allows")
+	case !v.livesHere():
+		v.forward(ctx)
 	default:
 		v.answer(ctx)
 	}

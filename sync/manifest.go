@@ -1,11 +1,13 @@
 package sync
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
 	"time"
 
+	"github.com/robfig/cron/v3"
 	"golang.org/x/net/idna"
 
 	"github.com/terrane/terrane/internal/tomlfile"
@@ -42,6 +44,11 @@ type manifest struct {
 		Schedule string `toml:"schedule"`
 		Path     string `toml:"path"`
 	} `toml:"cron"`
+	Subscriptions []struct {
+		Subject string `toml:"subject"`
+		Path    string `toml:"path"`
+	} `toml:"subscribe"`
+	Regions []string `toml:"regions"`
 }
 
 // manifestOf is the manifest of a release. That of a preview runs nothing by itself.
@@ -66,7 +73,11 @@ func decodeManifest(data []byte, files map[string]mirror.File) (tenant.Manifest,
 			Concurrency: src.Limits.Concurrency, RequestsPerSecond: src.Limits.RequestsPerSecond,
 			Subrequests: src.Limits.Subrequests,
 		},
-		Fetch: tenant.Fetch{Allow: src.Fetch.Allow},
+		Fetch:   tenant.Fetch{Allow: src.Fetch.Allow},
+		Regions: src.Regions,
+	}
+	if doc.Has("regions") && len(src.Regions) == 0 {
+		doc.Fault("regions", "want the name of a region at least, or no such key")
 	}
 	if doc.Has("domains") {
 		m.Domains = domains(doc, src.Domains)
@@ -94,10 +105,19 @@ func decodeManifest(data []byte, files map[string]mirror.File) (tenant.Manifest,
 	for i, c := range src.Crons {
 		key := fmt.Sprintf("cron[%d]", i)
 		checkPath(doc, key+".path", c.Path)
-		if len(strings.Fields(c.Schedule)) != 5 {
-			doc.Fault(key+".schedule", "%q: want five fields, such as \"*/5 * * * *\"", c.Schedule)
+		if err := checkSchedule(c.Schedule); err != nil {
+			doc.Fault(key+".schedule", "%q: %v: want five fields, such as \"*/5 * * * *\"", c.Schedule, err)
 		}
 		m.Crons = append(m.Crons, tenant.Cron{Schedule: c.Schedule, Path: c.Path})
+	}
+	for i, s := range src.Subscriptions {
+		key := fmt.Sprintf("subscribe[%d]", i)
+		checkPath(doc, key+".path", s.Path)
+		subject, err := tenant.ParseSubject(s.Subject, true)
+		if err != nil {
+			doc.Fault(key+".subject", "%v", err)
+		}
+		m.Subscriptions = append(m.Subscriptions, tenant.Subscription{Subject: subject, Path: s.Path})
 	}
 	if err := doc.Err(); err != nil {
 		return tenant.Manifest{}, origin.Refuse("%v", err)
@@ -127,6 +147,17 @@ func domains(doc *tomlfile.Doc, names []string) []tenant.Pattern {
 		out = append(out, p)
 	}
 	return out
+}
+
+func checkSchedule(s string) error {
+	if len(strings.Fields(s)) != 5 || strings.Contains(s, "TZ=") {
+		return errors.New("not five fields")
+	}
+	schedule, err := cron.ParseStandard(s)
+	if err == nil && schedule.Next(time.Now()).IsZero() {
+		err = errors.New("it never comes")
+	}
+	return err
 }
 
 func checkPath(doc *tomlfile.Doc, key, p string) {

@@ -15,6 +15,7 @@ func TestManifest(t *testing.T) {
 	files := map[string]mirror.File{"api.wasm": {}, "style.css": {}}
 	got, err := decodeManifest([]byte(`
 domains = ["Example.com", "*.bücher.example"]
+regions = ["ams", "fra"]
 [env]
 GREETING = "hello"
 [limits]
@@ -29,6 +30,9 @@ module = "api.wasm"
 [[cron]]
 schedule = "*/5 * * * *"
 path = "/tick"
+[[subscribe]]
+subject = "orders.*"
+path = "/orders"
 `), files)
 	want := tenant.Manifest{
 		Domains: []tenant.Pattern{"example.com", "*.xn--bcher-kva.example"},
@@ -37,6 +41,9 @@ path = "/tick"
 		Fetch:   tenant.Fetch{Allow: []string{"api.example.com"}},
 		Routes:  []tenant.Route{{Path: "/api/*", Module: "api.wasm"}},
 		Crons:   []tenant.Cron{{Schedule: "*/5 * * * *", Path: "/tick"}},
+		Regions: []string{"ams", "fra"},
+
+		Subscriptions: []tenant.Subscription{{Subject: "orders.*", Path: "/orders"}},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
@@ -61,6 +68,12 @@ module = "style.css"
 [[cron]]
 schedule = "daily"
 path = "tick"
+[[cron]]
+schedule = "0 0 30 2 *"
+path = "/never"
+[[subscribe]]
+subject = "orders.>.x"
+path = "orders"
 `), files)
 	if !errors.Is(err, ErrRefused) {
 		t.Fatalf("error %v is no refusal", err)
@@ -70,6 +83,7 @@ path = "tick"
 		"terrane.toml:2: title: unknown key", "terrane.toml:4: limits.memory", "terrane.toml:5: limits.concurrency",
 		"terrane.toml:7: env.A=B", "terrane.toml:9: route[0].path", "terrane.toml:10: route[0].module",
 		"terrane.toml:12: cron[0].schedule", "terrane.toml:13: cron[0].path",
+		"terrane.toml:15: cron[1].schedule", "terrane.toml:18: subscribe[0].subject", "terrane.toml:19: subscribe[0].path",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in:\n%v", want, err)

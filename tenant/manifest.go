@@ -15,6 +15,11 @@ type Manifest struct {
 	Fetch   Fetch
 	Routes  []Route
 	Crons   []Cron
+	// Subscriptions have the messages that run a request against the folder.
+	Subscriptions []Subscription
+	// Regions are those that may run the folder's modules and show its files; edges
+	// elsewhere forward to them, to the first that answers. Nil: all.
+	Regions []string
 }
 
 // Fetch is the tenant's own bound on what its modules may reach.
@@ -33,6 +38,18 @@ type Route struct {
 type Cron struct {
 	Schedule string // five fields, as crontab(5)
 	Path     string
+}
+
+// Subscription runs a request against the folder for each message whose subject
+// matches.
+type Subscription struct {
+	Subject Subject // with wildcards
+	Path    string
+}
+
+// At reports whether edges of a region may serve the folder themselves.
+func (m *Manifest) At(region string) bool {
+	return len(m.Regions) == 0 || slices.Contains(m.Regions, region)
 }
 
 // Consents reports whether the folder's owner lets h name it: its domains list

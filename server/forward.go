@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Elsewhere reaches the edges of other regions, for sites whose manifest keeps them
+// there.
+type Elsewhere interface {
+	// Dial connects to the ServeForwarded of the nearest edge of a region.
+	Dial(ctx context.Context, region string) (net.Conn, error)
+}
+
+// What one edge tells another of a request that it forwards. Visitors cannot: edges
+// hear each other on a listener of their own.
+const (
+	forwardedFor  = "Terrane-Forwarded-For"  // the visitor's address and port
+	forwardedOver = "Terrane-Forwarded-Over" // "https" or "http"
+	forwardedID   = "Terrane-Request-Id"
+)
+
+// theirs are header fields that a reverse proxy takes away, and guests want.
+//
+//nolint:gochecknoglobals // a constant table
+var theirs = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
+
+// newForwarder returns what sends a visit to the regions of its release.
+func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport: &http.Transport{
+			DialContext:           func(ctx context.Context, _, addr string) (net.Conn, error) { return dialFirst(ctx, e, addr) },
+			ResponseHeaderTimeout: limit,
+			IdleConnTimeout:       30 * time.Second,
+			MaxIdleConnsPerHost:   64,
+			DisableCompression:    true,
+		},
+		FlushInterval: -1,
+		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // the access log has it
+		Rewrite: func(p *httputil.ProxyRequest) {
+			v := p.In.Context().Value(visitKey{}).(*visit)
+			p.Out.URL = &url.URL{
+				Scheme: "http", Host: strings.Join(v.place.release.manifest.Regions, ","),
+				Path: v.r.URL.Path, RawPath: v.r.URL.RawPath, RawQuery: v.r.URL.RawQuery,
+			}
+			p.Out.Host = p.In.Host
+			for _, name := range theirs {
+				if values := p.In.Header[name]; values != nil {
+					p.Out.Header[name] = values
+				}
+			}
+			p.Out.Header[forwardedFor] = []string{v.r.RemoteAddr}
+			p.Out.Header[forwardedOver] = []string{v.scheme()}
+			p.Out.Header[forwardedID] = []string{v.id}
+		},
+		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
+			v := r.Context().Value(visitKey{}).(*visit)
+			v.note = err.Error()
+			if r.Context().Err() != nil {
+				v.cutOff(r.Context())
+				return
+			}
+			v.retryLater(http.StatusServiceUnavailable, "region", "no edge of the regions this site lives in can be reached")
+		},
+	}
+}
+
+// visitKey finds the visit in a forwarded request's context.
+type visitKey struct{}
+
+// dialFirst tries the regions in addr, "ams,fra:80", one after the other.
+func dialFirst(ctx context.Context, e Elsewhere, addr string) (net.Conn, error) {
+	regions, _, _ := net.SplitHostPort(addr)
+	var errs []error
+	for region := range strings.SplitSeq(regions, ",") {
+		conn, err := e.Dial(ctx, region)
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, fmt.Errorf("region %s: %w", region, err))
+	}
+	return nil, errors.Join(errs...)
+}
+
+// forward has an edge of another region answer. The visit counts against the tenant's
+// limits here as well as there.
+func (v *visit) forward(ctx context.Context) {
+	r, s := v.place.release, v.srv
+	if s.forwarder == nil || v.forwarded {
+		v.retryLater(http.StatusServiceUnavailable, "region", "this site lives in other regions, and this edge cannot reach them")
+		return
+	}
+	if !v.place.site.enter(r.limits.Concurrency) {
+		v.retryLater(http.StatusServiceUnavailable, "concurrency", "this site has as many requests in flight as it may")
+		return
+	}
+	defer v.place.site.leave()
+	v.writeDeadline(max(r.limits.ResponseBody, keepBuffer+1))
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, visitKey{}, v), s.bodyTime(v.r.ContentLength)+r.wall()+s.opts.WriteTimeout)
+	defer cancel()
+	s.forwarder.ServeHTTP(v, v.r.WithContext(ctx))
+}
+
+// ServeForwarded answers what other edges forward, on ln, until ctx ends; it then
+// lets requests in flight end as Run does. It closes ln. What ln accepts is trusted to
+// tell the visitor's address.
+func (s *Server) ServeForwarded(ctx context.Context, ln net.Listener) error {
+	base, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	srv := s.newHTTPServer(base, http.HandlerFunc(s.serveForwarded))
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(ln) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve other edges: %w", err)
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeoutCause(base, s.opts.Drain, errShutDown)
+	defer cancel()
+	if srv.Shutdown(limit) != nil {
+		cut(errShutDown)
+		_ = srv.Close()
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func (s *Server) serveForwarded(w http.ResponseWriter, r *http.Request) {
+	h := r.Header
+	secure := h.Get(forwardedOver) == "https"
+	if secure {
+		r.TLS = &tls.ConnectionState{ServerName: r.Host} // which the other edge has compared
+	}
+	r.RemoteAddr = h.Get(forwardedFor)
+	id := h.Get(forwardedID)
+	for _, name := range []string{forwardedFor, forwardedOver, forwardedID} {
+		delete(h, name)
+	}
+	s.visit(w, r, func(ctx context.Context, v *visit) {
+		v.forwarded = true
+		if validRequestID(id) {
+			v.id = id
+		}
+		v.route(ctx, secure)
+	})
+}
+
+// livesHere reports whether this edge may answer for the release itself.
+func (v *visit) livesHere() bool { return v.place.release.manifest.At(v.srv.opts.Region) }
+
+// validRequestID bounds what another edge calls a request.
+func validRequestID(id string) bool {
+	return 0 < len(id) && len(id) <= 64 && !slices.ContainsFunc([]byte(id), func(c byte) bool { return c <= ' ' || c > '~' })
+}

@@ -1,0 +1,169 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/server"
+	"github.com/terrane/terrane/tenant"
+)
+
+// regions has the listeners of each region's edges.
+type regions map[string]net.Addr
+
+func (r regions) Dial(ctx context.Context, region string) (net.Conn, error) {
+	addr, ok := r[region]
+	if !ok {
+		return nil, fmt.Errorf("no edge in %q", region)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", addr.String())
+}
+
+// startRegion starts an edge of a region, which other edges reach at addr.
+func startRegion(t *testing.T, region string, others regions) (e *edge, addr net.Addr) {
+	t.Helper()
+	e = startEdge(t, edgeOptions{engine: newStub(), server: func(o *server.Options) {
+		o.Edge, o.Region, o.Elsewhere = region+"1", region, others
+	}})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.srv.ServeForwarded(ctx, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return e, ln.Addr()
+}
+
+// place deploys files at host, to stay in the regions.
+func (e *edge) place(host tenant.Host, in []string, files ...string) {
+	e.t.Helper()
+	s := e.deploy(host, files...)
+	s.Manifest.Regions = in
+	if err := e.sites.Publish(e.t.Context(), s); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// TestForward: an edge outside a site's regions has an edge inside answer.
+func TestForward(t *testing.T) {
+	in, addr := startRegion(t, "fra", nil)
+	out, _ := startRegion(t, "ams", regions{"fra": addr})
+	files := []string{"tell.wasm", "tell:x", "chunks.wasm", "chunks:one,two", "style.css", "body{}"}
+	for _, e := range []*edge{in, out} {
+		e.place("alice.example", []string{"par", "fra"}, files...)
+	}
+	c := out.client()
+	a := get(t, c, "https://alice.example/tell.wasm/a%20b?q=1", "X-Forwarded-For", "203.0.113.9",
+		"Terrane-Subject", "spoofed", "Terrane-Cron", "spoofed", "Terrane-Forwarded-For", "198.51.100.1:9", "Terrane-Forwarded-Over", "http")
+	a.want(t, 200, "")
+	for _, want := range []string{
+		"GET https alice.example /tell.wasm/a%20b?q=1", "client 127.0.0.1", "X-Forwarded-For: 203.0.113.9", "id " + a.Header.Get("Terrane-Request-Id"),
+	} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("the guest saw %q, without %q", a.body, want)
+		}
+	}
+	if strings.Contains(a.body, "spoofed") || strings.Contains(a.body, "Terrane-") || strings.Contains(a.body, "198.51.100.1") {
+		t.Errorf("the guest saw %q", a.body)
+	}
+	if got := a.Header.Get("Terrane-Edge"); got != "fra1" {
+		t.Errorf("Terrane-Edge: %q, want that of the edge that answered", got)
+	}
+	get(t, c, "https://alice.example/chunks").want(t, 200, "onetwo")
+	get(t, c, "https://alice.example/style.css").want(t, 200, "body{}")
+	if a := get(t, c, "http://alice.example/tell"); a.StatusCode != http.StatusPermanentRedirect {
+		t.Errorf("over HTTP: %d, want a redirect from the edge itself", a.StatusCode)
+	}
+	body := strings.Repeat("x", 300<<10)
+	a = do(t, c, request(t, http.MethodPost, "https://alice.example/tell", strings.NewReader(body)))
+	a.want(t, http.StatusRequestEntityTooLarge, "too large")
+	a = do(t, c, request(t, http.MethodPost, "https://alice.example/tell", strings.NewReader(body[:200<<10])))
+	a.want(t, 200, "body 204800")
+}
+
+// TestForwardNowhere: what cannot be forwarded is refused, and never runs here.
+func TestForwardNowhere(t *testing.T) {
+	for name, others := range map[string]regions{"no way there": nil, "nobody there": {}} {
+		t.Run(name, func(t *testing.T) {
+			e, addr := startRegion(t, "ams", others)
+			e.place("alice.example", []string{"fra"}, "index.wasm", "say:here")
+			get(t, e.client(), "https://alice.example/").want(t, 503, "regions")
+
+			// Nor does an edge that was forwarded to forward again.
+			other, _ := startRegion(t, "par", regions{"fra": addr})
+			other.place("alice.example", []string{"fra"}, "index.wasm", "say:here")
+			get(t, other.client(), "https://alice.example/").want(t, 503, "regions")
+		})
+	}
+}
+
+// TestForwardBroken: a response that breaks off at the other edge does so here.
+func TestForwardBroken(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		_, _ = w.Write([]byte("half"))
+	})}
+	done := make(chan error, 1)
+	go func() { done <- other.Serve(ln) }()
+	t.Cleanup(func() {
+		closed(t, other)
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	e, _ := startRegion(t, "ams", regions{"fra": ln.Addr()})
+	e.place("alice.example", []string{"fra"}, "index.wasm", "say:here")
+	resp, err := e.client().Do(request(t, http.MethodGet, "https://alice.example/", nil))
+	if err != nil {
+		return // as good
+	}
+	defer closed(t, resp.Body)
+	if _, err := resp.Body.Read(make([]byte, 100)); err == nil {
+		_, err = resp.Body.Read(make([]byte, 100))
+		if err == nil || errors.Is(err, http.ErrBodyReadAfterClose) {
+			t.Errorf("the rest of the body: %v, want an error", err)
+		}
+	}
+}
+
+// TestDo: a task is a request to the live release that no visitor made.
+func TestDo(t *testing.T) {
+	e := startEdge(t, edgeOptions{engine: newStub()})
+	e.deploy("alice.example", "tell.wasm", "tell:x")
+	code, _, body, err := e.srv.Do(t.Context(), "/git/alice", &server.Task{Path: "/tell", Body: []byte("order 7"), Subject: "orders.created", Hops: 3})
+	if err != nil || code != http.StatusOK {
+		t.Fatal(code, err)
+	}
+	for _, want := range []string{"POST http task.terrane.invalid /tell", "Terrane-Subject: orders.created", "hops 3", "body 7"} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("the guest saw %q, without %q", body, want)
+		}
+	}
+	_, _, body, err = e.srv.Do(t.Context(), "/git/alice", &server.Task{Path: "/tell", Cron: "*/5 * * * *"})
+	if err != nil || !strings.Contains(string(body), "GET") || !strings.Contains(string(body), "Terrane-Cron: */5 * * * *") {
+		t.Errorf("a cron's guest saw %q (%v)", body, err)
+	}
+	if code, _, _, err := e.srv.Do(t.Context(), "/git/alice", &server.Task{Path: "/nothing"}); code != http.StatusNotFound || err != nil {
+		t.Errorf("a path that is not there: %d, %v", code, err)
+	}
+	if _, _, _, err := e.srv.Do(t.Context(), "/git/bob", &server.Task{Path: "/"}); err == nil {
+		t.Error("a tenant that is not there: no error")
+	}
+}

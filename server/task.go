@@ -1,0 +1,90 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/terrane/terrane/tenant"
+)
+
+// Task is a request that no visitor made: a message or a run of a cron line.
+type Task struct {
+	Path string
+	Body []byte
+	// Subject is the message's; Cron the schedule. One of them is empty.
+	Subject tenant.Subject
+	Cron    string
+	// Hops counts the messages that led to this one.
+	Hops int
+}
+
+// taskHost is the host that a task's guest sees: no domain leads to a task.
+const taskHost = "task.terrane.invalid"
+
+// Headers by which a guest knows a task. Those of visitors are taken away.
+const (
+	subjectHeader = "Terrane-Subject"
+	cronHeader    = "Terrane-Cron"
+)
+
+// Do has the tenant's live release answer a task, within the limits of a visitor's
+// request other than the rate. The error is that there is no such release here, or
+// that the server is not running; what the guest makes of it is a response.
+func (s *Server) Do(ctx context.Context, id tenant.ID, t *Task) (code int, h http.Header, body []byte, err error) {
+	at, ok := s.opts.Sites.byTenant.Load(id)
+	if !ok {
+		return 0, nil, nil, fmt.Errorf("no store of this edge has a release of %q", id)
+	}
+	method := http.MethodPost
+	if t.Subject == "" {
+		method = http.MethodGet
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+taskHost+t.Path, bytes.NewReader(t.Body))
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	if t.Subject != "" {
+		r.Header[subjectHeader] = []string{string(t.Subject)}
+	} else {
+		r.Header[cronHeader] = []string{t.Cron}
+	}
+	w := &answer{header: http.Header{}}
+	s.visit(w, r, func(ctx context.Context, v *visit) {
+		v.host, v.task = taskHost, t
+		v.place.site = at.(*site)
+		if v.place.release = v.place.site.acquire(); v.place.release == nil {
+			v.page(http.StatusServiceUnavailable, "the folder has just been removed")
+			return
+		}
+		v.answer(ctx)
+	})
+	return w.code, w.header, w.body.Bytes(), nil
+}
+
+// answer keeps a response; a guest's are bounded by its limits.
+type answer struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(code int) { a.code = code }
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
+
+// SetReadDeadline and SetWriteDeadline serve http.ResponseController: nothing is slow here.
+func (a *answer) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline is as SetReadDeadline.
+func (a *answer) SetWriteDeadline(time.Time) error { return nil }
+
+// Flush serves responses in chunks.
+func (a *answer) Flush() {}
