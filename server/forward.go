@@ -63,6 +63,10 @@ func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 			p.Out.Header[forwardedOver] = []string{v.scheme()}
 			p.Out.Header[forwardedID] = []string{v.id}
 		},
+		ModifyResponse: func(resp *http.Response) error {
+			resp.Request.Context().Value(visitKey{}).(*visit).elsewhere = true
+			return nil
+		},
 		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
 			v := r.Context().Value(visitKey{}).(*visit)
 			v.note = err.Error()

@@ -35,6 +35,7 @@ type visit struct {
 	stream func(*hostcalls.Response) (io.Writer, error) // v.beginStream, bound once
 
 	forwarded bool  // by another edge
+	elsewhere bool  // answered by another edge, whose name the response bears
 	task      *Task // instead of a visitor's request; nil: none
 
 	streaming bool // the guest sends its response in chunks
@@ -114,7 +115,7 @@ func (v *visit) WriteHeader(code int) {
 	if v.code == 0 {
 		v.code = code
 		h := v.Header()
-		if h["Terrane-Edge"] == nil { // else it comes from the edge that answered
+		if !v.elsewhere {
 			h["Terrane-Edge"] = v.srv.edge
 		}
 		if v.place.verdict.Host != "" { // a preview
