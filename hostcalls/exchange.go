@@ -24,6 +24,7 @@ type Tenant struct {
 	KV       KV            // nil: the kv functions trap
 	Fetcher  Fetcher       // nil: nothing can be fetched
 	Resolver Resolver      // nil: no name resolves
+	Messages Messages      // nil: no message can be sent
 	Logger   Logger        // nil discards
 	Files    fs.FS         // what a WASI program finds at "/"; nil: nothing
 	Edge     string

@@ -30,6 +30,9 @@ func extraFunctions() []Func {
 		f("req_send_streaming", "i:i", reqSendStreaming),
 		f("resp_read", "iii:i", respRead),
 		f("resp_send_chunk", "iii:i", respSendChunk),
+
+		f("publish", "iiii:i", publish),
+		f("request", "iiii:i", ask),
 	}
 }
 

@@ -228,12 +228,20 @@ func (x *Exchange) consume(n int32) *request {
 		return nil
 	}
 	h.request = nil
-	if x.sent >= x.t.maxSent() {
-		x.fail("fetch %s: more than %d subrequests", r.url.Redacted(), x.t.maxSent())
+	if err := x.spend(); err != nil {
+		x.fail("fetch %s: %v", r.url.Redacted(), err)
 		return nil
 	}
-	x.sent++
 	return r
+}
+
+// spend takes one of the request's subrequests.
+func (x *Exchange) spend() error {
+	if x.sent >= x.t.maxSent() {
+		return fmt.Errorf("more than %d subrequests", x.t.maxSent())
+	}
+	x.sent++
+	return nil
 }
 
 // arrived gives a response its handle.

@@ -1,0 +1,19 @@
+// Package messages carries messages between a tenant's modules, wherever they run.
+//
+// A request goes to the nearest edge that serves the tenant, which is this one if it
+// can, and fails over: an edge that answers says every second that it still works, and
+// one that falls silent is replaced by the next. A request may so run twice.
+//
+// A message that is published is kept in the region of its publisher, on the disks of
+// a majority, before Publish returns, and then handed to one edge of that region
+// after another until one handles it: at least once, in no order, five times at most
+// and for a day at most. Messages that no [[subscribe]] of the tenant takes are refused.
+//
+// Subjects, below those of package lattice, TENANT being a hash of its ID:
+//
+//	terrane.msg.TENANT.ask              requests, one queue group of all edges
+//	terrane.msg.TENANT.pub.DOMAIN.>     messages, kept by the stream terrane_msg of the domain
+//
+// Goroutines: one per task under way, at most maxTasks, and those of nats.go; Run
+// waits for all of them.
+package messages

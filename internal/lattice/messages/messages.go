@@ -1,0 +1,180 @@
+package messages
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/tenant"
+)
+
+const (
+	// MaxBytes bounds a message, and an answer with its header.
+	MaxBytes = hostcalls.MessageMax
+	// MaxHops bounds the messages that lead to one another.
+	MaxHops = 16
+
+	maxTasks   = 256 // of this edge that others asked for, at a time
+	retryEvery = 2 * time.Second
+)
+
+// Task is what a module is to do: a message, or a run of a cron line.
+type Task struct {
+	Subject tenant.Subject // of a message
+	Cron    string         // the line's schedule, else
+	Path    string         // of the request; for a message, that of its subscription
+	Body    []byte
+	Hops    int
+}
+
+// Answer is what a module made of it.
+type Answer struct {
+	Code   int
+	Header http.Header
+	Body   []byte
+}
+
+// Runner has this edge do a task. The error is that it cannot.
+type Runner func(ctx context.Context, id tenant.ID, t *Task) (*Answer, error)
+
+// Options are what New takes.
+type Options struct {
+	Lattice *lattice.Lattice
+	Run     Runner
+	// Wait bounds a task of this edge; default 30 s.
+	Wait   time.Duration
+	Logger *slog.Logger // nil discards
+	// Tell takes what a tenant should know, for its log. Nil discards.
+	Tell func(id tenant.ID, level slog.Level, text string)
+}
+
+// Messages is an edge's part. Its methods are safe for concurrent use.
+type Messages struct {
+	opts    Options
+	log     *slog.Logger
+	changed chan struct{} // a token: tenants have changed
+	tasks   chan struct{} // one for each that others asked for
+	all     sync.WaitGroup
+
+	mu      sync.Mutex
+	tenants map[tenant.ID]*tenant.Manifest // those this edge serves
+	tokens  map[string]tenant.ID           // of the same
+}
+
+// New starts nothing.
+func New(o Options) *Messages {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Tell == nil {
+		o.Tell = func(tenant.ID, slog.Level, string) {}
+	}
+	if o.Wait <= 0 {
+		o.Wait = 30 * time.Second
+	}
+	return &Messages{
+		opts: o, log: o.Logger, changed: make(chan struct{}, 1), tasks: make(chan struct{}, maxTasks),
+		tenants: make(map[tenant.ID]*tenant.Manifest), tokens: make(map[string]tenant.ID),
+	}
+}
+
+// Set says that this edge has the tenant's folder, with this manifest.
+func (m *Messages) Set(id tenant.ID, manifest *tenant.Manifest) {
+	if !manifest.At(m.opts.Lattice.Region()) || len(manifest.Subscriptions)+len(manifest.Crons) == 0 {
+		m.Remove(id)
+		return
+	}
+	m.mu.Lock()
+	m.tenants[id], m.tokens[token(id)] = manifest, id
+	m.mu.Unlock()
+	m.poke()
+}
+
+// Remove says that this edge does not serve the tenant, or that nothing can be sent to it.
+func (m *Messages) Remove(id tenant.ID) {
+	m.mu.Lock()
+	delete(m.tenants, id)
+	delete(m.tokens, token(id))
+	m.mu.Unlock()
+	m.poke()
+}
+
+func (m *Messages) poke() {
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
+}
+
+// manifest is nil for a tenant that this edge does not serve.
+func (m *Messages) manifest(id tenant.ID) *tenant.Manifest {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tenants[id]
+}
+
+// Run takes tasks from the lattice until ctx ends, and waits for those under way.
+func (m *Messages) Run(ctx context.Context) error {
+	conn, err := m.opts.Lattice.Conn(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // ctx has ended
+	}
+	again := time.NewTicker(retryEvery)
+	defer again.Stop()
+	in := &intake{m: m, conn: conn, asks: make(chan *nats.Msg, maxTasks), open: make(map[tenant.ID]*subscriber)}
+	var answering sync.WaitGroup
+	answering.Go(func() { in.answer(ctx) })
+	for {
+		in.follow(ctx)
+		select {
+		case <-m.changed:
+		case <-again.C:
+		case <-ctx.Done():
+			in.close()
+			answering.Wait()
+			m.all.Wait()
+			return nil
+		}
+	}
+}
+
+// start runs do within Options.Wait, unless too much is under way. It is called by
+// what Run has subscribed to, and outlives ctx.
+func (m *Messages) start(ctx context.Context, do func(ctx context.Context)) bool {
+	select {
+	case m.tasks <- struct{}{}:
+	default:
+		return false
+	}
+	m.all.Go(func() {
+		defer func() { <-m.tasks }()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.opts.Wait)
+		defer cancel()
+		do(ctx)
+	})
+	return true
+}
+
+// token stands for a tenant in subjects.
+func token(id tenant.ID) string {
+	sum := sha256.Sum256([]byte(id))
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20]))
+}
+
+// ErrNobody is where no edge serves the tenant, or none takes the subject.
+var ErrNobody = errors.New("no module subscribes to this")
+
+func tooLarge(n int) error {
+	return fmt.Errorf("%d bytes: a message may have %d", n, MaxBytes)
+}
