@@ -226,3 +226,7 @@ func (l *Lattice) Addrs() (clients, cluster, leaf net.Addr) {
 	}
 	return clients, cluster, leaf
 }
+
+// Hub reports whether this edge's region is the one that the others are leaf nodes of,
+// or the only one.
+func (l *Lattice) Hub() bool { return len(l.opts.Leaf) == 0 }

@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,13 +44,43 @@ func (m *Messages) Ask(ctx context.Context, id tenant.ID, t *Task) (*Answer, err
 	if err != nil {
 		return nil, err
 	}
+	to := verbAsk
 	for range attempts {
 		var a *Answer
-		if a, err = ask(ctx, conn, id, t); err == nil || !errors.Is(err, errSilent) {
+		if a, err = ask(ctx, conn, id, to, t); err == nil || !errors.Is(err, errSilent) {
 			return a, err
 		}
+		// NATS may not have noticed yet that the edge is gone: whoever answers now is alive.
+		edge, err := who(ctx, conn, id)
+		if err != nil {
+			return nil, err
+		}
+		to = verbAt + "." + edge
 	}
 	return nil, err
+}
+
+// who is the first edge that says that it serves the tenant.
+func who(ctx context.Context, conn *nats.Conn, id tenant.ID) (edge string, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, silence, errSilent)
+	defer cancel()
+	reply, err := conn.RequestWithContext(ctx, subject(id, verbWho), nil)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return "", ErrNobody
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case err != nil:
+		return "", err
+	case reply.Header.Get(stateHeader) != stateHere || !validEdge(reply.Data):
+		return "", fmt.Errorf("an edge called %.80q", reply.Data)
+	}
+	return string(reply.Data), nil
+}
+
+// validEdge reports whether name is one token of a subject.
+func validEdge(name []byte) bool {
+	return 0 < len(name) && len(name) <= 128 && !bytes.ContainsAny(name, ".*> \t\r\n")
 }
 
 // here does a task at this edge.
@@ -71,8 +102,8 @@ func (m *Messages) here(ctx context.Context, id tenant.ID, t *Task) (*Answer, er
 }
 
 // ask gives a task to an edge of the lattice.
-func ask(ctx context.Context, conn *nats.Conn, id tenant.ID, t *Task) (*Answer, error) {
-	msg := t.msg(askSubject(id))
+func ask(ctx context.Context, conn *nats.Conn, id tenant.ID, to string, t *Task) (*Answer, error) {
+	msg := t.msg(subject(id, to))
 	msg.Reply = conn.NewInbox()
 	sub, err := conn.SubscribeSync(msg.Reply)
 	if err != nil {
@@ -118,13 +149,20 @@ func next(ctx context.Context, sub *nats.Subscription) (*nats.Msg, error) {
 
 // answer does what another edge asks for.
 func (m *Messages) answer(ctx context.Context, msg *nats.Msg) {
+	tokens := strings.Split(msg.Subject, ".")
 	m.mu.Lock()
-	id := m.tokens[strings.Split(msg.Subject, ".")[tokenAt]]
+	id := m.tokens[tokens[tokenAt]]
 	m.mu.Unlock()
 	reply := func(r *nats.Msg) {
 		if err := msg.RespondMsg(r); err != nil {
 			m.log.Debug("answer an edge", "tenant", id, "err", err)
 		}
+	}
+	if tokens[tokenAt+1] == verbWho {
+		here := state("", stateHere)
+		here.Data = []byte(m.opts.Lattice.Name())
+		reply(here)
+		return
 	}
 	t, err := parseTask(msg.Header, msg.Data)
 	if err != nil {

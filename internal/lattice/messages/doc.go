@@ -11,7 +11,9 @@
 //
 // Subjects, below those of package lattice, TENANT being a hash of its ID:
 //
-//	terrane.msg.TENANT.ask              requests, one queue group of all edges
+//	terrane.msg.TENANT.ask              requests, to one queue group of all edges
+//	terrane.msg.TENANT.who              all that serve the tenant say so at once: the first to
+//	terrane.msg.TENANT.at.EDGE          is asked again what another had and is silent about
 //	terrane.msg.TENANT.pub.DOMAIN.>     messages, kept by the stream terrane_msg of the domain
 //
 // Goroutines: one per task under way, at most maxTasks, and those of nats.go; Run

@@ -38,7 +38,7 @@ type intake struct {
 
 // subscriber takes one tenant's tasks.
 type subscriber struct {
-	asks     *nats.Subscription
+	asks     []*nats.Subscription
 	messages jetstream.ConsumeContext // nil: none yet
 }
 
@@ -103,11 +103,12 @@ func (in *intake) makeStream(ctx context.Context) error {
 func (in *intake) subscribe(ctx context.Context, id tenant.ID, takes bool) error {
 	s := in.open[id]
 	if s == nil {
-		asks, err := in.conn.ChanQueueSubscribe(askSubject(id), "edges", in.asks)
+		asks, err := in.listen(id)
+		s = &subscriber{asks: asks}
 		if err != nil {
+			s.close()
 			return err
 		}
-		s = &subscriber{asks: asks}
 		in.open[id] = s
 	}
 	if !takes || s.messages != nil || in.js == nil {
@@ -116,6 +117,20 @@ func (in *intake) subscribe(ctx context.Context, id tenant.ID, takes bool) error
 	var err error
 	s.messages, err = in.consume(ctx, id)
 	return err
+}
+
+// listen subscribes to the tenant's requests.
+func (in *intake) listen(id tenant.ID) (all []*nats.Subscription, err error) {
+	for _, to := range []struct{ subject, queue string }{
+		{subject(id, verbAsk), "edges"}, {subject(id, verbWho), ""}, {subject(id, verbAt+"."+in.m.opts.Lattice.Name()), ""},
+	} {
+		sub, err := in.conn.ChanQueueSubscribe(to.subject, to.queue, in.asks)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, sub)
+	}
+	return all, nil
 }
 
 // consume takes the tenant's messages from the stream. Edges of the region share the
@@ -162,7 +177,9 @@ func (in *intake) close() {
 
 // close waits until nothing is called any more.
 func (s *subscriber) close() {
-	_ = s.asks.Unsubscribe() // fails only where there is no connection any more
+	for _, sub := range s.asks {
+		_ = sub.Unsubscribe() // fails only where there is no connection any more
+	}
 	if s.messages != nil {
 		s.messages.Stop()
 		<-s.messages.Closed()

@@ -22,7 +22,14 @@ const (
 	guestPrefix   = "G-" // before the names of the guest's own header
 )
 
-func askSubject(id tenant.ID) string { return "terrane.msg." + token(id) + ".ask" }
+// verbs of a tenant's subjects, see doc.go.
+const (
+	verbAsk = "ask"
+	verbWho = "who"
+	verbAt  = "at" // and the edge's name behind it
+)
+
+func subject(id tenant.ID, verb string) string { return "terrane.msg." + token(id) + "." + verb }
 
 func keptSubject(id tenant.ID, domain, subject string) string {
 	return "terrane.msg." + token(id) + ".pub." + domain + "." + subject
@@ -66,6 +73,7 @@ const (
 	stateDone    = "done"
 	stateBusy    = "busy"   // another edge may have room
 	stateNobody  = "nobody" // takes this subject
+	stateHere    = "here"   // to who: the edge in the body does
 )
 
 func (a *Answer) msg(to string) *nats.Msg {

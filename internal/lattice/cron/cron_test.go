@@ -1,0 +1,195 @@
+package cron_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/terrane/terrane/internal/lattice/cron"
+	"github.com/terrane/terrane/internal/lattice/latticetest"
+	"github.com/terrane/terrane/internal/lattice/messages"
+	"github.com/terrane/terrane/tenant"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const alice tenant.ID = "/git/alice"
+
+// run is a line that fired.
+type run struct{ edge, path string }
+
+// fleet is edges with cron, whose clock is faster than time: a minute takes 2 s.
+type fleet struct {
+	t     *testing.T
+	net   *latticetest.Net
+	start time.Time
+	runs  chan run
+	told  chan string
+	hold  chan struct{} // runs wait for it; nil: they do not
+	stops map[string]func()
+	edges map[string]*cron.Cron
+}
+
+const speed = 30
+
+func (f *fleet) now() time.Time { return f.start.Add(speed * time.Since(f.start)) }
+
+func newFleet(t *testing.T, regions ...latticetest.Region) *fleet {
+	f := &fleet{
+		t: t, net: latticetest.Start(t, regions...), start: time.Now(),
+		runs: make(chan run, 64), told: make(chan string, 64), stops: map[string]func(){}, edges: map[string]*cron.Cron{},
+	}
+	for _, node := range f.net.Nodes() {
+		f.run(node)
+	}
+	return f
+}
+
+func (f *fleet) run(node *latticetest.Node) {
+	name := node.Name()
+	c := cron.New(cron.Options{
+		Lattice: node.Lattice,
+		Ask: func(_ context.Context, id tenant.ID, task *messages.Task) (*messages.Answer, error) {
+			if id != alice || task.Cron != "* * * * *" {
+				return nil, fmt.Errorf("not to be run: %s %+v", id, task)
+			}
+			f.runs <- run{name, task.Path}
+			if f.hold != nil {
+				<-f.hold
+			}
+			if task.Path == "/broken" {
+				return &messages.Answer{Code: 500}, nil
+			}
+			return &messages.Answer{Code: 200}, nil
+		},
+		Tell:   func(_ tenant.ID, _ slog.Level, text string) { f.told <- text },
+		Logger: latticetest.Logger(f.t),
+		Now:    f.now,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	var stopped bool
+	f.edges[name], f.stops[name] = c, func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			f.t.Error(err)
+		}
+	}
+	f.t.Cleanup(func() { f.stops[name]() })
+}
+
+func (f *fleet) set(regions []string, paths ...string) {
+	m := &tenant.Manifest{Regions: regions}
+	for _, p := range paths {
+		m.Crons = append(m.Crons, tenant.Cron{Schedule: "* * * * *", Path: p})
+	}
+	for _, c := range f.edges {
+		c.Set(alice, m)
+	}
+}
+
+func (f *fleet) next() run {
+	f.t.Helper()
+	select {
+	case r := <-f.runs:
+		return r
+	case <-time.After(40 * time.Second):
+		f.t.Fatal("nothing fires")
+	}
+	return run{}
+}
+
+func (f *fleet) hears(want string) {
+	f.t.Helper()
+	late := time.After(40 * time.Second)
+	for {
+		select {
+		case text := <-f.told:
+			if strings.Contains(text, want) {
+				return
+			}
+		case <-late:
+			f.t.Fatalf("the tenant is not told of %q", want)
+		}
+	}
+}
+
+// TestOnce: each line fires once a minute, at the leader; when that dies another leads,
+// and what the dead one had begun is told.
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, latticetest.Region{Name: "ams", Edges: 3})
+	f.set(nil, "/tick", "/broken")
+	counts := map[string]int{}
+	leader := ""
+	from := f.now()
+	for range 4 {
+		r := f.next()
+		counts[r.path]++
+		if leader == "" {
+			leader = r.edge
+		}
+		if r.edge != leader {
+			t.Errorf("fired by %s and by %s", leader, r.edge)
+		}
+	}
+	minutes := int(f.now().Sub(from)/time.Minute) + 1
+	for path, n := range counts {
+		if n > minutes {
+			t.Errorf("%s fired %d times in %d minutes", path, n, minutes)
+		}
+	}
+	f.hears("answered 500")
+	f.net.Cut(true, leader)
+	f.net.Node(leader).Stop()
+	f.stops[leader]()
+	for {
+		if r := f.next(); r.edge != leader {
+			return
+		}
+	}
+}
+
+// TestHome: lines of a tenant that lives in a region fire in that one alone.
+func TestHome(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1})
+	f.set([]string{"fra", "ams"}, "/tick")
+	for range 2 {
+		if r := f.next(); r.edge != "fra1" {
+			t.Fatalf("fired by %s", r.edge)
+		}
+	}
+	f.set(nil, "/tick")
+	for r := f.next(); r.edge != "ams1"; r = f.next() { //nolint:revive // until the hub does
+	}
+}
+
+// TestMissed: runs that no edge was there for are told, and so is one that would run
+// while the one before goes on.
+func TestMissed(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, latticetest.Region{Name: "ams", Edges: 1})
+	f.hold = make(chan struct{})
+	f.set(nil, "/tick")
+	f.next()
+	f.hears("the run before it goes on")
+	close(f.hold)
+	f.next()
+	f.stops["ams1"]()
+	f.start = f.start.Add(-time.Minute) // 14 more by the fleet's clock
+	f.run(f.net.Node("ams1"))
+	f.set(nil, "/tick")
+	f.hears("missed, the last of 1")
+}
