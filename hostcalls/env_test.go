@@ -189,6 +189,8 @@ func TestEveryRangeIsChecked(t *testing.T) {
 		"kvstore_list":        {[]uint32{o, o, 0x900, 4, 0x900, 4, 3}, map[int]string{0: "pointer result", 1: "length result", 2: "prefix", 4: "after"}},
 		"resp_read":           {[]uint32{9, 0, 4}, map[int]string{1: "buffer"}},
 		"resp_send_chunk":     {[]uint32{0, 0, 4}, map[int]string{1: "chunk"}},
+		"publish":             {[]uint32{0, 4, 0, 4}, map[int]string{0: "subject", 2: "message"}},
+		"request":             {[]uint32{0, 4, 0, 4}, map[int]string{0: "subject", 2: "message"}},
 		"dns_query_ip":        {[]uint32{o, o, 0, 4, 0}, map[int]string{0: "pointer result", 1: "length result", 2: "name"}},
 	}
 	without := []string{"init_mm", "resp_set_response_code", "req_send", "req_send_async", "pending_req_wait", "pending_req_poll",

@@ -159,7 +159,7 @@ func (m *Messages) answer(ctx context.Context, msg *nats.Msg) {
 		}
 	}
 	if tokens[tokenAt+1] == verbWho {
-		here := state("", stateHere)
+		here := state(stateHere)
 		here.Data = []byte(m.opts.Lattice.Name())
 		reply(here)
 		return
@@ -172,24 +172,24 @@ func (m *Messages) answer(ctx context.Context, msg *nats.Msg) {
 	started := m.start(ctx, func(ctx context.Context) {
 		beat, stop := context.WithCancel(ctx)
 		var beating sync.WaitGroup
-		beating.Go(func() { m.beat(beat, func() { reply(state("", stateWorking)) }) })
+		beating.Go(func() { m.beat(beat, func() { reply(state(stateWorking)) }) })
 		a, err := m.here(ctx, id, t)
 		stop()
 		beating.Wait()
 		switch {
 		case errors.Is(err, ErrNobody):
-			reply(state("", stateNobody))
+			reply(state(stateNobody))
 		case err != nil:
 			m.log.Info("a task of another edge failed", "tenant", id, "err", err)
-			reply(state("", stateBusy))
+			reply(state(stateBusy))
 		case a.size() > MaxBytes:
-			reply((&Answer{Code: 502, Body: []byte(tooLarge(a.size()).Error())}).msg(""))
+			reply((&Answer{Code: 502, Body: []byte(tooLarge(a.size()).Error())}).msg())
 		default:
-			reply(a.msg(""))
+			reply(a.msg())
 		}
 	})
 	if !started {
-		reply(state("", stateBusy))
+		reply(state(stateBusy))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,7 +21,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const alice tenant.ID = "/git/alice"
 
-//nolint:gochecknoglobals // a constant
 var orders = &tenant.Manifest{Subscriptions: []tenant.Subscription{{Subject: "orders.*", Path: "/orders"}}}
 
 // edge is one that does tasks as do says.
@@ -193,7 +193,7 @@ func TestPublish(t *testing.T) {
 	net.Node("ams1").Stop()
 	missing := map[string]bool{}
 	for i := range count {
-		missing[fmt.Sprint(i)] = true
+		missing[strconv.Itoa(i)] = true
 	}
 	for len(missing) > 0 {
 		select {

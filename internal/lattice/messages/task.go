@@ -76,8 +76,9 @@ const (
 	stateHere    = "here"   // to who: the edge in the body does
 )
 
-func (a *Answer) msg(to string) *nats.Msg {
-	msg := nats.NewMsg(to)
+// msg is the answer as a reply.
+func (a *Answer) msg() *nats.Msg {
+	msg := nats.NewMsg("")
 	msg.Data = a.Body
 	msg.Header[stateHeader], msg.Header[codeHeader] = []string{stateDone}, []string{strconv.Itoa(a.Code)}
 	for name, values := range a.Header {
@@ -86,8 +87,9 @@ func (a *Answer) msg(to string) *nats.Msg {
 	return msg
 }
 
-func state(to, state string) *nats.Msg {
-	msg := nats.NewMsg(to)
+// state is a reply without a body.
+func state(state string) *nats.Msg {
+	msg := nats.NewMsg("")
 	msg.Header[stateHeader] = []string{state}
 	return msg
 }
