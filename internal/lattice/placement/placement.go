@@ -1,0 +1,93 @@
+// Package placement carries requests to edges of other regions, for tenants whose
+// manifest keeps them there. It has the way and no opinion on who takes it: package
+// server speaks HTTP over it. A request takes the subject of the region, where NATS
+// gives it to the nearest of the region's edges.
+//
+// It runs no goroutine of its own.
+package placement
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/natsconn"
+)
+
+const (
+	dialTime = 3 * time.Second
+	again    = time.Second
+)
+
+// Options are what New takes.
+type Options struct {
+	Lattice *lattice.Lattice
+	// Serve answers what arrives on ln, until ctx ends, and closes it.
+	Serve  func(ctx context.Context, ln net.Listener) error
+	Logger *slog.Logger // nil discards
+}
+
+// Placement is an edge's part. Its methods are safe for concurrent use.
+type Placement struct{ opts Options }
+
+// New starts nothing.
+func New(o Options) *Placement {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Placement{o}
+}
+
+var errNoRegion = errors.New("no name of a region")
+
+// Dial connects to the nearest edge of a region.
+func (p *Placement) Dial(ctx context.Context, region string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	to, err := subject(region)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := p.opts.Lattice.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return natsconn.Dial(ctx, conn, to)
+}
+
+// Run serves requests that edges of other regions send here, until ctx ends. An edge
+// without a region is sent none.
+func (p *Placement) Run(ctx context.Context) error {
+	at, err := subject(p.opts.Lattice.Region())
+	if err != nil {
+		<-ctx.Done()
+		return nil
+	}
+	conn, err := p.opts.Lattice.Conn(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // ctx has ended
+	}
+	for {
+		ln, err := natsconn.Listen(conn, at, "edges")
+		if err == nil {
+			return p.opts.Serve(ctx, ln)
+		}
+		p.opts.Logger.Debug("listen for other regions", "err", err) // cut off, for now
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(again):
+		}
+	}
+}
+
+func subject(region string) (string, error) {
+	if region == "" || strings.ContainsAny(region, ".*> \t\r\n") {
+		return "", errNoRegion
+	}
+	return "terrane.place." + region + ".conn", nil
+}
