@@ -77,7 +77,7 @@ func newEdge(ctx context.Context, cfg *config.Config, opt edgeOptions) (*edge, e
 	e := &edge{started: time.Now(), cfg: cfg, opt: opt, log: opt.log, metrics: prometheus.NewRegistry()}
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, build := range []func(context.Context) error{
-		e.buildLattice, e.buildGuests, e.buildSites, e.buildGitHost, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
+		e.buildLattice, e.buildTasks, e.buildGuests, e.buildSites, e.buildGitHost, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
 	} {
 		if err := build(ctx); err != nil {
 			return nil, err
@@ -122,7 +122,7 @@ func (e *edge) buildSites(context.Context) error {
 	if err != nil {
 		return err
 	}
-	var publish tenantsync.Publisher = publisher{e.sites, e.tell, e.logger("server")}
+	var publish tenantsync.Publisher = publisher{e.sites, e.serves, e.servesNot, e.logger("server")}
 	if e.opt.publisher != nil {
 		publish = e.opt.publisher(publish)
 	}
@@ -155,6 +155,8 @@ func (e *edge) buildServer(context.Context) error {
 	o := server.Options{
 		Sites:      e.sites,
 		Edge:       e.cfg.Edge.Name,
+		Region:     e.cfg.Edge.Region,
+		Elsewhere:  e.lattice.placement,
 		HTTP:       e.cfg.HTTP.Listen,
 		HTTPS:      e.cfg.HTTPS.Listen,
 		TLS:        tlsConfig,
@@ -275,6 +277,9 @@ func (e *edge) run(ctx context.Context) error {
 	}
 	add("sync", e.syncer.Run)
 	add("server", e.server.Run)
+	add("placement", e.lattice.placement.Run)
+	add("messages", e.lattice.messages.Run)
+	add("cron", e.lattice.cron.Run)
 	add("presence", e.lattice.presence.Run)
 	add("notices", e.lattice.notices.Run)
 	add("answers", e.lattice.asker.Run)

@@ -119,6 +119,7 @@ func (e *edge) guest(blobs server.Blobs) func(*tenant.Snapshot, tenant.Limits) *
 			KV:       kv.(hostcalls.KV),
 			Fetcher:  e.fetcher,
 			Resolver: e.resolver,
+			Messages: e.lattice.messages.Of(s.ID, &s.Manifest),
 			Logger:   e.logs.Of(s.ID),
 			Files:    hostcalls.NewFiles(s, blobs.Open),
 			Edge:     e.cfg.Edge.Name,
@@ -142,6 +143,7 @@ func (e *edge) tenantLog(ctx context.Context, id tenant.ID, lines int, follow bo
 type publisher struct {
 	*server.Sites
 	published func(*tenant.Snapshot)
+	removed   func(tenant.ID)
 	log       *slog.Logger
 }
 
@@ -156,6 +158,7 @@ func (p publisher) Publish(ctx context.Context, s *tenant.Snapshot) error {
 
 // Remove implements tenantsync.Publisher.
 func (p publisher) Remove(ctx context.Context, id tenant.ID) {
+	p.removed(id)
 	if err := p.Sites.Remove(ctx, id); err != nil {
 		p.log.Error("cannot free a removed tenant's modules", "tenant", id, "err", err)
 	}

@@ -14,7 +14,10 @@ import (
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/ask"
+	"github.com/terrane/terrane/internal/lattice/cron"
+	"github.com/terrane/terrane/internal/lattice/messages"
 	"github.com/terrane/terrane/internal/lattice/notice"
+	"github.com/terrane/terrane/internal/lattice/placement"
 	"github.com/terrane/terrane/internal/lattice/presence"
 	"github.com/terrane/terrane/internal/lattice/ticket"
 	"github.com/terrane/terrane/tenant"
@@ -27,6 +30,10 @@ type fabric struct {
 	notices  *notice.Notices
 	asker    *ask.Asker
 	tickets  *ticket.Tickets // nil with tls.tickets, and without tls.key
+
+	messages  *messages.Messages
+	cron      *cron.Cron
+	placement *placement.Placement
 }
 
 // buildLattice builds what edges find each other by.

@@ -73,7 +73,7 @@ func TestDial(t *testing.T) {
 	first := who()
 	stops[first]()
 	delete(stops, first)
-	for who() == first { //nolint:revive // until it is known that it left
+	for who() == first {
 	}
 	for _, stop := range stops {
 		stop()

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/lattice/cron"
+	"github.com/terrane/terrane/internal/lattice/messages"
+	"github.com/terrane/terrane/internal/lattice/placement"
+	"github.com/terrane/terrane/server"
+	"github.com/terrane/terrane/tenant"
+)
+
+// buildTasks builds what has modules run that no visitor asked for, and what has
+// visitors' requests answered in the regions that tenants keep to.
+func (e *edge) buildTasks(context.Context) error {
+	l := e.lattice.Lattice
+	e.lattice.messages = messages.New(messages.Options{Lattice: l, Run: e.do, Tell: e.tellTenant, Logger: e.logger("messages")})
+	e.lattice.cron = cron.New(cron.Options{Lattice: l, Ask: e.lattice.messages.Ask, Tell: e.tellTenant, Logger: e.logger("cron")})
+	e.lattice.placement = placement.New(placement.Options{
+		Lattice: l,
+		Serve:   func(ctx context.Context, ln net.Listener) error { return e.server.ServeForwarded(ctx, ln) },
+		Logger:  e.logger("placement"),
+	})
+	return nil
+}
+
+// do has this edge do a task.
+func (e *edge) do(ctx context.Context, id tenant.ID, t *messages.Task) (*messages.Answer, error) {
+	code, h, body, err := e.server.Do(ctx, id, &server.Task{Path: t.Path, Body: t.Body, Subject: t.Subject, Cron: t.Cron, Hops: t.Hops})
+	return &messages.Answer{Code: code, Header: h, Body: body}, err
+}
+
+// tellTenant writes a line of the edge's own to a tenant's log.
+func (e *edge) tellTenant(id tenant.ID, level slog.Level, text string) {
+	e.logs.Of(id).Log(&hostcalls.Request{}, level, text)
+}
+
+// serves notes that a release is live here.
+func (e *edge) serves(s *tenant.Snapshot) {
+	e.lattice.messages.Set(s.ID, &s.Manifest)
+	e.lattice.cron.Set(s.ID, &s.Manifest)
+	e.tell(s)
+}
+
+// servesNot notes that a tenant's folder is gone.
+func (e *edge) servesNot(id tenant.ID) {
+	e.lattice.messages.Remove(id)
+	e.lattice.cron.Remove(id)
+}

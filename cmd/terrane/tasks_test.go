@@ -1,0 +1,91 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/terrane/terrane/internal/lattice/messages"
+	"github.com/terrane/terrane/tenant"
+)
+
+// pushGuests pushes a folder of guests that talk to each other, with a manifest.
+func (g *gitStore) pushGuests(t *testing.T, manifest string) {
+	t.Helper()
+	for _, name := range []string{"ask.wasm", "post.wasm", "tell.wasm"} {
+		wasm, err := os.ReadFile(filepath.Join("testdata", "guests", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.push("alice/"+name, string(wasm))
+	}
+	g.push("alice/terrane.toml", manifest)
+}
+
+// logged reports whether alice's log at the edge has a line.
+func (e *anEdge) logged(text string) bool {
+	for line := range e.edge.logs.Read(e.t.Context(), "/git/alice", 1000, false) {
+		if strings.Contains(line.Text, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestMessages: modules ask each other and are told things, wherever they run.
+func TestMessages(t *testing.T) {
+	g := newGitStore(t)
+	g.pushGuests(t, `
+[[subscribe]]
+subject = "orders.*"
+path = "/tell.wasm/order"
+`)
+	hub, leaf := startLattice(t, g)
+	for _, e := range []*anEdge{hub, leaf} {
+		e.await("an answer", func() bool {
+			code, body := e.request("alice.example", "alice.example", "/ask")
+			return code == 200 && body == e.edge.cfg.Edge.Name
+		})
+		e.await("a message that is kept", func() bool {
+			code, _ := e.request("alice.example", "alice.example", "/post")
+			return code == 200
+		})
+		e.await("a message that is handled", func() bool { return e.logged("/tell.wasm/order") })
+	}
+	a, err := leaf.edge.lattice.messages.Ask(t.Context(), "/git/alice", &messages.Task{Cron: "@", Path: "/tell.wasm/tick"})
+	if err != nil || a.Code != 200 || !leaf.logged("/tell.wasm/tick") {
+		t.Errorf("a run of a cron line: %+v, %v", a, err)
+	}
+}
+
+// TestPlacement: what lives in one region is answered there, whichever edge is asked.
+func TestPlacement(t *testing.T) {
+	g := newGitStore(t)
+	g.pushGuests(t, `
+regions = ["fra"]
+[[subscribe]]
+subject = "orders.*"
+path = "/tell"
+`)
+	hub, leaf := startLattice(t, g)
+	for _, e := range []*anEdge{leaf, hub} {
+		for _, path := range []string{"/tell", "/ask"} {
+			e.await("an answer from fra to "+path, func() bool {
+				code, body := e.request("alice.example", "alice.example", path)
+				return code == 200 && body == "fra1"
+			})
+		}
+	}
+	if hub.logged("/tell") {
+		t.Error("a module of fra has run in ams")
+	}
+	if _, live := hub.edge.sites.Revision(tenant.ID("/git/alice")); !live {
+		t.Error("the hub does not know the folder")
+	}
+	leaf.stop()
+	hub.await("a page that says so", func() bool {
+		code, body := hub.request("alice.example", "alice.example", "/tell")
+		return code == 503 && strings.Contains(body, "regions")
+	})
+}

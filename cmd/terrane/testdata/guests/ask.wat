@@ -1,0 +1,16 @@
+;; Sends the request's body to "orders.new" and answers with what that answers, or 502.
+(module
+  (import "env" "hostcall_req_get_body" (func $get (param i32 i32 i32)))
+  (import "env" "hostcall_request" (func $request (param i32 i32 i32 i32) (result i32)))
+  (import "env" "hostcall_resp_get_body" (func $answer (param i32 i32 i32)))
+  (import "env" "hostcall_resp_set_body" (func $set (param i32 i32 i32) (result i32)))
+  (import "env" "hostcall_resp_set_response_code" (func $code (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "orders.new")
+  (func (export "run") (local $r i32)
+    (call $get (i32.const 0) (i32.const 4) (i32.const 0))
+    (local.set $r (call $request (i32.const 16) (i32.const 10) (i32.load (i32.const 0)) (i32.load (i32.const 4))))
+    (if (i32.lt_s (local.get $r) (i32.const 0))
+      (then (drop (call $code (i32.const 0) (i32.const 502))) (return)))
+    (call $answer (i32.const 0) (i32.const 4) (local.get $r))
+    (drop (call $set (i32.const 0) (i32.load (i32.const 0)) (i32.load (i32.const 4))))))

@@ -1,0 +1,15 @@
+;; Logs the request's path and body, and answers with the name of the edge.
+(module
+  (import "env" "hostcall_req_get_path" (func $path (param i32 i32 i32)))
+  (import "env" "hostcall_req_get_body" (func $body (param i32 i32 i32)))
+  (import "env" "hostcall_edge_name" (func $edge (param i32 i32)))
+  (import "env" "hostcall_log" (func $log (param i32 i32 i32)))
+  (import "env" "hostcall_resp_set_body" (func $set (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "run")
+    (call $path (i32.const 0) (i32.const 4) (i32.const 0))
+    (call $log (i32.const 1) (i32.load (i32.const 0)) (i32.load (i32.const 4)))
+    (call $body (i32.const 0) (i32.const 4) (i32.const 0))
+    (call $log (i32.const 1) (i32.load (i32.const 0)) (i32.load (i32.const 4)))
+    (call $edge (i32.const 0) (i32.const 4))
+    (drop (call $set (i32.const 0) (i32.load (i32.const 0)) (i32.load (i32.const 4))))))
