@@ -40,9 +40,13 @@ func startFRR(t *testing.T, n int, bgpd string, more ...string) *frr {
 	return f
 }
 
-// sh is a command of FRR's shell.
-func (f *frr) sh(words string) []string {
-	return []string{"vtysh", "--vty_socket", f.dir, "-c", words}
+// sh are commands of FRR's shell.
+func (f *frr) sh(lines ...string) []string {
+	args := []string{"vtysh", "--vty_socket", f.dir}
+	for _, line := range lines {
+		args = append(args, "-c", line)
+	}
+	return args
 }
 
 const frrConfig = `
@@ -125,4 +129,28 @@ router bgp 64512
 	for i, want := range []string{"expects AS 65001", "passwords differ"} {
 		e.wait(want, func(s Status) bool { return has(want)(s.Neighbors[i].Reason) })
 	}
+}
+
+// TestFRRShortTimers: with these timers FRR waits 3 s for an OPEN, and GoBGP takes no
+// session for 5 s after one that failed.
+func TestFRRShortTimers(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	const config = `
+router bgp 64512
+ no bgp ebgp-requires-policy
+ neighbor 10.0.1.2 remote-as 65002
+ neighbor 10.0.1.2 timers 1 3
+ neighbor 10.0.1.2 timers connect 1
+`
+	f := startFRR(t, 1, config)
+	o := example()
+	o.ListenPort = 179
+	o.Neighbors = []Neighbor{{Address: netip.MustParseAddr("10.0.1.1"), ASN: 64512}}
+	e := startEdge(t, o)
+	e.SetHealth(true, "")
+	e.wait("refused", func(s Status) bool { return has("expects AS 65001")(s.Neighbors[0].Reason) })
+	f.run(f.sh("configure terminal", "router bgp 64512", "neighbor 10.0.1.2 remote-as 65001")...)
+	f.until("route", has("192.0.2.10 nhid"), "ip", "route")
 }

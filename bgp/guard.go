@@ -29,27 +29,47 @@ type guard struct {
 
 	incoming chan net.Conn // from the listener, if any
 	sess     *session
+	tried    time.Time // last dialed
 }
 
 const (
 	openTimeout  = 30 * time.Second // for the router's OPEN
 	innerTimeout = 15 * time.Second // GoBGP refuses while it is idle after a failure: up to 5 s
+	innerLife    = 3 * time.Minute  // GoBGP gives up after 4 without an OPEN
 	innerRetry   = 100 * time.Millisecond
 	writeTimeout = 10 * time.Second
 	dialTimeout  = 5 * time.Second
 	lastWords    = time.Second
 )
 
-// run holds sessions until the context ends.
+// run holds sessions until the context ends. GoBGP comes first: a router that is
+// connected while GoBGP is idle would give up for want of an OPEN, again and again.
 func (g *guard) run(ctx context.Context) {
-	var wait time.Duration
 	for ctx.Err() == nil {
-		if conn := g.connect(ctx, wait); conn != nil {
-			r := relay{guard: g, outer: conn}
-			g.sess.fail(r.run(ctx))
+		inner, open, err := g.dialInner(ctx)
+		if err != nil {
+			g.sess.fail(err.Error())
+			continue
 		}
-		wait = g.n.ConnectRetry
+		if outer := g.reach(ctx); outer != nil {
+			r := relay{guard: g, outer: outer, inner: inner}
+			g.sess.fail(r.run(ctx, open))
+		}
+		_ = inner.Close()
 	}
+}
+
+// reach tries to connect for as long as GoBGP waits.
+func (g *guard) reach(ctx context.Context) net.Conn {
+	ctx, cancel := context.WithTimeout(ctx, innerLife)
+	defer cancel()
+	for ctx.Err() == nil {
+		wait := g.n.ConnectRetry - time.Since(g.tried)
+		if conn := g.connect(ctx, wait); conn != nil {
+			return conn
+		}
+	}
+	return nil
 }
 
 // connect returns a connection with the router, made by either side, or nil
@@ -70,6 +90,7 @@ func (g *guard) connect(ctx context.Context, wait time.Duration) net.Conn {
 			<-dialing.Done()
 			return
 		}
+		g.tried = time.Now()
 		conn, err := g.dial(dialing)
 		switch {
 		case err == nil:
@@ -143,16 +164,10 @@ type relay struct {
 }
 
 // run passes messages until one side ends, and returns why.
-func (r *relay) run(ctx context.Context) string {
-	defer func() { _ = r.outer.Close() }()
+func (r *relay) run(ctx context.Context, open frame) string {
 	if a, ok := r.outer.LocalAddr().(*net.TCPAddr); ok {
 		r.local = a.AddrPort().Addr().Unmap()
 	}
-	inner, open, err := r.dialInner(ctx)
-	if err != nil {
-		return err.Error()
-	}
-	r.inner = inner
 	stop := context.AfterFunc(ctx, func() {
 		// What GoBGP said at last still goes out.
 		soon := time.Now().Add(lastWords)
