@@ -42,7 +42,7 @@ func New(opts Options) (*Announcer, error) {
 	}
 	a := &Announcer{
 		opts: opts, log: opts.Logger, wake: make(chan struct{}, 1), reason: "no word about its health yet",
-		status: Status{State: Stopped, Since: time.Now(), Neighbors: idleNeighbors(&opts)},
+		status: Status{State: Stopped, Since: time.Now(), Prefixes: opts.Prefixes, Neighbors: idleNeighbors(&opts)},
 	}
 	if opts.DrainFile != "" {
 		switch _, err := os.Stat(opts.DrainFile); {
@@ -198,7 +198,10 @@ func (a *Announcer) Run(ctx context.Context) error {
 }
 
 // start tries until there is a speaker, or nil when the context ended.
-func (a *Announcer) start(ctx context.Context) *speaker {
+func (a *Announcer) start(ctx context.Context) table {
+	if a.opts.silent() {
+		return told{}
+	}
 	for {
 		s, err := startSpeaker(ctx, &a.opts, a.poke)
 		if err == nil {
@@ -238,7 +241,7 @@ func (a *Announcer) releaseDrain() {
 func (a *Announcer) publish(s Status) {
 	a.mu.Lock()
 	old := a.status
-	s.Since = old.Since
+	s.Since, s.Prefixes = old.Since, a.opts.Prefixes
 	if s.State != old.State {
 		s.Since = time.Now()
 	}

@@ -15,6 +15,9 @@ type Options struct {
 	Prefixes   []netip.Prefix
 	Neighbors  []Neighbor
 	ListenPort uint16 // 0: connects only
+	// External says that another speaker of this host announces, told by whoever reads
+	// Status. Then there may be no neighbors, and with none no ASN and RouterID.
+	External bool
 
 	// AllowHostRoutes and AllowPrivate are the operator's word that prefixes longer
 	// than /24 or /48, or private ones (RFC 1918, 6598, 4193), may go to a neighbor with a

@@ -16,10 +16,30 @@ const (
 	unsure  // a call failed half way
 )
 
+// table is where our prefixes are announced from.
+type table interface {
+	announce(ctx context.Context, leaving bool) error
+	withdraw(ctx context.Context) error
+	anyEstablished() bool // reports whether a router would hear a change
+	neighbors(announcing bool, now time.Time) []NeighborStatus
+	stop(ctx context.Context)
+	abandon(ctx context.Context) // stop, if it does not answer
+}
+
+// told is the table of another speaker, which follows Status by itself.
+type told struct{}
+
+func (told) announce(context.Context, bool) error       { return nil }
+func (told) withdraw(context.Context) error             { return nil }
+func (told) anyEstablished() bool                       { return true }
+func (told) neighbors(bool, time.Time) []NeighborStatus { return nil }
+func (told) stop(context.Context)                       {}
+func (told) abandon(context.Context)                    {}
+
 // run is the state of one call of Run.
 type run struct {
 	a        *Announcer
-	speaker  *speaker
+	speaker  table
 	tick     *time.Timer
 	stopping bool
 	stuck    bool // the speaker does not answer any more

@@ -26,6 +26,7 @@ type Status struct {
 	State     State            `json:"state"`
 	Reason    string           `json:"reason,omitempty"` // why not Announcing, or what failed
 	Since     time.Time        `json:"since"`
+	Prefixes  []netip.Prefix   `json:"prefixes"`
 	Neighbors []NeighborStatus `json:"neighbors"`
 }
 

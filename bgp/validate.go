@@ -34,21 +34,24 @@ func (f *Faults) add(key, format string, args ...any) {
 	*f = append(*f, Fault{Key: key, Err: fmt.Errorf(format, args...)})
 }
 
+// silent reports whether this edge speaks no BGP itself.
+func (o *Options) silent() bool { return o.External && len(o.Neighbors) == 0 }
+
 // validate names everything wrong with o, which has its defaults.
 func (o *Options) validate() error {
 	var f Faults
-	if err := usableASN(o.ASN); err != nil {
+	if err := usableASN(o.ASN); err != nil && !o.silent() {
 		f.add("bgp.asn", "%w", err)
 	}
-	if !o.RouterID.Is4() || o.RouterID.IsUnspecified() {
+	if (!o.RouterID.Is4() || o.RouterID.IsUnspecified()) && !o.silent() {
 		f.add("bgp.router_id", "want an IPv4 address that no other edge has")
 	}
 	if o.ShutdownWait < 0 || o.WithdrawWait < 0 {
 		f.add("bgp.shutdown_wait", "a negative wait")
 	}
 	o.validatePrefixes(&f)
-	if len(o.Neighbors) == 0 {
-		f.add("bgp.neighbor", "want at least one [[bgp.neighbor]]")
+	if len(o.Neighbors) == 0 && !o.External {
+		f.add("bgp.neighbor", "want at least one [[bgp.neighbor]], or bgp.external = true")
 	}
 	for i, n := range o.Neighbors {
 		key := fmt.Sprintf("bgp.neighbor[%d]", i)

@@ -53,6 +53,10 @@ func (f *adminFlags) do(ctx context.Context, method, path string) (io.ReadCloser
 	if err != nil {
 		return nil, err
 	}
+	return askAdmin(ctx, base, token, method, path)
+}
+
+func askAdmin(ctx context.Context, base, token, method, path string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, base+path, http.NoBody)
 	if err != nil {
 		return nil, err

@@ -59,6 +59,7 @@ func announcerOptions(c *config.BGP) bgp.Options {
 		RouterID:        c.RouterID,
 		Prefixes:        c.Prefixes,
 		ListenPort:      c.ListenPort,
+		External:        c.External,
 		AllowHostRoutes: c.AllowHostRoutes,
 		AllowPrivate:    c.AllowPrivate,
 		ShutdownWait:    time.Duration(c.ShutdownWait),

@@ -32,8 +32,8 @@ type Options struct {
 	Gatherer prometheus.Gatherer // nil: no /metrics
 	// Ready tells whether the edge is fit to serve, and if not, why.
 	Ready func() (bool, []string)
-	// Status has the sections of /status: each value is made per request and
-	// encoded as JSON. It must not block.
+	// Status has the sections of /status, and of /status/NAME: each value is made per
+	// request and encoded as JSON. It must not block.
 	Status map[string]func() any
 	// Logs yields the last lines of a tenant's log, each to be encoded as JSON, and
 	// with follow those to come until ctx ends. Nil: no /logs.
@@ -134,6 +134,11 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
 	mux.Handle("GET /readyz", s.guarded(http.HandlerFunc(s.readyz)))
 	mux.Handle("GET /status", s.guarded(http.HandlerFunc(s.status)))
+	for name, section := range s.opts.Status {
+		mux.Handle("GET /status/"+name, s.guarded(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			s.json(w, http.StatusOK, section())
+		})))
+	}
 	if s.opts.Logs != nil {
 		mux.Handle("GET /logs", s.guarded(ofTenant(s.logs)))
 	}

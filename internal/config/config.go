@@ -162,6 +162,7 @@ type BGP struct {
 	RouterID   netip.Addr     `toml:"router_id"`
 	Prefixes   []netip.Prefix `toml:"prefixes"`
 	ListenPort uint16         `toml:"listen_port"` // 0: connects only
+	External   bool           `toml:"external"`    // another speaker of this host announces
 	Neighbors  []Neighbor     `toml:"neighbor"`
 
 	ManageAddress   bool              `toml:"manage_address"` // put the addresses on the loopback

@@ -29,6 +29,7 @@ type Visitor struct {
 	Roots   string        // path of the PEM file with the trusted roots
 	Every   time.Duration // above 0 for StartVisits
 	Timeout time.Duration // of one request; zero: 2 s
+	Held    int           // connections that StartVisits keeps besides, with a request now and then on each
 }
 
 // Visit is how one request went.
@@ -38,6 +39,7 @@ type Visit struct {
 	FirstByte time.Duration // until the first byte of the answer: three round trips with TLS 1.3
 	Edge      string        // who answered
 	Err       string        // why nobody did; empty otherwise
+	Held      bool          // a connection that was held until now, or broke: Err
 }
 
 // Visit sends one request from the node. What goes wrong with it is in the Visit.
@@ -123,13 +125,16 @@ func visitOn(ctx context.Context, _ []string) error {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	client := &http.Client{Timeout: v.Timeout, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots},
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", netip.AddrPortFrom(v.Address, 443).String())
-		},
-	}}
+	newClient := func(keep bool) *http.Client {
+		return &http.Client{Timeout: v.Timeout, Transport: &http.Transport{
+			DisableKeepAlives: !keep,
+			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots},
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", netip.AddrPortFrom(v.Address, 443).String())
+			},
+		}}
+	}
+	client := newClient(false)
 	if v.Every == 0 {
 		return json.NewEncoder(os.Stdout).Encode(v.visit(ctx, client))
 	}
@@ -137,21 +142,57 @@ func visitOn(ctx context.Context, _ []string) error {
 	defer visits.Wait()
 	var mu sync.Mutex // one line at a time
 	out := json.NewEncoder(os.Stdout)
+	tell := func(visit Visit) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = out.Encode(visit)
+	}
+	for range v.Held {
+		visits.Go(func() { tell(v.hold(ctx, newClient(true))) })
+	}
 	tick := time.NewTicker(v.Every)
 	defer tick.Stop()
 	for {
-		visits.Go(func() {
-			visit := v.visit(context.WithoutCancel(ctx), client) // the client's time limit ends it
-			mu.Lock()
-			defer mu.Unlock()
-			_ = out.Encode(visit)
-		})
+		visits.Go(func() { tell(v.visit(context.WithoutCancel(ctx), client)) }) // the client's time limit ends it
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// heldEvery is how often a request is sent on a connection that is held.
+const heldEvery = 200 * time.Millisecond
+
+// hold keeps one connection in use until the context ends, and reports whether it broke.
+func (v Visitor) hold(ctx context.Context, client *http.Client) Visit {
+	tick := time.NewTicker(heldEvery)
+	defer tick.Stop()
+	var all Visit
+	connections := 0
+	trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+		if !c.Reused {
+			connections++
+		}
+	}}
+	for ctx.Err() == nil {
+		visit := v.visit(httptrace.WithClientTrace(context.WithoutCancel(ctx), trace), client)
+		switch {
+		case all.Err != "": // and stays broken
+		case visit.Err != "":
+			all.Err = visit.Err
+		case connections > 1:
+			all.Err = "closed"
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	client.CloseIdleConnections()
+	all.Held = true
+	return all
 }
 
 func (v Visitor) visit(ctx context.Context, client *http.Client) Visit {

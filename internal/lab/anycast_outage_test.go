@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +27,17 @@ func (p *planet) visits(ctx context.Context, t *testing.T, a netip.Addr) *lab.Vi
 	v := p.visitor(a)
 	v.Every, v.Timeout = visitEvery, visitTimeout
 	return must(p.client.StartVisits(ctx, v))(t)
+}
+
+// untilVisits waits until so many visits have come to an end.
+func untilVisits(ctx context.Context, v *lab.Visits, enough int) error {
+	return lab.Until(ctx, func(context.Context) error {
+		all, err := v.Done()
+		if err == nil && len(all) < enough {
+			err = fmt.Errorf("only %d visits", len(all))
+		}
+		return err
+	})
 }
 
 // settle waits until the last visits have been answered as they should, after the
@@ -56,6 +66,7 @@ func settle(ctx context.Context, t *testing.T, v *lab.Visits, after time.Time, o
 
 // outage is what a visitor has seen of an event.
 type outage struct {
+	broken int // connections held from before
 	failed int
 	lasted time.Duration // from the first failed visit's start to the first good one's behind the last failed
 }
@@ -63,7 +74,11 @@ type outage struct {
 func seen(visits []lab.Visit) (o outage) {
 	var first, last time.Time
 	for _, v := range visits {
-		if v.Err == "" {
+		switch {
+		case v.Err == "":
+			continue
+		case v.Held:
+			o.broken++
 			continue
 		}
 		o.failed++
@@ -135,84 +150,4 @@ func fronts(quick string) []string {
 		return []string{"bird", "frr"}
 	}
 	return []string{quick}
-}
-
-// event is how a near edge goes away and comes back.
-type event struct {
-	name   string
-	do     func(ctx context.Context, t *testing.T, p *planet)
-	repair func(ctx context.Context, t *testing.T, p *planet)
-}
-
-func signalEdge(s syscall.Signal) func(context.Context, *testing.T, *planet) {
-	return func(_ context.Context, t *testing.T, p *planet) { try(t, p.near.edges[0].process.Signal(s)) }
-}
-
-func signalCable(s syscall.Signal) func(context.Context, *testing.T, *planet) {
-	return func(_ context.Context, t *testing.T, p *planet) { try(t, p.near.cables[0].Signal(s)) }
-}
-
-func runOnEdge(command string) func(context.Context, *testing.T, *planet) {
-	return func(ctx context.Context, t *testing.T, p *planet) { p.near.edges[0].run(ctx, t, command) }
-}
-
-// restart starts the edge anew, be it gone or only stopped.
-func restart(ctx context.Context, t *testing.T, p *planet) {
-	e := p.near.edges[0]
-	_ = e.process.Signal(syscall.SIGKILL) // it may have ended
-	_ = e.process.Wait(ctx)               // killed
-	e.start(ctx, t)
-}
-
-// TestAnycastOutage measures what a visitor sees who comes every 10 ms, over
-// cables without delay: what is seen is not the network's, but ours.
-func TestAnycastOutage(t *testing.T) {
-	if *outageRuns == 0 {
-		t.Skip("figures take minutes: make lab")
-	}
-	needsAnycast(t)
-	binary := buildTerrane(t)
-	events := []event{
-		{"drain", runOnEdge("drain"), runOnEdge("undrain")},
-		{"SIGTERM", signalEdge(syscall.SIGTERM), restart},
-		{"SIGKILL", signalEdge(syscall.SIGKILL), restart},
-		{"SIGSTOP, hold time 3 s", signalEdge(syscall.SIGSTOP), restart},
-		{"cut off, hold time 3 s", signalCable(syscall.SIGSTOP), signalCable(syscall.SIGCONT)},
-	}
-	table := []string{"", "| event | router | runs | failed visits, median (worst) | outage in ms, median (worst) |", "|---|---|---|---|---|"}
-	for _, front := range []string{"bird", "frr"} {
-		t.Run(front, func(t *testing.T) {
-			forAll := within(t, time.Hour)
-			// The shortest delay there is, for the sake of a cable that can be cut.
-			p := newPlanet(forAll, t, binary, layout{front: front, nearEdges: 1, farEdges: 1, nearDelay: time.Nanosecond, farDelay: time.Nanosecond})
-			a := anycastAddresses[0]
-			for _, e := range events {
-				var outages []outage
-				for range *outageRuns {
-					ctx := within(t, time.Minute)
-					p.announced(ctx, t)
-					p.answeredBy(ctx, t, p.near, a)
-					visits := p.visits(ctx, t, a)
-					e.do(ctx, t, p)
-					outages = append(outages, seen(settle(ctx, t, visits, time.Now(), func(edge string) bool { return strings.HasPrefix(edge, p.far.name) })))
-					e.repair(forAll, t, p) // what it starts outlives this run
-				}
-				table = append(table, row(e.name, front, outages))
-				t.Log(table[len(table)-1])
-			}
-		})
-	}
-	t.Log(strings.Join(table, "\n"))
-}
-
-func row(event, router string, outages []outage) string {
-	var failed, lasted []int64
-	for _, o := range outages {
-		failed = append(failed, int64(o.failed))
-		lasted = append(lasted, o.lasted.Milliseconds())
-	}
-	slices.Sort(failed)
-	slices.Sort(lasted)
-	middle, last := len(outages)/2, len(outages)-1
-	return fmt.Sprintf("| %s | %s | %d | %d (%d) | %d (%d) |", event, router, len(outages), failed[middle], failed[last], lasted[middle], lasted[last])
 }

@@ -28,6 +28,7 @@ type planet struct {
 	roots     string // PEM of all edges' authorities
 	page      string // with the configurations
 	binary    string
+	change    func(string) string
 }
 
 // site is a router and the edges behind it.
@@ -38,6 +39,7 @@ type site struct {
 	device string // name of the router, and of interfaces that lead to it: bird or frr
 	router *lab.Node
 	query  func(context.Context, string) (string, error) // about a prefix
+	bfd    func(context.Context) (string, error)         // sessions
 	edges  []*edge
 	cables []*lab.Process // to the edges, if they are long
 }
@@ -45,6 +47,8 @@ type site struct {
 // edge is one terrane.
 type edge struct {
 	name    string
+	net4    string // first parts of the addresses of its cable
+	net6    string
 	node    *lab.Node
 	command []string
 	process *lab.Process
@@ -54,7 +58,8 @@ type edge struct {
 type layout struct {
 	front               string // the near site's router: bird or frr
 	nearEdges, farEdges int
-	nearDelay, farDelay time.Duration // one way; zero: short cables
+	nearDelay, farDelay time.Duration              // one way; zero: short cables
+	change              func(config string) string // of the edges; nil: none
 }
 
 const anycastHost = "alice.example.test"
@@ -63,7 +68,7 @@ func newPlanet(ctx context.Context, t *testing.T, binary string, want layout) *p
 	t.Helper()
 	l := newLab(ctx, t)
 	p := &planet{
-		lab: l, roots: l.Path("roots.pem"), page: string(must(os.ReadFile(anycastPage))(t)), binary: binary,
+		lab: l, roots: l.Path("roots.pem"), page: string(must(os.ReadFile(anycastPage))(t)), binary: binary, change: want.change,
 		client: must(l.Node(ctx, "client"))(t),
 		near:   &site{name: "ams", number: 1, asn: "64512", device: "bird"},
 		far:    &site{name: "iad", number: 2, asn: "64513", device: "frr"},
@@ -88,6 +93,7 @@ func newPlanet(ctx context.Context, t *testing.T, binary string, want layout) *p
 	bird.query = func(ctx context.Context, prefix string) (string, error) {
 		return birdRouter.Query(ctx, "show route all for "+prefix)
 	}
+	bird.bfd = func(ctx context.Context) (string, error) { return birdRouter.Query(ctx, "show bfd sessions") }
 	frrRouter := must(frr.router.RunFRR(ctx, block(t, p.page, "frr")))(t)
 	frr.query = func(ctx context.Context, prefix string) (string, error) {
 		family := "ipv4"
@@ -96,6 +102,8 @@ func newPlanet(ctx context.Context, t *testing.T, binary string, want layout) *p
 		}
 		return frrRouter.Query(ctx, "show bgp "+family+" unicast "+prefix)
 	}
+
+	frr.bfd = func(ctx context.Context) (string, error) { return frrRouter.Query(ctx, "show bfd peers brief") }
 
 	for range want.nearEdges {
 		p.addEdge(ctx, t, p.near, want.nearDelay)
@@ -140,24 +148,40 @@ func (p *planet) link(ctx context.Context, t *testing.T, s *site, n *lab.Node, n
 	return cable
 }
 
-// addEdge starts one more edge at a site, with the page's configuration and its
-// own names and addresses in it.
+// addEdge starts one more edge at a site, with the page's configuration.
 func (p *planet) addEdge(ctx context.Context, t *testing.T, s *site, delay time.Duration) {
 	t.Helper()
+	e := p.newEdge(ctx, t, s, delay)
+	config := block(t, p.page, "toml")
+	if p.change != nil {
+		config = p.change(config)
+	}
+	p.configure(t, e, s, config)
+	e.start(ctx, t)
+	s.edges = append(s.edges, e)
+}
+
+// newEdge is the machine for one more edge at a site.
+func (p *planet) newEdge(ctx context.Context, t *testing.T, s *site, delay time.Duration) *edge {
+	t.Helper()
 	i := len(s.edges) + 1
-	e := &edge{name: fmt.Sprintf("%s%d", s.name, i)}
+	e := &edge{name: fmt.Sprintf("%s%d", s.name, i), net4: fmt.Sprintf("10.7%d.%d", s.number, i), net6: fmt.Sprintf("fd00:7%d:%d", s.number, i)}
 	e.node = must(p.lab.Node(ctx, e.name))(t)
-	net4, net6 := fmt.Sprintf("10.7%d.%d", s.number, i), fmt.Sprintf("fd00:7%d:%d", s.number, i)
-	s.cables = append(s.cables, p.link(ctx, t, s, e.node, e.name, net4, net6, delay))
-	route(ctx, t, e.node, "0.0.0.0/0", net4+".1")
-	route(ctx, t, e.node, "::/0", net6+"::1")
-	config := strings.NewReplacer(`"ams1"`, `"`+e.name+`"`, `"ams"`, `"`+s.name+`"`, "64512", s.asn, "10.71.1.", net4+".", "fd00:71:1:", net6+":",
-		"/var/lib/terrane", p.lab.Path(e.name), "/srv/sites", p.lab.Path("sites")).Replace(block(t, p.page, "toml"))
+	s.cables = append(s.cables, p.link(ctx, t, s, e.node, e.name, e.net4, e.net6, delay))
+	route(ctx, t, e.node, "0.0.0.0/0", e.net4+".1")
+	route(ctx, t, e.node, "::/0", e.net6+"::1")
+	return e
+}
+
+// configure gives the edge a configuration of the page, with its own names and
+// addresses in it.
+func (p *planet) configure(t *testing.T, e *edge, s *site, config string) {
+	t.Helper()
+	config = strings.NewReplacer(`"ams1"`, `"`+e.name+`"`, `"ams"`, `"`+s.name+`"`, "64512", s.asn, "10.71.1.", e.net4+".", "fd00:71:1:", e.net6+":",
+		"/var/lib/terrane", p.lab.Path(e.name), "/srv/sites", p.lab.Path("sites")).Replace(config)
 	file := p.lab.Path(e.name + ".toml")
 	try(t, os.WriteFile(file, []byte(config), 0o600))
 	e.command = []string{p.binary, "serve", "--config", file, "--access-log", "/dev/null"}
-	e.start(ctx, t)
-	s.edges = append(s.edges, e)
 }
 
 func (e *edge) start(ctx context.Context, t *testing.T) {

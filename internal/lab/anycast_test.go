@@ -46,7 +46,7 @@ func TestAnycastProvider(t *testing.T) {
 	edge, _, _ := strings.Cut(toml[0], "[bgp]")
 	l := newLab(ctx, t)
 	secret, file := l.Path("password"), l.Path("terrane.toml")
-	config := strings.NewReplacer("/etc/terrane/bgp-password", secret, "/var/lib/terrane", l.Path("data")).Replace(edge + toml[1])
+	config := strings.NewReplacer("/etc/terrane/bgp-password", secret, "/var/lib/terrane", l.Path("data")).Replace(edge + toml[2])
 	try(t, errors.Join(os.WriteFile(secret, []byte("secret"), 0o600), os.WriteFile(file, []byte(config), 0o600)))
 	must(l.Host().Run(ctx, buildTerrane(t), "check", "--config", file))(t)
 }
@@ -97,6 +97,19 @@ func (s *site) knows(ctx context.Context, a netip.Addr, more bool) error {
 		return fmt.Errorf("%s: no route to %s over the other site:\n%s", s.name, a, out)
 	}
 	return nil
+}
+
+// watched waits until BFD is up with each edge of the site, over IPv4 and IPv6.
+func (s *site) watched(ctx context.Context, t *testing.T) {
+	t.Helper()
+	try(t, lab.Until(ctx, func(ctx context.Context) error {
+		out, err := s.bfd(ctx)
+		up := len(regexp.MustCompile(`(?i)10\.7.*\bup\b|fd00:7.*\bup\b`).FindAllString(out, -1))
+		if err == nil && up < 2*len(s.edges) {
+			err = fmt.Errorf("%s: BFD is up in %d sessions only:\n%s", s.name, up, out)
+		}
+		return err
+	}))
 }
 
 func (p *planet) visitor(a netip.Addr) lab.Visitor {

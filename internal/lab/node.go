@@ -30,6 +30,9 @@ const namespaces = "/run/netns/"
 // Namespace is the name of the node's network namespace; empty for the host.
 func (n *Node) Namespace() string { return n.namespace }
 
+// Name is the node's name within the lab.
+func (n *Node) Name() string { return n.name }
+
 // Node makes a node with nothing but a loopback interface. The name is also the
 // name of interfaces that lead to it: at most 15 bytes.
 func (l *Lab) Node(ctx context.Context, name string) (*Node, error) {
