@@ -6,7 +6,7 @@ GO    ?= go
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 # Debian packages that tests use when they are there.
-TEST_PACKAGES := bind9 bird2 ca-certificates curl frr gcc git iproute2 knot libc6-dev openssh-client redis-server unbound
+TEST_PACKAGES := bind9 bird2 ca-certificates curl exabgp frr gcc git iproute2 knot libc6-dev nftables openssh-client redis-server unbound
 
 # To git a clone that belongs to someone else is no repository, and go build then fails.
 ifneq ($(shell git rev-parse HEAD >/dev/null 2>&1 && echo yes),yes)
@@ -78,7 +78,7 @@ bench: ## every benchmark, one package after the other
 	$(GO) test -run '^$$' -bench . -benchtime 20x ./internal/lab
 
 lab: ## the anycast experiments of docs/anycast.md, with figures of LAB_RUNS runs: as root, many minutes
-	@tools/packages $(TEST_PACKAGES) frr
+	@tools/packages $(TEST_PACKAGES) httping mtr-tiny
 	$(GO) test -count=1 -timeout 5h -v -run '^TestAnycast' ./internal/lab -args -lab.runs=$(LAB_RUNS)
 
 fuzz: ## each fuzz target for FUZZTIME

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -34,7 +35,10 @@ func startFRR(t *testing.T, n int, bgpd string, more ...string) *frr {
 		if name == "bfdd" {
 			args = append(args, "--bfdctl", f.dir+"/bfdd.sock")
 		}
-		f.daemon(args...)
+		trace := "/var/tmp/frr/" + name + "." // each daemon makes a folder for its last words
+		pid := 0
+		t.Cleanup(func() { _ = os.RemoveAll(trace + strconv.Itoa(pid)) }) // after the daemon's end
+		pid = f.daemon(args...).Process.Pid
 		f.until(name+" is up", has("FRRouting"), "vtysh", "--vty_socket", f.dir, "-d", name, "-c", "show version")
 	}
 	return f

@@ -35,7 +35,7 @@ func (r *relay) lost(err error) string {
 		return "the router sent " + wrong.text
 	}
 	r.mu.Lock()
-	established := r.ours && r.theirs
+	accepted, established := r.theirs, r.ours && r.theirs
 	r.mu.Unlock()
 	var timeout net.Error
 	switch {
@@ -45,6 +45,8 @@ func (r *relay) lost(err error) string {
 		return fmt.Sprintf("the router took the connection, and said nothing for %v", openTimeout)
 	case errors.Is(err, net.ErrClosed):
 		return "session closed by this edge"
+	case accepted && !established:
+		return "the router closed the connection in the middle of the session's start: its log may say why"
 	case !established:
 		return fmt.Sprintf("the router closed the connection: see that it expects AS %d from %v", r.opts.ASN, r.local)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -81,6 +83,8 @@ func (r *relay) sentReason(f frame) string {
 	return "this edge ended the session: " + text
 }
 
+const ceaseBFDDown = 10 // RFC 9384
+
 // notification reads a NOTIFICATION and the words with it (RFC 9003).
 func notification(f frame) (uint8, string) {
 	b := f.body()
@@ -88,6 +92,9 @@ func notification(f frame) (uint8, string) {
 		return 0, "a NOTIFICATION without a code"
 	}
 	text := packet.NewNotificationErrorCode(b[0], b[1]).String()
+	if b[0] == packet.BGP_ERROR_CEASE && b[1] == ceaseBFDDown {
+		text = "its BFD session with this edge is down"
+	}
 	if b[0] == packet.BGP_ERROR_CEASE && len(b) > 3 && int(b[2]) <= len(b)-3 && b[2] > 0 {
 		text += fmt.Sprintf(", %.128q", b[3:3+b[2]])
 	}

@@ -225,3 +225,21 @@ func TestPortTaken(t *testing.T) {
 	changes, _ := start(t, "127.0.0.53", "127.0.0.54")
 	await(t, changes, func(s PeerStatus) bool { return strings.Contains(s.Reason, "address already in use") })
 }
+
+// TestSlowPoll: FRR keeps its slow pace after it has announced a faster one, until
+// its poll is answered.
+func TestSlowPoll(t *testing.T) {
+	s := newSession(Peer{Interval: 100 * time.Millisecond, Multiplier: 3}, 1, func([]byte) {}, func(State, uint8) {})
+	p := packet{state: Init, multiplier: 3, mine: 2, yours: 1, minTx: 1_000_000, minRx: 100_000}
+	for _, tt := range []struct {
+		poll  bool
+		minTx uint32
+		want  time.Duration
+	}{{false, 1_000_000, 3 * time.Second}, {true, 100_000, 3 * time.Second}, {false, 100_000, 300 * time.Millisecond}, {true, 200_000, 600 * time.Millisecond}} {
+		p.poll, p.minTx = tt.poll, tt.minTx
+		if s.receive(p); s.detect != tt.want {
+			t.Errorf("poll %v, %d µs: detected after %v, want %v", tt.poll, tt.minTx, s.detect, tt.want)
+		}
+		p.state = Up
+	}
+}

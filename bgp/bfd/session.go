@@ -106,7 +106,10 @@ func (s *session) receive(p packet) bool {
 	}
 	s.yours, s.remote = p.mine, p.state
 	s.remoteMinRx = time.Duration(p.minRx) * time.Microsecond
-	s.detect = time.Duration(p.multiplier) * max(s.peer.Interval, time.Duration(p.minTx)*time.Microsecond)
+	detect := time.Duration(p.multiplier) * max(s.peer.Interval, time.Duration(p.minTx)*time.Microsecond)
+	if !p.poll || detect > s.detect { // FRR keeps its old pace until its poll is answered
+		s.detect = detect
+	}
 	if p.final {
 		s.polling = false
 	}

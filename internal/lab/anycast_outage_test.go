@@ -4,7 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,22 +22,23 @@ const visitEvery = 10 * time.Millisecond
 // would go the new way and hide the outage.
 const visitTimeout = 900 * time.Millisecond
 
-func (p *planet) visits(ctx context.Context, t *testing.T, a netip.Addr) *lab.Visits {
-	t.Helper()
-	v := p.visitor(a)
-	v.Every, v.Timeout = visitEvery, visitTimeout
-	return must(p.client.StartVisits(ctx, v))(t)
-}
+// heldConns is how many connections the visitor holds besides.
+const heldConns = 10
 
-// untilVisits waits until so many visits have come to an end.
-func untilVisits(ctx context.Context, v *lab.Visits, enough int) error {
-	return lab.Until(ctx, func(context.Context) error {
-		all, err := v.Done()
-		if err == nil && len(all) < enough {
+// visits starts a visitor at the near site's router, and returns when all connections that it holds are there.
+func (p *planet) visits(ctx context.Context, t *testing.T) *lab.Visits {
+	t.Helper()
+	v := p.visitor(anycastAddresses[0])
+	v.Every, v.Timeout, v.Held = visitEvery, visitTimeout, heldConns
+	visits := must(p.client.StartVisits(ctx, v))(t)
+	try(t, lab.Until(ctx, func(context.Context) error {
+		all, err := visits.Done()
+		if err == nil && len(all) < 2*heldConns {
 			err = fmt.Errorf("only %d visits", len(all))
 		}
 		return err
-	})
+	}))
+	return visits
 }
 
 // settle waits until the last visits have been answered as they should, after the
@@ -95,15 +96,16 @@ func seen(visits []lab.Visit) (o outage) {
 	return o
 }
 
-// TestAnycastSpread is three edges behind one router: they share the visitors,
-// one is drained and another killed under load, and the third answers.
+// TestAnycastSpread is three edges behind one router: they share the visitors, one
+// is drained under load, twice, another is killed, and the third answers.
 func TestAnycastSpread(t *testing.T) {
 	needsAnycast(t)
+	needs(t.Context(), t, "nft")
 	binary := buildTerrane(t)
 	for _, front := range fronts("frr") {
 		t.Run(front, func(t *testing.T) {
 			ctx := within(t, time.Minute)
-			p := newPlanet(ctx, t, binary, layout{front: front, nearEdges: 3})
+			p := newPlanet(ctx, t, binary, layout{front: front, nearEdges: 3, change: quickly})
 			p.announced(ctx, t)
 			var table strings.Builder
 			for _, a := range anycastAddresses {
@@ -112,35 +114,52 @@ func TestAnycastSpread(t *testing.T) {
 				}
 				answers := make(map[string]int)
 				for range 10 {
-					answers[p.answeredBy(ctx, t, p.near, a).Edge]++
+					answered, _, _ := p.curl(ctx, t, a)
+					answers[answered]++
 				}
-				fmt.Fprintf(&table, "ten connections to %-13s %v\n", a, answers)
+				fmt.Fprintf(&table, "ten curls to %-13s %v\n", a, answers)
 				if len(answers) < 2 {
 					t.Errorf("all of ten connections to %s went to one edge: %v", a, answers)
 				}
 			}
-			a := anycastAddresses[0]
 			drained, killed := p.near.edges[0], p.near.edges[1]
-			visits := p.visits(ctx, t, a)
-			drained.run(ctx, t, "drain")
-			o := seen(settle(ctx, t, visits, time.Now(), func(edge string) bool { return edge != drained.name }))
-			fmt.Fprintf(&table, "%-32s %d failed, %v\n", drained.name+" is drained", o.failed, o.lasted)
-			// All that may break is what is under way when the router spreads anew: it
-			// moves flows between edges that stay, too.
-			if o.failed > 10 {
+			leave := func(event string, do func(), gone ...*edge) outage {
+				visits := p.visits(ctx, t)
+				begin := time.Now()
+				do()
+				o := seen(settle(ctx, t, visits, begin, func(answered string) bool {
+					return !slices.ContainsFunc(gone, func(e *edge) bool { return e.name == answered })
+				}))
+				fmt.Fprintf(&table, "%-40s %d failed, %d ms; %d of %d connections broke\n", event, o.failed, o.lasted.Milliseconds(), o.broken, heldConns)
+				return o
+			}
+			drain := func() { drained.run(ctx, t, "drain") }
+			// What is under way when the router spreads anew may break: it moves flows
+			// between edges that stay, too.
+			if o := leave(drained.name+" is drained", drain, drained); o.failed > 10 {
 				t.Errorf("%d visits failed while an edge was drained", o.failed)
 			}
-
-			visits = p.visits(ctx, t, a)
-			try(t, killed.process.Signal(syscall.SIGKILL))
-			o = seen(settle(ctx, t, visits, time.Now(), func(edge string) bool { return edge == p.near.edges[2].name }))
-			fmt.Fprintf(&table, "%-32s %d failed, %v\n", killed.name+" is killed", o.failed, o.lasted)
-			if o.lasted > 2*time.Second {
+			drained.run(ctx, t, "undrain")
+			p.announced(ctx, t)
+			p.remember(ctx, t)
+			if o := leave("drained, and the router remembers", drain, drained); o.failed+o.broken > 0 {
+				t.Errorf("%d visits failed and %d connections broke at a drain, behind a router that remembers connections", o.failed, o.broken)
+			}
+			kill := func() { try(t, killed.process.Signal(syscall.SIGKILL)) }
+			if o := leave(killed.name+" is killed", kill, drained, killed); o.lasted > 2*time.Second {
 				t.Errorf("the killed edge was missed for %v, longer than a closed connection takes to be seen", o.lasted)
 			}
 			t.Logf("three edges behind %s\n%s", front, table.String())
 		})
 	}
+}
+
+// remember makes the near router keep connections with the edges they began with, as on the page.
+func (p *planet) remember(ctx context.Context, t *testing.T) {
+	t.Helper()
+	script := strings.NewReplacer("ams", p.near.name, "10.71.", fmt.Sprintf("10.7%d.", p.near.number), "fd00:71:", fmt.Sprintf("fd00:7%d:", p.near.number)).
+		Replace(block(t, p.page, "sh remember"))
+	must(p.near.router.Run(ctx, "sh", "-ec", script))(t)
 }
 
 // fronts are the routers that experiments run with: the one given, or both where

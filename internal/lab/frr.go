@@ -38,10 +38,15 @@ func (n *Node) RunFRR(ctx context.Context, config string) (*FRR, error) {
 		if name == "bfdd" {
 			args = append(args, "--bfdctl", filepath.Join(f.dir, "bfdd.sock"))
 		}
-		if _, err := n.Start(ctx, name, FRRFolder+name, args...); err != nil {
+		p, err := n.Start(ctx, name, FRRFolder+name, args...)
+		if err == nil {
+			// Each daemon makes a folder for its last words.
+			err = n.lab.keeper.owns(folder, fmt.Sprintf("/var/tmp/frr/%s.%d", name, p.cmd.Process.Pid))
+		}
+		if err != nil {
 			return nil, err
 		}
-		err := Until(ctx, func(ctx context.Context) error {
+		err = Until(ctx, func(ctx context.Context) error {
 			_, err := f.vtysh(ctx, "-d", name, "-c", "show version")
 			return err
 		})
