@@ -149,7 +149,7 @@ func (p *planet) link(ctx context.Context, t *testing.T, s *site, n *lab.Node, n
 }
 
 // addEdge starts one more edge at a site, with the page's configuration.
-func (p *planet) addEdge(ctx context.Context, t *testing.T, s *site, delay time.Duration) {
+func (p *planet) addEdge(ctx context.Context, t *testing.T, s *site, delay time.Duration) *edge {
 	t.Helper()
 	e := p.newEdge(ctx, t, s, delay)
 	config := block(t, p.page, "toml")
@@ -159,6 +159,7 @@ func (p *planet) addEdge(ctx context.Context, t *testing.T, s *site, delay time.
 	p.configure(t, e, s, config)
 	e.start(ctx, t)
 	s.edges = append(s.edges, e)
+	return e
 }
 
 // newEdge is the machine for one more edge at a site.

@@ -41,7 +41,7 @@ func (n *Node) RunFRR(ctx context.Context, config string) (*FRR, error) {
 		p, err := n.Start(ctx, name, FRRFolder+name, args...)
 		if err == nil {
 			// Each daemon makes a folder for its last words.
-			err = n.lab.keeper.owns(folder, fmt.Sprintf("/var/tmp/frr/%s.%d", name, p.cmd.Process.Pid))
+			err = n.lab.keeper.owns(folder, fmt.Sprintf("/var/tmp/frr/%s.%d", name, p.Pid()))
 		}
 		if err != nil {
 			return nil, err

@@ -46,6 +46,9 @@ func (n *Node) start(name string, cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
+// Pid is the process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Signal sends a signal. A process that has ended takes none.
 func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
