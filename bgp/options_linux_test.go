@@ -109,7 +109,9 @@ protocol bgp edge6 { local fd00:9::2 as 64512; neighbor fd00:1::2 as 65001; mult
 	e.stop()
 	<-e.done
 	e = startEdge(t, o) // as if it were next door
-	e.wait("too far", func(s Status) bool { return strings.Contains(s.Neighbors[0].Reason, "no answer") || strings.Contains(s.Neighbors[0].Reason, "no route") })
+	e.wait("too far", func(s Status) bool {
+		return strings.Contains(s.Neighbors[0].Reason, "no answer") || strings.Contains(s.Neighbors[0].Reason, "no route")
+	})
 }
 
 // TestGracefulRestart: a router that was told to keeps the routes of an edge whose
@@ -151,5 +153,39 @@ router bgp 64512
 		if d := time.Since(cut); d < 3*time.Second {
 			t.Errorf("the route was kept for %v, want 4s", d)
 		}
+	}
+}
+
+// TestSameRouterID has two edges with one router id, which is a mistake that routers let pass.
+func TestSameRouterID(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	b := startBird(t, 1, `
+protocol bgp edge1 { local as 64512; neighbor 10.0.1.2 as 65001; ipv4 { import filter take; export none; }; }
+protocol bgp edge2 { local as 64512; neighbor 10.0.1.3 as 65001; ipv4 { import filter take; export none; }; }
+`)
+	f := startFRR(t, 2, `
+router bgp 64512
+ no bgp ebgp-requires-policy
+ neighbor 10.0.2.2 remote-as 65001
+ neighbor 10.0.2.3 remote-as 65001
+`)
+	sh(t, "ip", "addr", "add", "10.0.1.3/24", "dev", "edge1")
+	sh(t, "ip", "addr", "add", "10.0.2.3/24", "dev", "edge2")
+	for _, last := range []byte{2, 3} {
+		o := example()
+		for n := range byte(2) {
+			o.Neighbors = append(o.Neighbors, Neighbor{
+				Address: netip.AddrFrom4([4]byte{10, 0, n + 1, 1}), LocalAddress: netip.AddrFrom4([4]byte{10, 0, n + 1, last}), ASN: 64512,
+			})
+		}
+		e := startEdge(t, o)
+		e.SetHealth(true, "")
+		e.wait("sessions", established)
+	}
+	for _, edge := range []string{"2", "3"} {
+		b.until("edge "+edge, has("via 10.0.1."+edge), b.cli("show route all for 192.0.2.10/32")...)
+		f.until("edge "+edge, has("10.0.2."+edge+" from"), f.sh("show bgp ipv4 unicast 192.0.2.10/32")...)
 	}
 }

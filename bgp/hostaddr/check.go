@@ -12,16 +12,19 @@ import (
 func Check(addrs ...netip.Addr) func(context.Context) error {
 	addrs = slices.Clone(addrs)
 	return func(context.Context) error {
-		missing, err := missing(addrs)
-		if err != nil {
-			return err
-		}
-		if len(missing) > 0 {
-			a := missing[0]
-			return fmt.Errorf("%v is not on this host: ip addr add %v/%d dev lo, or bgp.manage_address = true", a, a, a.BitLen())
-		}
-		return nil
+		return check(addrs, func(a netip.Addr) string {
+			return fmt.Sprintf("ip addr add %v/%d dev lo, or bgp.manage_address = true", a, a.BitLen())
+		})
 	}
+}
+
+// check names the first address that is missing, and how to mend that.
+func check(addrs []netip.Addr, mend func(netip.Addr) string) error {
+	missing, err := missing(addrs)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return fmt.Errorf("%v is not on this host: %s", missing[0], mend(missing[0]))
 }
 
 func missing(addrs []netip.Addr) ([]netip.Addr, error) {

@@ -89,6 +89,9 @@ func testOwns(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- m.Run(ctx) }()
 	until(true)
+	if err := m.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
 	for _, a := range addrs {
 		ln, err := net.Listen("tcp", net.JoinHostPort(a.String(), "0"))
 		if err != nil {
@@ -123,6 +126,9 @@ func testPowerless(t *testing.T) {
 	defer cancel()
 	if err := m.Run(ctx); err != nil {
 		t.Error(err)
+	}
+	if err := m.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "192.0.2.10 is not on this host: 192.0.2.10: no CAP_NET_ADMIN") {
+		t.Errorf("check: %v", err)
 	}
 	if got := log.String(); strings.Count(got, "cannot be put") != 1 || !strings.Contains(got, "no CAP_NET_ADMIN") {
 		t.Errorf("log:\n%s", got)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,6 +19,19 @@ import (
 type Manager struct {
 	opts Options
 	log  *slog.Logger
+	last atomic.Value // string: why the addresses could not be put on
+}
+
+// Check is the function Check for the addresses of the manager, and says what keeps it
+// from putting them on. It may be called at any time.
+func (m *Manager) Check(context.Context) error {
+	return check(m.opts.Addresses, func(netip.Addr) string {
+		why, _ := m.last.Load().(string)
+		if why == "" {
+			return "it will be in a moment"
+		}
+		return why
+	})
 }
 
 // New validates the options.
@@ -48,13 +63,13 @@ func New(opts Options) (*Manager, error) {
 func (m *Manager) Run(ctx context.Context) error {
 	tick := time.NewTicker(m.opts.Interval)
 	defer tick.Stop()
-	var last string // what was logged, so that it is once
 	for {
-		if err := m.apply(netlink.AddrReplace); err != nil && err.Error() != last {
-			last = err.Error()
-			m.log.Error("anycast addresses cannot be put on the host", "interface", m.opts.Interface, "err", err)
-		} else if err == nil {
-			last = ""
+		why := ""
+		if err := m.apply(netlink.AddrReplace); err != nil {
+			why = err.Error()
+		}
+		if m.last.Swap(why) != why && why != "" {
+			m.log.Error("anycast addresses cannot be put on the host", "interface", m.opts.Interface, "err", why)
 		}
 		select {
 		case <-tick.C:

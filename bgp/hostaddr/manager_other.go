@@ -15,5 +15,8 @@ func New(Options) (*Manager, error) {
 	return nil, errors.New("hostaddr: addresses can be managed on Linux only")
 }
 
+// Check does nothing.
+func (*Manager) Check(context.Context) error { return nil }
+
 // Run does nothing.
 func (*Manager) Run(context.Context) error { return nil }

@@ -30,12 +30,23 @@ func (e *edge) buildHealth(context.Context) error {
 		{Name: "self-request", Func: func(ctx context.Context) error { return e.checkSelf(ctx, client) }, Interval: time.Second, Timeout: 2 * time.Second},
 	}
 	if a := e.announced(); len(a) > 0 {
-		checks = append(checks, health.Check{Name: "address", Func: hostaddr.Check(a...), Interval: time.Second})
+		check := hostaddr.Check(a...)
+		checks = append(checks, health.Check{Name: "address", Interval: time.Second, Func: func(ctx context.Context) error {
+			if e.addresses != nil { // it knows what is in the way
+				return e.addresses.Check(ctx)
+			}
+			return check(ctx)
+		}})
+	}
+	var hold time.Duration
+	if e.cfg.BGP != nil {
+		hold = time.Duration(e.cfg.BGP.Hold)
 	}
 	var err error
 	e.health, err = health.New(health.Options{
 		Checks:   checks,
 		Grace:    readyGrace,
+		Hold:     hold,
 		OnChange: e.setHealth,
 		Logger:   e.logger("health"),
 		Metrics:  e.metrics,

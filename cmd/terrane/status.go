@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -25,6 +26,11 @@ type edgeStatus struct {
 	Health health.Status     `json:"health"`
 	Sync   tenantsync.Status `json:"sync"`
 	BGP    *bgp.Status       `json:"bgp"`
+	BFD    []struct {
+		Address netip.Addr `json:"address"`
+		State   string     `json:"state"`
+		Reason  string     `json:"reason"`
+	} `json:"bfd"`
 
 	Lattice lattice.Status  `json:"lattice"`
 	Edges   []presence.Peer `json:"edges"`
@@ -112,6 +118,9 @@ func (s *edgeStatus) print(w io.Writer) error {
 			}
 			row("neighbor\t%s AS%d\t%s", n.Address, n.ASN, state)
 		}
+	}
+	for _, p := range s.BFD {
+		row("bfd\t%s\t%s\t%s", p.Address, p.State, p.Reason)
 	}
 	return tw.Flush()
 }

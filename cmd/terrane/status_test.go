@@ -55,7 +55,7 @@ func TestDrain(t *testing.T) {
 		c.BGP = &config.BGP{
 			ASN: 65001, RouterID: netip.MustParseAddr("198.51.100.7"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")},
 			// Nobody answers there, which changes nothing for a drain.
-			Neighbors: []config.Neighbor{{Address: netip.MustParseAddr("127.0.0.1"), Port: 1, ASN: 64512}},
+			Neighbors: []config.Neighbor{{Address: netip.MustParseAddr("127.0.0.1"), Port: 1, ASN: 64512, BFD: true}},
 		}
 	})
 	admin := "--admin=http://" + e.edge.admin.Addr().String()
@@ -63,6 +63,8 @@ func TestDrain(t *testing.T) {
 		return func() bool { out, err := terrane(t, "status", admin); return err == nil && strings.Contains(out, want) }
 	}
 	e.await("an announcement", state("announcing"))
+	e.await("the reason for no session", state("connection refused"))
+	e.await("the reason for no BFD", state("no word from the router yet"))
 	if _, err := terrane(t, "drain", admin); err != nil {
 		t.Fatal(err)
 	}

@@ -170,6 +170,7 @@ type BGP struct {
 	AllowPrivate    bool              `toml:"allow_private"`
 	ShutdownWait    tomlfile.Duration `toml:"shutdown_wait"`
 	WithdrawWait    tomlfile.Duration `toml:"withdraw_wait"`
+	Hold            tomlfile.Duration `toml:"hold"` // least time away after a loss of readiness
 }
 
 // Neighbor is one BGP session.

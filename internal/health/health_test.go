@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -225,4 +226,36 @@ func TestNoChecksIsReady(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestHoldStaysBelowDampening has a check that goes down as often as it can, and
+// counts what routers that damp flapping routes (RFC 2439) would hold against the edge.
+func TestHoldStaysBelowDampening(t *testing.T) {
+	const halfLife = 15 * time.Minute
+	for _, tt := range []struct {
+		name     string
+		hold     time.Duration
+		suppress float64
+	}{
+		{"default hold, limit of RIPE-580", 0, 6000},
+		{"hold of 16 minutes, limit of FRR and many others", 16 * time.Minute, 2000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, Options{Hold: tt.hold, Grace: 500 * time.Millisecond}, func(t *testing.T, r *rig) {
+				penalty, worst, last, was := 0.0, 0.0, time.Now(), true
+				for end := time.Now().Add(12 * time.Hour); time.Now().Before(end); {
+					is := r.after(500 * time.Millisecond)
+					r.up.Store(!is) // down as soon as it is ready, and up as soon as it is not
+					if was && !is {
+						penalty = 1000 + penalty*math.Exp2(-float64(time.Since(last))/float64(halfLife))
+						worst, last = max(worst, penalty), time.Now()
+					}
+					was = is
+				}
+				if worst >= tt.suppress || worst < 1000 {
+					t.Errorf("the penalty was %.0f, routers suppress at %.0f", worst, tt.suppress)
+				}
+			})
+		})
+	}
 }

@@ -60,6 +60,7 @@ type layout struct {
 	nearEdges, farEdges int
 	nearDelay, farDelay time.Duration              // one way; zero: short cables
 	change              func(config string) string // of the edges; nil: none
+	frr                 func(config string) string // likewise
 }
 
 const anycastHost = "alice.example.test"
@@ -94,7 +95,11 @@ func newPlanet(ctx context.Context, t *testing.T, binary string, want layout) *p
 		return birdRouter.Query(ctx, "show route all for "+prefix)
 	}
 	bird.bfd = func(ctx context.Context) (string, error) { return birdRouter.Query(ctx, "show bfd sessions") }
-	frrRouter := must(frr.router.RunFRR(ctx, block(t, p.page, "frr")))(t)
+	config := block(t, p.page, "frr")
+	if want.frr != nil {
+		config = want.frr(config)
+	}
+	frrRouter := must(frr.router.RunFRR(ctx, config))(t)
 	frr.query = func(ctx context.Context, prefix string) (string, error) {
 		family := "ipv4"
 		if strings.Contains(prefix, ":") {
