@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -55,7 +56,9 @@ func TestDrain(t *testing.T) {
 		c.BGP = &config.BGP{
 			ASN: 65001, RouterID: netip.MustParseAddr("198.51.100.7"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")},
 			// Nobody answers there, which changes nothing for a drain.
-			Neighbors: []config.Neighbor{{Address: netip.MustParseAddr("127.0.0.1"), Port: 1, ASN: 64512, BFD: true}},
+			Neighbors: []config.Neighbor{{
+				Address: netip.MustParseAddr("127.0.0.2"), LocalAddress: netip.MustParseAddr("127.0.0.1"), Port: 1, ASN: 64512, BFD: true,
+			}},
 		}
 	})
 	admin := "--admin=http://" + e.edge.admin.Addr().String()
@@ -64,7 +67,8 @@ func TestDrain(t *testing.T) {
 	}
 	e.await("an announcement", state("announcing"))
 	e.await("the reason for no session", state("connection refused"))
-	e.await("the reason for no BFD", state("no word from the router yet"))
+	down := regexp.MustCompile(`bfd +127\.0\.0\.2 +down`)
+	e.await("the state of BFD", func() bool { out, err := terrane(t, "status", admin); return err == nil && down.MatchString(out) })
 	if _, err := terrane(t, "drain", admin); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,7 +87,7 @@ func TestAnycastOutage(t *testing.T) {
 	}
 	needsAnycast(t)
 	binary := buildTerrane(t)
-	table := []string{"", "| event | router | BFD | runs | failed requests, median (worst) | outage in ms, median (worst) | connections broken, of " + fmt.Sprint(heldConns) + " |", "|---|---|---|---|---|---|---|"}
+	table := []string{"", "| event | router | BFD | runs | failed requests, median (worst) | outage in ms, median (worst) | connections broken, of " + strconv.Itoa(heldConns) + " |", "|---|---|---|---|---|---|---|"}
 	for _, front := range []string{"bird", "frr"} {
 		for _, bfd := range []bool{false, true} {
 			name := map[bool]string{false: "no", true: "100 ms, 3"}[bfd]

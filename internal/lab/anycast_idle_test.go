@@ -57,7 +57,7 @@ func busy(t *testing.T, pid int) (sum time.Duration) {
 		t.Fatalf("process %d is gone", pid)
 	}
 	for _, file := range threads {
-		fields := strings.Fields(string(must(os.ReadFile(file))(t))) //nolint:gosec // of /proc
+		fields := strings.Fields(string(must(os.ReadFile(file))(t)))
 		sum += time.Duration(must(strconv.ParseInt(fields[0], 10, 64))(t))
 	}
 	return sum
