@@ -18,6 +18,12 @@
 // rejects). The guard also tells why a session failed and what the router holds,
 // of which GoBGP's API says nothing.
 //
+// A router is only met once GoBGP waits with its OPEN: after a failure GoBGP takes no
+// session for 5 s, in which a router with short timers would give up.
+//
+// With Options.External and no neighbor there is no speaker at all: whoever reads
+// Status announces.
+//
 // # Order
 //
 // Loss of health withdraws at once: what is broken must not attract another
