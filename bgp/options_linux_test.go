@@ -115,6 +115,37 @@ protocol bgp edge6 { local fd00:9::2 as 64512; neighbor fd00:1::2 as 65001; mult
 	})
 }
 
+// TestFRROverIPv6 sends IPv4 prefixes over an IPv6 session, with what else FRR can show.
+func TestFRROverIPv6(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	f := startFRR(t, 1, `
+router bgp 64512
+ no bgp ebgp-requires-policy
+ neighbor fd00:1::2 remote-as 65001
+ neighbor fd00:1::2 disable-connected-check
+ neighbor fd00:1::2 password secret
+ neighbor fd00:1::2 ttl-security hops 1
+`)
+	o := example()
+	o.Neighbors = []Neighbor{{
+		Address: netip.MustParseAddr("fd00:1::1"), ASN: 64512, Password: "secret", TTLSecurity: true, NextHops: []netip.Addr{netip.MustParseAddr("10.0.1.2")},
+		Communities: []string{"64512:7", "64512:1:2"}, MED: ptr(uint32(30)), Prepend: 2, HoldTime: 12 * time.Second, Keepalive: 4 * time.Second,
+	}}
+	e := startEdge(t, o)
+	e.SetHealth(true, "")
+	f.until("route", has("192.0.2.10 nhid"), "ip", "route")
+	out := f.run(f.sh("show bgp ipv4 unicast 192.0.2.10/32")...) + f.run(f.sh("show bgp neighbors fd00:1::2")...)
+	for _, want := range []string{
+		"65001 65001 65001", "10.0.1.2 from fd00:1::2", "metric 30", "Community: 64512:7", "Large Community: 64512:1:2", "Hold time is 12 seconds, keepalive interval is 4 seconds", "may be up to 1 hops away", "Peer Authentication Enabled",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in what FRR shows:\n%s", want, out)
+		}
+	}
+}
+
 // TestGracefulRestart: a router that was told to keeps the routes of an edge whose
 // session broke, and only as long as it was told.
 func TestGracefulRestart(t *testing.T) {
