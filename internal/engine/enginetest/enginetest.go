@@ -70,6 +70,11 @@ func functions() []hostcalls.Func {
 				stack[0] = uint64(v)
 				return err
 			}},
+		hostcalls.Func{Module: "test", Name: "repeat",
+			Call: func(ctx context.Context, _ *hostcalls.Exchange, g hostcalls.Guest, _ []uint64) error {
+				do, _ := ctx.Value(repeat{}).(func(context.Context, hostcalls.Guest) error)
+				return do(ctx, g)
+			}},
 		hostcalls.Func{Module: "test", Name: "probe",
 			Call: func(ctx context.Context, _ *hostcalls.Exchange, g hostcalls.Guest, _ []uint64) error {
 				return probe(ctx, g)
