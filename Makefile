@@ -76,6 +76,9 @@ e2e: ## the network in namespaces: skipped without root, and says so
 bench: ## every benchmark, one package after the other
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -p 1 $$($(GO) list ./... | grep -v /internal/lab$$)
 	$(GO) test -run '^$$' -bench . -benchtime 20x ./internal/lab
+ifneq ($(shell command -v gcc),)
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -tags engine_wasmer ./internal/engine/wasmerengine
+endif
 
 lab: ## the anycast experiments of docs/anycast.md, with figures of LAB_RUNS runs: as root, many minutes
 	@tools/packages $(TEST_PACKAGES) httping mtr-tiny

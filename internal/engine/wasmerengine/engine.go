@@ -24,6 +24,7 @@ type Options struct {
 	Funcs   []hostcalls.Func      // what guests may import, usually hostcalls.Functions()
 	Idle    int64                 // bytes that idle instances of all modules may hold; 0: 256 MiB, negative: none
 	Renew   int                   // instances of a module after which its engine is replaced; 0: 1,000
+	Guests  int                   // guests in flight, each of which holds a thread; others wait; 0: 1,000
 	Logger  *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil registers nothing
 }
@@ -33,8 +34,8 @@ const (
 	// An engine keeps 50 bytes of each instance, of some 7 KB, until its end. Replacing it
 	// takes a millisecond or a few, which is less than 5 % of what that many instances take.
 	defaultRenew = 1_000
-	// maxGuests bounds the threads: Go's runtime gives up at 10,000.
-	maxGuests = 1_000
+	// Go's runtime gives up at 10,000 threads.
+	defaultGuests = 1_000
 )
 
 // Engine compiles modules for Wasmer. Only New makes one.
@@ -63,6 +64,9 @@ func New(o Options) (*Engine, error) {
 	if o.Renew == 0 {
 		o.Renew = defaultRenew
 	}
+	if o.Guests == 0 {
+		o.Guests = defaultGuests
+	}
 	for i := range o.Funcs {
 		if f := &o.Funcs[i]; len(f.Params) > maxParams || len(f.Results) > 1 {
 			return nil, fmt.Errorf("%s.%s: this engine passes at most %d parameters and one result", f.Module, f.Name, maxParams)
@@ -73,7 +77,7 @@ func New(o Options) (*Engine, error) {
 		funcs: o.Funcs, renew: o.Renew, log: o.Logger,
 		restorer: linear.NewRestorer(), pool: pool.New[*instance](o.Idle), gate: gate.New(slots),
 		compiles: make(chan struct{}, slots), // deploys leave requests a processor
-		guests:   make(chan struct{}, maxGuests),
+		guests:   make(chan struct{}, o.Guests),
 	}
 	if err := e.pool.Register(o.Metrics); err != nil {
 		return nil, errors.Join(err, e.restorer.Close())

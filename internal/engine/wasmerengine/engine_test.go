@@ -12,6 +12,7 @@ import (
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/enginetest"
 	"github.com/terrane/terrane/internal/engine/wasmerengine"
+	"github.com/terrane/terrane/internal/engine/wazeroengine"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,4 +45,19 @@ func TestKit(t *testing.T) {
 	if err := e.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAgreesWithWazero compares two compilers: where they differ, one is wrong.
+func TestAgreesWithWazero(t *testing.T) {
+	enginetest.Differ(t,
+		func(t testing.TB, funcs []hostcalls.Func) engine.Engine {
+			e, err := wazeroengine.New(wazeroengine.Options{Funcs: funcs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		},
+		func(t testing.TB, funcs []hostcalls.Func) engine.Engine {
+			return newEngine(t, wasmerengine.Options{Funcs: funcs})
+		}, 100)
 }

@@ -5,6 +5,7 @@ package wasmerengine_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"runtime"
@@ -71,6 +72,19 @@ func TestNothingLeaks(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// resident is the memory of this process, in bytes.
+func resident(t testing.TB) int64 {
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip("no /proc to read the size from")
+	}
+	var size, pages int64
+	if _, err := fmt.Sscan(string(statm), &size, &pages); err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
 }
 
 func mappings(t *testing.T) int {

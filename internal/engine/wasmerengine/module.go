@@ -21,9 +21,6 @@ import (
 )
 
 const (
-	defaultMemory = 128 << 20
-	// initializer is what WASI reactors export to be called before anything else.
-	initializer = "_initialize"
 	// stackBudget is what prepare lets guests take of the stack by its own reckoning, which
 	// real frames exceed up to eight times.
 	stackBudget = 512 << 10
@@ -62,32 +59,15 @@ type export struct {
 
 // Compile implements engine.Engine.
 func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits) (engine.Module, error) {
-	if limits.Memory == 0 {
-		limits.Memory = defaultMemory
-	}
-	info, err := engine.Describe(wasm)
-	if err != nil {
-		return nil, err
-	}
-	if err := engine.Check(info, e.funcs, limits); err != nil {
-		return nil, err
-	}
 	select {
 	case e.compiles <- struct{}{}:
 		defer func() { <-e.compiles }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	prepared, err := prepare.Prepare(wasm, prepare.Options{
-		Entry:       info.Entry,
-		Init:        initializer,
-		MemoryPages: uint32(min(limits.Memory, 4<<30) / engine.PageSize),
-		TableSize:   engine.MaxTable,
-		Stack:       stackBudget,
-		Reach:       true,
-	})
+	info, prepared, err := engine.Prepare(wasm, e.funcs, limits, prepare.Options{Stack: stackBudget, Reach: true})
 	if err != nil {
-		return nil, engine.Refuse(err)
+		return nil, err
 	}
 	m := &module{engine: e, entry: info.Entry, cpu: limits.CPU, prepared: *prepared}
 	m.prepared.Wasm = nil

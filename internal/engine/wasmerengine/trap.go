@@ -21,15 +21,10 @@ import (
 	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
-var (
-	errCPU   = errors.New("the time on a processor is used up")
-	errStack = errors.New("stack overflow")
-)
-
 // tick is called by a guest whose fuel or stack has run out; an error ends it.
 func (in *instance) tick() error {
 	if C.global_get(in.stack) < 0 {
-		return errStack
+		return engine.ErrStack
 	}
 	C.global_set(in.fuel, prepare.FullFuel)
 	var clock unix.Timespec // of the thread, which the guest has for itself
@@ -41,7 +36,7 @@ func (in *instance) tick() error {
 		in.ticked, in.began = true, now
 	}
 	if limit := in.module.cpu; limit > 0 && now-in.began > limit {
-		return errCPU
+		return engine.ErrCPU
 	}
 	if in.ctx.Err() == nil {
 		in.module.engine.gate.Pass(in.x.Tenant(), &in.seat, in.ctx.Done())
@@ -97,19 +92,6 @@ func (in *instance) trap(err error) error {
 		return b
 	}
 	t := &engine.Trap{Reason: err.Error(), Backtrace: in.frames, Err: err}
-	exit, exited := errors.AsType[*hostcalls.Exit](err)
-	switch {
-	case exited:
-		t.Kind, t.Reason = engine.TrapExit, exit.Error()
-	case errors.Is(err, errCPU):
-		t.Kind, t.Reason, t.Err = engine.TrapDeadline, errCPU.Error()+" (limit "+in.module.cpu.String()+")", errCPU
-	case in.ctx.Err() != nil:
-		t.Kind, t.Err = engine.TrapDeadline, context.Cause(in.ctx)
-		t.Reason = t.Err.Error()
-	case in.refused || C.global_get(in.denied) != 0:
-		t.Kind = engine.TrapMemory
-		t.Reason += " after the memory could not grow beyond its limit of " +
-			strconv.FormatUint(uint64(in.module.prepared.MemoryPages)*engine.PageSize>>10, 10) + " KiB"
-	}
+	t.Classify(in.ctx, in.module.cpu, int64(in.module.prepared.MemoryPages)*engine.PageSize, in.refused || C.global_get(in.denied) != 0)
 	return t
 }

@@ -18,12 +18,6 @@ import (
 	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
-const defaultMemory = 128 << 20
-
-// initializer is what WASI reactors, such as Go's c-shared modules, export to be called
-// before anything else of theirs. Commands have none.
-const initializer = "_initialize"
-
 // module is a compiled module.
 type module struct {
 	engine   *Engine
@@ -41,25 +35,9 @@ type module struct {
 
 // Compile implements engine.Engine.
 func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits) (engine.Module, error) {
-	if limits.Memory == 0 {
-		limits.Memory = defaultMemory
-	}
-	info, err := engine.Describe(wasm)
+	info, prepared, err := engine.Prepare(wasm, e.funcs, limits, prepare.Options{SparePage: true})
 	if err != nil {
 		return nil, err
-	}
-	if err := engine.Check(info, e.funcs, limits); err != nil {
-		return nil, err
-	}
-	prepared, err := prepare.Prepare(wasm, prepare.Options{
-		Entry:       info.Entry,
-		Init:        initializer,
-		MemoryPages: uint32(min(limits.Memory, 4<<30) / engine.PageSize),
-		SparePage:   true,
-		TableSize:   engine.MaxTable,
-	})
-	if err != nil {
-		return nil, engine.Refuse(err)
 	}
 	compiled, err := e.compile(ctx, prepared.Wasm)
 	if disk, ok := errors.AsType[*fs.PathError](err); ok {

@@ -2,15 +2,10 @@ package wazeroengine
 
 import (
 	"context"
-	"errors"
 	"time"
 
+	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/prepare"
-)
-
-var (
-	errCPU   = errors.New("the time on a processor is used up")
-	errStack = errors.New("stack overflow")
 )
 
 // maxSlice is more than a guest computes between two ticks: what exceeds it was spent
@@ -22,7 +17,7 @@ const maxSlice = 5 * time.Millisecond
 func tick(ctx context.Context, _ []uint64) {
 	in, _ := ctx.(*instance)
 	if int32(in.stack.Get()) < 0 {
-		panic(errStack)
+		panic(engine.ErrStack)
 	}
 	in.fuel.Set(prepare.FullFuel)
 	in.ticked = true
@@ -30,7 +25,7 @@ func tick(ctx context.Context, _ []uint64) {
 	in.used += min(now.Sub(in.since), maxSlice)
 	in.since = now
 	if limit := in.module.cpu; limit > 0 && in.used > limit {
-		panic(errCPU)
+		panic(engine.ErrCPU)
 	}
 	if in.Err() != nil {
 		panic(context.Cause(in.Context)) //nolint:contextcheck // ctx is in

@@ -1,13 +1,11 @@
 package wazeroengine
 
 import (
-	"context"
 	"errors"
 	"runtime"
 	"strconv"
 	"strings"
 
-	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/prepare"
 )
@@ -19,20 +17,7 @@ func (in *instance) trap(err error) error {
 	}
 	reason, frames := in.split(err.Error())
 	t := &engine.Trap{Reason: reason, Backtrace: frames, Err: err}
-	exit, exited := errors.AsType[*hostcalls.Exit](err)
-	switch {
-	case exited:
-		t.Kind, t.Reason = engine.TrapExit, exit.Error()
-	case errors.Is(err, errCPU):
-		t.Kind, t.Reason, t.Err = engine.TrapDeadline, errCPU.Error()+" (limit "+in.module.cpu.String()+")", errCPU
-	case in.Err() != nil:
-		t.Kind, t.Err = engine.TrapDeadline, context.Cause(in.Context)
-		t.Reason = t.Err.Error()
-	case in.refused || in.denied.Get() != 0:
-		t.Kind = engine.TrapMemory
-		t.Reason += " after the memory could not grow beyond its limit of " +
-			strconv.FormatUint(uint64(in.module.prepared.MemoryPages)*engine.PageSize>>10, 10) + " KiB"
-	}
+	t.Classify(in.Context, in.module.cpu, int64(in.module.prepared.MemoryPages)*engine.PageSize, in.refused || in.denied.Get() != 0)
 	return t
 }
 

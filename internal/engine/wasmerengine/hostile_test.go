@@ -1,0 +1,94 @@
+//go:build engine_wasmer
+
+package wasmerengine_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/enginetest"
+	"github.com/terrane/terrane/internal/engine/wasmerengine"
+)
+
+// TestPanicOfHostFunction: it is this process's fault, not the guest's, and unwinds nothing of
+// libwasmer.
+func TestPanicOfHostFunction(t *testing.T) {
+	i32 := []hostcalls.ValueType{hostcalls.I32}
+	e := newEngine(t, wasmerengine.Options{Funcs: []hostcalls.Func{{Module: "test", Name: "exit", Params: i32,
+		Call: func(context.Context, *hostcalls.Exchange, hostcalls.Guest, []uint64) error { panic("oops") }}}})
+	m, err := e.Compile(t.Context(), enginetest.Guest(t, "exit3"), engine.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		err := request(t.Context(), m, "GET")
+		if _, trapped := errors.AsType[*engine.Trap](err); trapped || err == nil || !strings.Contains(err.Error(), "panic: oops") {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if err := errors.Join(m.Close(t.Context()), e.Close(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestManyGuestsWait has more guests in flight than there may be threads.
+func TestManyGuestsWait(t *testing.T) {
+	e := newEngine(t, wasmerengine.Options{Funcs: hostcalls.Functions(), Guests: 4})
+	m, err := e.Compile(t.Context(), enginetest.Guest(t, "spin"), engine.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	for range 4 {
+		go func() { ended <- request(ctx, m, "GET") }()
+	}
+	late, stop := context.WithCancel(t.Context())
+	stop()
+	if trap, ok := errors.AsType[*engine.Trap](request(late, m, "GET")); !ok || trap.Kind != engine.TrapDeadline {
+		t.Errorf("a guest without time: %v", trap)
+	}
+	cancel()
+	for range 4 {
+		if trap, ok := errors.AsType[*engine.Trap](<-ended); !ok || trap.Kind != engine.TrapDeadline {
+			t.Errorf("a spinning guest: %v", trap)
+		}
+	}
+	if err := errors.Join(m.Close(t.Context()), e.Close(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+// BenchmarkSoak is a run of 100,000 requests in recycled and in new instances, and what is resident
+// at their ends: -benchtime 10x makes it a million.
+func BenchmarkSoak(b *testing.B) {
+	for name, idle := range map[string]int64{"recycled": 0, "fresh": -1} {
+		b.Run(name, func(b *testing.B) {
+			e := newEngine(b, wasmerengine.Options{Funcs: hostcalls.Functions(), Idle: idle})
+			m, err := e.Compile(b.Context(), enginetest.Guest(b, "hello"), engine.Limits{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			hundredThousand := func() {
+				for range 100_000 {
+					if err := request(b.Context(), m, "GET"); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			hundredThousand()
+			before := resident(b)
+			for b.Loop() {
+				hundredThousand()
+			}
+			b.ReportMetric(float64(resident(b)-before)/1e3, "kB-grown")
+			if err := errors.Join(m.Close(b.Context()), e.Close(b.Context())); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
