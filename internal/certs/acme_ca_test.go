@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -200,6 +201,32 @@ func TestACMESlowHostHoldsUpNobody(t *testing.T) {
 	}
 	faulty.sound.Store(true)
 	e.mustGet(t, p, "other.slow-host.example")
+}
+
+// TestACMEOneDomainDoesNotTakeAllWorkers: names of one domain whose orders take long leave
+// room for others'.
+func TestACMEOneDomainDoesNotTakeAllWorkers(t *testing.T) {
+	p := startPebble(t)
+	faulty := startFaultyCA(t, p, neverDecides())
+	e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: 8 * time.Second, Workers: 4})
+	validateAt(p, e)
+	ask := func(host string) error {
+		_, err := e.acme.TLSConfig().GetCertificate(&tls.ClientHelloInfo{ServerName: host})
+		return err
+	}
+	var slow sync.WaitGroup
+	defer slow.Wait()
+	for _, host := range []string{"a.many-names.example", "b.many-names.example"} {
+		slow.Go(func() { _ = ask(host) })
+	}
+	certstest.Eventually(t, "both are ordered", func() bool { return p.Orders(t) == 2 })
+	if err := ask("c.many-names.example"); err == nil || !strings.Contains(err.Error(), "2 names under many-names.example") {
+		t.Errorf("the third of two: %v", err)
+	}
+	faulty.sound.Store(true)
+	if err := ask("other-names.example"); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestACMEUselessRenewal keeps what was good when its renewal is not, at all edges.

@@ -98,6 +98,16 @@ func (a *ACME) fail(ctx context.Context, host string, before failure, err error,
 	return f
 }
 
+// registrable is the domain that host was registered under, or host itself if it is a
+// public suffix.
+func registrable(host string) string {
+	domain, err := publicsuffix.EffectiveTLDPlusOne(host)
+	if err != nil {
+		return host
+	}
+	return domain
+}
+
 // quotaSpan is how long a name counts against the quota of its domain.
 const quotaSpan = 7 * 24 * time.Hour
 
@@ -112,10 +122,7 @@ type spentQuota struct {
 // spendQuota counts the names that got orders under one registrable domain, over all
 // edges. Only a wildcard in DNS makes it bite: each name of it verifies.
 func (a *ACME) spendQuota(ctx context.Context, host string) (err error) {
-	domain, err := publicsuffix.EffectiveTLDPlusOne(host)
-	if err != nil {
-		domain = host
-	}
+	domain := registrable(host)
 	if s, ok := a.spent.get(domain); ok && a.now().Before(s.look) && !s.names[host] {
 		return s.err
 	}

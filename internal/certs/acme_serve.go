@@ -24,10 +24,11 @@ type remembered struct {
 
 // flight is an order that handshakes wait for. cert and err are set before done is closed.
 type flight struct {
-	host string
-	done chan struct{}
-	cert *tls.Certificate
-	err  error
+	host   string
+	domain string // registrable
+	done   chan struct{}
+	cert   *tls.Certificate
+	err    error
 }
 
 // admit refuses hosts that may not have a certificate. One in memory was permitted.
@@ -119,7 +120,11 @@ func (a *ACME) await(ctx context.Context, host string) (*tls.Certificate, error)
 	a.mu.Lock()
 	f, ok := a.flights[host]
 	if !ok {
-		f = &flight{host: host, done: make(chan struct{})}
+		f = &flight{host: host, domain: registrable(host), done: make(chan struct{})}
+		if n := a.flying(f.domain); n >= max(1, a.opts.Workers/2) {
+			a.mu.Unlock()
+			return nil, fmt.Errorf("%d names under %s wait for their certificates already: try again", n, f.domain)
+		}
 		select {
 		case a.jobs <- f:
 			a.flights[host] = f
@@ -137,6 +142,17 @@ func (a *ACME) await(ctx context.Context, host string) (*tls.Certificate, error)
 	case <-a.done:
 		return nil, errors.New("no orders are made anymore")
 	}
+}
+
+// flying counts the orders for names of one registrable domain, which are not to take
+// all workers. a.mu is held.
+func (a *ACME) flying(domain string) (n int) {
+	for _, f := range a.flights {
+		if f.domain == domain {
+			n++
+		}
+	}
+	return n
 }
 
 // land makes the order that a flight stands for.

@@ -360,7 +360,7 @@ func TestACMEWildcardHoldsUpNobody(t *testing.T) {
 	p := startPebble(t)
 	storage := &countingLocks{Storage: newFolder(t, t.TempDir(), 0)}
 	const workers = 4
-	e := startEdge(t, p, "", nil, certs.ACMEOptions{Storage: storage, Quota: 1, Workers: workers})
+	e := startEdge(t, p, "", nil, certs.ACMEOptions{Storage: storage, Quota: 1, Workers: 2 * workers})
 	validateAt(p, e)
 	e.mustGet(t, p, "first.wildcard.example")
 	var flood sync.WaitGroup
