@@ -25,6 +25,10 @@
 // the tenant, and is not tried again until the folder changes. A failure that is
 // not the tenant's (a full disk) is tried again, ever more slowly.
 //
+// A branch "preview/NAME" of a git store is a further origin of the folders that it
+// changes: each is published as tenant.ID.Preview. Nothing that is wrong with such a
+// branch holds up the store.
+//
 // # What an origin can do
 //
 // Nothing to what is live, except by a deploy: an origin that is unreachable,
