@@ -58,6 +58,9 @@ func kinds(in []hostcalls.ValueType) []C.wasm_valkind_t {
 	return out
 }
 
+// threadStack is the size of new threads' stacks, in bytes.
+func threadStack() int { return int(C.thread_stack()) }
+
 // heap is what libwasmer has allocated but for linear memories and code, in bytes.
 func heap() uint64 { return uint64(C.heap()) }
 

@@ -72,6 +72,10 @@ func New(o Options) (*Engine, error) {
 			return nil, fmt.Errorf("%s.%s: this engine passes at most %d parameters and one result", f.Module, f.Name, maxParams)
 		}
 	}
+	if stack := threadStack(); stack < stackReserve+spareStack {
+		return nil, fmt.Errorf("threads have %d KiB of stack and guests need %d: set ulimit -s (LimitSTACK in systemd) to 8192 or more, and not to unlimited, which means 2048",
+			stack>>10, (stackReserve+spareStack)>>10)
+	}
 	slots := max(1, runtime.GOMAXPROCS(0)-1)
 	e := &Engine{
 		funcs: o.Funcs, renew: o.Renew, log: o.Logger,

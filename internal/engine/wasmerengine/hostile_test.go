@@ -5,6 +5,8 @@ package wasmerengine_test
 import (
 	"context"
 	"errors"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -32,6 +34,24 @@ func TestPanicOfHostFunction(t *testing.T) {
 	}
 	if err := errors.Join(m.Close(t.Context()), e.Close(t.Context())); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSmallStack starts this test anew where threads have too little stack for guests.
+func TestSmallStack(t *testing.T) {
+	if os.Getenv("TERRANE_SMALL_STACK") != "" {
+		_, err := wasmerengine.New(wasmerengine.Options{})
+		if err == nil || !strings.Contains(err.Error(), "ulimit -s") {
+			t.Fatalf("got %v", err)
+		}
+		return
+	}
+	for _, limit := range []string{"2048", "unlimited"} {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", "ulimit -s "+limit+" && exec \"$0\" -test.run '^TestSmallStack$'", os.Args[0])
+		cmd.Env = append(os.Environ(), "TERRANE_SMALL_STACK=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", limit, err, out)
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 	// stackReserve is what must be left of a thread's stack when a guest begins. A
 	// thread has 8 MiB, unless a limit (ulimit -s) says otherwise.
 	stackReserve = 8*stackBudget + 256<<10
+	spareStack   = 512 << 10 // for what runs on the thread before and beside guests
 )
 
 // module is a compiled module.

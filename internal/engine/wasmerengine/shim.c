@@ -179,6 +179,16 @@ void guest_call(wasm_func_t *f, uintptr_t handle, int32_t *args, size_t n, bool 
   args[0] = out[0].of.i32;
 }
 
+size_t thread_stack(void) {
+  pthread_attr_t attr;
+  size_t size = 0;
+  if (pthread_attr_init(&attr) == 0) {
+    pthread_attr_getstacksize(&attr, &size);
+    pthread_attr_destroy(&attr);
+  }
+  return size;
+}
+
 uint64_t heap(void) {
   struct mallinfo2 m = mallinfo2();
   return m.uordblks + m.hblkhd;

@@ -120,6 +120,8 @@ wasm_extern_t *guest_export(guest *, size_t);
 // takes its result, if it has one. reserve is how much of the thread's stack there must be, in bytes.
 void guest_call(wasm_func_t *, uintptr_t handle, int32_t *args, size_t n, bool result, size_t reserve, ending *);
 
+// thread_stack is the size of new threads' stacks, in bytes.
+size_t thread_stack(void);
 // heap is what malloc has given to all that is not Go, in bytes.
 uint64_t heap(void);
 int32_t global_get(const wasm_global_t *);
