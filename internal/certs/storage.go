@@ -69,10 +69,15 @@ func (f *Folder) path(ctx context.Context, key string) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
+	return filepath.Join(f.dir, filepath.FromSlash(key)), checkKey(key)
+}
+
+// checkKey refuses keys that could lead out of a storage, or to what is its own.
+func checkKey(key string) error {
 	if !fs.ValidPath(key) || strings.Contains("/"+key, "/.") && key != "." || strings.ContainsAny(key, "\\\x00") {
-		return "", fmt.Errorf("%q is no key of a storage", key)
+		return fmt.Errorf("%q is no key of a storage", key)
 	}
-	return filepath.Join(f.dir, filepath.FromSlash(key)), nil
+	return nil
 }
 
 // Store replaces the value at key, and returns when it is on disk.

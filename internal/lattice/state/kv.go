@@ -12,20 +12,45 @@ import (
 	"github.com/terrane/terrane/hostcalls"
 )
 
-// KV is one tenant's state. Strict reads are linearizable: each proves with a write
-// that a majority is there, and fails without one.
-func (s *Store) KV(id string, strict bool) hostcalls.KV {
+// Reads says how fresh reads are.
+type Reads int
+
+const (
+	Near     Reads = iota // from the nearest copy
+	Strict                // linearizable: each proves with a write that a majority is there, and fails without one
+	Cautious              // Strict where a majority answers within a second, else Near
+)
+
+// KV is one tenant's state.
+func (s *Store) KV(id string, reads Reads) hostcalls.KV {
 	token := tenantToken(id)
 	floor, _ := s.floors.LoadOrStore(token, new(atomic.Uint64))
-	return &kv{store: s, token: token, strict: strict, floor: floor.(*atomic.Uint64)}
+	return &kv{store: s, token: token, reads: reads, floor: floor.(*atomic.Uint64)}
 }
 
 // kv is one tenant's.
 type kv struct {
-	store  *Store
-	token  string
-	strict bool
-	floor  *atomic.Uint64 // what this edge has seen of the tenant: reads do not go behind it
+	store *Store
+	token string
+	reads Reads
+	floor *atomic.Uint64 // what this edge has seen of the tenant: reads do not go behind it
+}
+
+// proven returns a sequence that a read must not go behind, 0 if any will do.
+func (k *kv) proven(ctx context.Context) (uint64, error) {
+	if k.reads == Near {
+		return 0, nil
+	}
+	if k.reads == Cautious {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, freshTimeout)
+		defer cancel()
+	}
+	at, err := k.store.barrier.pass(ctx, k.store.prove)
+	if k.reads == Cautious {
+		return at, nil //nolint:nilerr // it was an attempt
+	}
+	return at, err
 }
 
 func (k *kv) subject(key string) string {
@@ -46,15 +71,11 @@ func (k *kv) Get(ctx context.Context, key string) (hostcalls.KVEntry, error) {
 	s := k.store
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	floor := max(k.floor.Load(), s.base.Load())
-	if k.strict {
-		at, err := s.barrier.pass(ctx, s.prove)
-		if err != nil {
-			return hostcalls.KVEntry{}, err
-		}
-		floor = max(floor, at)
+	proven, err := k.proven(ctx)
+	if err != nil {
+		return hostcalls.KVEntry{}, err
 	}
-	r, err := s.read(ctx, k.subject(key), floor, k.strict)
+	r, err := s.read(ctx, k.subject(key), max(proven, k.floor.Load(), s.base.Load()), k.reads == Strict)
 	if err != nil {
 		return hostcalls.KVEntry{}, err
 	}
@@ -169,14 +190,12 @@ func (k *kv) List(ctx context.Context, prefix, after string, limit int) ([]strin
 	if err != nil {
 		return nil, err
 	}
-	if k.strict {
-		at, err := s.barrier.pass(ctx, s.prove)
-		if err != nil {
-			return nil, err
-		}
-		if err := x.reached(ctx, at); err != nil {
-			return nil, err
-		}
+	proven, err := k.proven(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.reached(ctx, proven); err != nil {
+		return nil, err
 	}
 	return x.usage(k.token).list(prefix, after, limit, s.now()), nil
 }

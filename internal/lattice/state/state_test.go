@@ -54,7 +54,7 @@ func up(t testing.TB, s *state.Store) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	for {
-		_, err := s.KV("/git/nobody", false).List(ctx, "", "", 1)
+		_, err := s.KV("/git/nobody", state.Near).List(ctx, "", "", 1)
 		if err == nil {
 			return
 		}
@@ -64,12 +64,12 @@ func up(t testing.TB, s *state.Store) {
 	}
 }
 
-func conformance(t *testing.T, node *latticetest.Node, o state.Options, strict bool) {
+func conformance(t *testing.T, node *latticetest.Node, o state.Options, reads state.Reads) {
 	var tenants atomic.Int32
 	s, _ := run(t, node, o)
 	up(t, s)
 	kvtest.Run(t, func(*testing.T) hostcalls.KV {
-		return s.KV(fmt.Sprintf("%s%v%d", node.Name(), strict, tenants.Add(1)), strict)
+		return s.KV(fmt.Sprintf("%s%v%d", node.Name(), reads, tenants.Add(1)), reads)
 	})
 }
 
@@ -79,21 +79,21 @@ func quotas(t *testing.T, node *latticetest.Node, o state.Options) {
 		o.Quota = q
 		s, _ := run(t, node, o)
 		up(t, s)
-		return s.KV(fmt.Sprintf("quota%s%d", node.Name(), n.Add(1)), false)
+		return s.KV(fmt.Sprintf("quota%s%d", node.Name(), n.Add(1)), state.Near)
 	})
 }
 
 func TestAlone(t *testing.T) {
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
 	quotas(t, net.Node("ams1"), state.Options{})
-	conformance(t, net.Node("ams1"), state.Options{}, false)
+	conformance(t, net.Node("ams1"), state.Options{}, state.Near)
 }
 
 func TestCluster(t *testing.T) {
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
 	quotas(t, net.Node("ams2"), state.Options{})
-	conformance(t, net.Node("ams2"), state.Options{}, false)
-	conformance(t, net.Node("ams3"), state.Options{}, true)
+	conformance(t, net.Node("ams2"), state.Options{}, state.Near)
+	conformance(t, net.Node("ams3"), state.Options{}, state.Strict)
 }
 
 func TestRegions(t *testing.T) {
@@ -101,6 +101,6 @@ func TestRegions(t *testing.T) {
 	s, _ := run(t, net.Node("ams1"), state.Options{})
 	up(t, s)
 	quotas(t, net.Node("fra1"), state.Options{Home: "ams"})
-	conformance(t, net.Node("fra1"), state.Options{Home: "ams"}, false)
-	conformance(t, net.Node("fra1"), state.Options{Home: "ams"}, true)
+	conformance(t, net.Node("fra1"), state.Options{Home: "ams"}, state.Near)
+	conformance(t, net.Node("fra1"), state.Options{Home: "ams"}, state.Strict)
 }

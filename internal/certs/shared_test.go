@@ -1,0 +1,16 @@
+package certs_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/certs/certstest"
+)
+
+func TestShared(t *testing.T) {
+	certstest.RunShared(t, time.Second, func(*testing.T) (a, b hostcalls.KV) {
+		kv := hostcalls.NewMemoryKV(hostcalls.Quota{})
+		return kv, kv
+	})
+}
