@@ -26,7 +26,7 @@ func (f *adminFlags) register(cmd *cobra.Command) {
 
 // get asks the admin listener. The caller closes the body.
 func (f *adminFlags) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
-	return f.do(ctx, http.MethodGet, path+"?"+query.Encode())
+	return f.do(ctx, http.MethodGet, path, query, http.NoBody)
 }
 
 // show prints what the admin listener answers, as it is.
@@ -41,23 +41,23 @@ func (f *adminFlags) show(cmd *cobra.Command, path string, query url.Values) err
 
 // post makes the edge do something, and returns when it has.
 func (f *adminFlags) post(ctx context.Context, path string, query url.Values) error {
-	body, err := f.do(ctx, http.MethodPost, path+"?"+query.Encode())
+	body, err := f.do(ctx, http.MethodPost, path, query, http.NoBody)
 	if err != nil {
 		return err
 	}
 	return body.Close()
 }
 
-func (f *adminFlags) do(ctx context.Context, method, path string) (io.ReadCloser, error) {
+func (f *adminFlags) do(ctx context.Context, method, path string, query url.Values, send io.Reader) (io.ReadCloser, error) {
 	base, token, err := f.where()
 	if err != nil {
 		return nil, err
 	}
-	return askAdmin(ctx, base, token, method, path)
+	return askAdmin(ctx, base, token, method, path+"?"+query.Encode(), send)
 }
 
-func askAdmin(ctx context.Context, base, token, method, path string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, base+path, http.NoBody)
+func askAdmin(ctx context.Context, base, token, method, path string, send io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, base+path, send)
 	if err != nil {
 		return nil, err
 	}

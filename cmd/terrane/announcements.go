@@ -97,7 +97,7 @@ func tell(w io.Writer, word string, s bgp.Status, exabgp bool) error {
 func bgpStatus(ctx context.Context, base, token string) (s bgp.Status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	body, err := askAdmin(ctx, base, token, http.MethodGet, "/status/bgp")
+	body, err := askAdmin(ctx, base, token, http.MethodGet, "/status/bgp", http.NoBody)
 	if err != nil {
 		return s, err
 	}

@@ -50,6 +50,7 @@ type Options struct {
 	Rollback func(ctx context.Context, id tenant.ID, rev tenant.Revision) error
 	// Actions are done by a POST to the path of their name. An error is shown.
 	Actions map[string]func(ctx context.Context) error
+	KV      http.Handler // what is below /kv, tenants' state; nil: none
 	Logger  *slog.Logger // nil discards
 }
 
@@ -151,6 +152,10 @@ func (s *Server) handler() http.Handler {
 	if s.opts.Releases != nil && s.opts.Rollback != nil {
 		mux.Handle("GET /releases", s.guarded(ofTenant(s.releases)))
 		mux.Handle("POST /rollback", s.guarded(ofTenant(s.rollback)))
+	}
+	if s.opts.KV != nil {
+		mux.Handle("/kv", s.guarded(s.opts.KV))
+		mux.Handle("/kv/", s.guarded(s.opts.KV))
 	}
 	for name, act := range s.opts.Actions {
 		mux.Handle("POST /"+name, s.guarded(s.action(name, act)))

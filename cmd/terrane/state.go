@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/lattice/state"
+	"github.com/terrane/terrane/internal/rediskv"
+	"github.com/terrane/terrane/tenant"
+)
+
+// tenantStates is where guests' state is kept.
+type tenantStates struct {
+	of  func(id tenant.ID, strict bool) hostcalls.KV
+	run func(context.Context) error // nil: nothing runs
+}
+
+// buildState builds what state.provider asks for.
+func (e *edge) buildState(context.Context) error {
+	c := &e.cfg.State
+	quota := hostcalls.Quota{Bytes: int64(c.Bytes), Keys: c.Keys}
+	switch c.Provider {
+	case "memory":
+		var all sync.Map // tenant.ID -> hostcalls.KV: state outlives releases
+		e.states.of = func(id tenant.ID, _ bool) hostcalls.KV {
+			kv, _ := all.LoadOrStore(id, hostcalls.NewMemoryKV(quota))
+			return kv.(hostcalls.KV)
+		}
+	case "redis":
+		s, err := rediskv.New(rediskv.Options{URL: string(c.URL), Quota: quota, Timeout: time.Duration(c.Timeout)})
+		if err != nil {
+			e.cfg.Fault("state.url", "%v", err)
+			return nil // newEdge returns it with its line
+		}
+		e.states.of = func(id tenant.ID, _ bool) hostcalls.KV { return s.KV(string(id)) }
+		e.states.run = func(ctx context.Context) error {
+			<-ctx.Done()
+			return s.Close()
+		}
+	default:
+		s, err := state.New(state.Options{
+			Lattice: e.lattice.Lattice, Bucket: "terrane_state", Home: c.Home,
+			Quota: quota, Timeout: time.Duration(c.Timeout), Logger: e.logger("state"),
+		})
+		if err != nil {
+			return err
+		}
+		e.states.of = func(id tenant.ID, strict bool) hostcalls.KV {
+			if strict || c.Strict {
+				return s.KV(string(id), state.Strict)
+			}
+			return s.KV(string(id), state.Near)
+		}
+		e.states.run = s.Run
+	}
+	return nil
+}
+
+// buildShared builds the store of certificates in the lattice, if that is theirs.
+func (e *edge) buildShared(context.Context) error {
+	if e.cfg.TLS.Mode != "acme" || e.cfg.TLS.Storage != config.StorageLattice {
+		return nil
+	}
+	var err error
+	e.shared, err = state.New(state.Options{
+		Lattice: e.lattice.Lattice, Bucket: "terrane_certs", Home: e.cfg.State.Home,
+		Quota: hostcalls.Quota{Bytes: math.MaxInt64, Keys: math.MaxInt}, Logger: e.logger("certs"),
+	})
+	return err
+}
+
+// kvOf is a tenant's state for the admin listener.
+func (e *edge) kvOf(id tenant.ID, strict bool) (hostcalls.KV, error) {
+	if e.states.of == nil {
+		return nil, errors.New("this edge keeps no state")
+	}
+	return e.states.of(id, strict), nil
+}
