@@ -36,6 +36,9 @@ type manifest struct {
 	Fetch struct {
 		Allow []string `toml:"allow"`
 	} `toml:"fetch"`
+	State struct {
+		Strict bool `toml:"strict"`
+	} `toml:"state"`
 	Routes []struct {
 		Path   string `toml:"path"`
 		Module string `toml:"module"`
@@ -75,6 +78,7 @@ func decodeManifest(data []byte, files map[string]mirror.File) (tenant.Manifest,
 		},
 		Fetch:   tenant.Fetch{Allow: src.Fetch.Allow},
 		Regions: src.Regions,
+		State:   tenant.State{Strict: src.State.Strict},
 	}
 	if doc.Has("regions") && len(src.Regions) == 0 {
 		doc.Fault("regions", "want the name of a region at least, or no such key")

@@ -24,6 +24,8 @@ cpu = "1s"
 concurrency = 3
 [fetch]
 allow = ["api.example.com"]
+[state]
+strict = true
 [[route]]
 path = "/api/*"
 module = "api.wasm"
@@ -42,6 +44,7 @@ path = "/orders"
 		Routes:  []tenant.Route{{Path: "/api/*", Module: "api.wasm"}},
 		Crons:   []tenant.Cron{{Schedule: "*/5 * * * *", Path: "/tick"}},
 		Regions: []string{"ams", "fra"},
+		State:   tenant.State{Strict: true},
 
 		Subscriptions: []tenant.Subscription{{Subject: "orders.*", Path: "/orders"}},
 	}

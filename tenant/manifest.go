@@ -20,6 +20,12 @@ type Manifest struct {
 	// Regions are those that may run the folder's modules and show its files; edges
 	// elsewhere forward to them, to the first that answers. Nil: all.
 	Regions []string
+	State   State
+}
+
+// State is what the tenant asks of its key-value state.
+type State struct {
+	Strict bool // reads are linearizable, and fail where no majority is in reach
 }
 
 // Fetch is the tenant's own bound on what its modules may reach.

@@ -24,6 +24,7 @@ import (
 	"github.com/terrane/terrane/internal/fetch"
 	"github.com/terrane/terrane/internal/health"
 	"github.com/terrane/terrane/internal/lattice/notice"
+	"github.com/terrane/terrane/internal/lattice/state"
 	"github.com/terrane/terrane/server"
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/sync/githost"
@@ -40,6 +41,8 @@ type edge struct {
 	metrics   *prometheus.Registry
 	started   time.Time
 	lattice   fabric
+	states    tenantStates
+	shared    *state.Store // of certificates; nil where they are in a folder
 	engine    engine.Engine
 	resolver  hostcalls.Resolver
 	fetcher   *fetch.Client
@@ -77,7 +80,7 @@ func newEdge(ctx context.Context, cfg *config.Config, opt edgeOptions) (*edge, e
 	e := &edge{started: time.Now(), cfg: cfg, opt: opt, log: opt.log, metrics: prometheus.NewRegistry()}
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, build := range []func(context.Context) error{
-		e.buildLattice, e.buildTasks, e.buildGuests, e.buildSites, e.buildGitHost, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
+		e.buildLattice, e.buildState, e.buildShared, e.buildTasks, e.buildGuests, e.buildSites, e.buildGitHost, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
 	} {
 		if err := build(ctx); err != nil {
 			return nil, err
@@ -240,6 +243,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		Ready:    e.ready,
 		Logs:     e.tenantLog,
 		Actions:  actions,
+		KV:       e.kvHandler(),
 		Progress: func(ctx context.Context, rev tenant.Revision) any { return e.fleetProgress(ctx, rev) },
 		Releases: func(id tenant.ID) (any, error) { return e.syncer.Releases(id) },
 		Rollback: e.syncer.Rollback,
@@ -259,6 +263,12 @@ func (e *edge) run(ctx context.Context) error {
 		add("admin", e.admin.Run)
 	}
 	add("lattice", e.lattice.Run)
+	if e.states.run != nil {
+		add("state", e.states.run)
+	}
+	if e.shared != nil {
+		add("shared certificates", e.shared.Run)
+	}
 	if e.files != nil {
 		add("certificates", e.files.Run)
 	}

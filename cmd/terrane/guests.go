@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"sync"
 
 	"github.com/terrane/terrane/dnsverify"
 	"github.com/terrane/terrane/hostcalls"
@@ -107,16 +106,14 @@ const maxPEM = 4 << 20
 // guest returns what makes the surroundings of a release's guests. State of a
 // tenant outlives its releases.
 func (e *edge) guest(blobs server.Blobs) func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant {
-	var states sync.Map // tenant.ID -> hostcalls.KV
 	e.logs = server.NewLogs(server.LogsOptions{Logger: e.logger("guest")})
 	return func(s *tenant.Snapshot, l tenant.Limits) *hostcalls.Tenant {
-		kv, _ := states.LoadOrStore(s.ID, hostcalls.NewMemoryKV(hostcalls.Quota{}))
 		return &hostcalls.Tenant{
 			ID:       s.ID,
 			Env:      s.Manifest.Env,
 			Limits:   l,
 			Allow:    s.Manifest.Fetch.Allow,
-			KV:       kv.(hostcalls.KV),
+			KV:       e.states.of(s.ID, s.Manifest.State.Strict),
 			Fetcher:  e.fetcher,
 			Resolver: e.resolver,
 			Messages: e.lattice.messages.Of(s.ID, &s.Manifest),

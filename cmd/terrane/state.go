@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"math"
 	"sync"
 	"time"
@@ -32,7 +31,9 @@ func (e *edge) buildState(context.Context) error {
 			return kv.(hostcalls.KV)
 		}
 	case "redis":
-		s, err := rediskv.New(rediskv.Options{URL: string(c.URL), Quota: quota, Timeout: time.Duration(c.Timeout)})
+		s, err := rediskv.New(rediskv.Options{
+			URL: string(c.URL), Quota: quota, Timeout: time.Duration(c.Timeout), Logger: e.logger("state"),
+		})
 		if err != nil {
 			e.cfg.Fault("state.url", "%v", err)
 			return nil // newEdge returns it with its line
@@ -72,12 +73,4 @@ func (e *edge) buildShared(context.Context) error {
 		Quota: hostcalls.Quota{Bytes: math.MaxInt64, Keys: math.MaxInt}, Logger: e.logger("certs"),
 	})
 	return err
-}
-
-// kvOf is a tenant's state for the admin listener.
-func (e *edge) kvOf(id tenant.ID, strict bool) (hostcalls.KV, error) {
-	if e.states.of == nil {
-		return nil, errors.New("this edge keeps no state")
-	}
-	return e.states.of(id, strict), nil
 }

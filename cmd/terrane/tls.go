@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/lattice/state"
 	"github.com/terrane/terrane/server"
 )
 
@@ -31,7 +32,7 @@ func (e *edge) tlsConfig() (*tls.Config, error) {
 
 func (e *edge) acmeConfig() (*tls.Config, error) {
 	c := &e.cfg.TLS
-	storage, err := certs.NewFolder(certs.FolderOptions{Dir: c.Storage})
+	storage, err := e.certStorage()
 	if err != nil {
 		return nil, fmt.Errorf("tls.storage: %w", err)
 	}
@@ -75,4 +76,12 @@ func (e *edge) filesConfig() (*tls.Config, error) {
 		return nil, fmt.Errorf("tls.files: %w", err)
 	}
 	return e.files.TLSConfig(), nil
+}
+
+// certStorage is where edges share certificates.
+func (e *edge) certStorage() (certs.Storage, error) {
+	if e.shared != nil {
+		return certs.NewShared(e.shared.KV("certs", state.Cautious), 0), nil
+	}
+	return certs.NewFolder(certs.FolderOptions{Dir: e.cfg.TLS.Storage})
 }

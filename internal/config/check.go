@@ -30,6 +30,8 @@ func (c *Config) check() {
 		c.Fault("https.listen", "want at least one address, such as \":443\"")
 	}
 	c.checkTLS()
+	c.checkStorage()
+	c.checkState()
 	if name := c.Engine.Name; !slices.Contains(Engines(), name) {
 		mend := ""
 		if name == "wasmer" {

@@ -26,6 +26,7 @@ type Config struct {
 	Admin   Admin   `toml:"admin"`
 
 	Lattice Lattice `toml:"lattice"`
+	State   State   `toml:"state"`
 
 	doc *tomlfile.Doc
 	dir string

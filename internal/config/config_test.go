@@ -110,6 +110,16 @@ func TestFaults(t *testing.T) {
 		{"secrets of a URL stay secret", small + "[[store]]\nkind = \"git\"\nprefix = \"/g/\"\nurl = \"ftp://user:hunter2@h/x\"\n", []string{
 			`t.toml:13: store[1].url: "ftp://h/x": want an https`,
 		}},
+		{"state", small + "[state]\nprovider = \"disk\"\nhome = \"a b\"\nkeys = -1\n", []string{
+			`t.toml:11: state.provider: "disk" is no provider: want "lattice", "redis" or "memory"`,
+			`t.toml:12: state.home: is for provider = "lattice" alone`,
+			`t.toml:12: state.home: "a b": want the edge.region`,
+			`t.toml:13: state.keys: -1: want 1 or more`,
+		}},
+		{"redis without a server", small + "[state]\nprovider = \"redis\"\n", []string{"t.toml:10: state.url: want the server"}},
+		{"a server for the lattice", small + "[state]\nurl = \"redis://h\"\n", []string{"t.toml:11: state.url: is for provider"}},
+		{"a leaf without a home", small + "[lattice]\nleaf = [\"tls://hub:7422\"]\n[tls]\nmode = \"internal\"\n", []string{"t.toml:1: state.home: want the region"}},
+		{"certificates in the lattice", small + "[lattice.cluster]\nlisten = \"10.0.0.1:6222\"\n", []string{"t.toml:1: tls.key: want a secret of 32"}},
 		{"listeners", small + "[https]\nlisten = [\"443\", \"host:443\", \":70000\"]\n", []string{
 			`t.toml:11: https.listen[0]: "443": want an address and a port`,
 			`t.toml:11: https.listen[1]: "host:443"`,

@@ -71,6 +71,7 @@ func Default() *Config {
 		},
 		Fetch:  Fetch{Allow: []string{"*"}},
 		Engine: Engine{Name: "wazero"},
+		State:  State{Provider: "lattice"},
 		Admin:  Admin{Listen: "127.0.0.1:9180"},
 	}
 }
@@ -111,10 +112,8 @@ func (c *Config) complete() {
 	}
 	c.Lattice.complete(c)
 	c.relative(&c.TLS.Roots)
-	c.relative(&c.TLS.Storage)
-	if c.TLS.Storage == "" {
-		c.TLS.Storage = filepath.Join(c.Edge.Data, "certs")
-	}
+	c.completeStorage()
+	c.secret("state.url", &c.State.URL)
 	if c.BGP != nil {
 		for i := range c.BGP.Neighbors {
 			c.secret(fmt.Sprintf("bgp.neighbor[%d].password", i), &c.BGP.Neighbors[i].Password)

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"path/filepath"
+
 	"github.com/terrane/terrane/internal/tomlfile"
 )
 
@@ -60,7 +62,7 @@ func (c *Config) completeStorage() {
 	case joined && t.Mode == "acme":
 		t.Storage = StorageLattice
 	default:
-		t.Storage = c.dataPath("certs")
+		t.Storage = filepath.Join(c.Edge.Data, "certs")
 	}
 }
 

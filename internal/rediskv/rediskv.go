@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type Options struct {
 	Prefix  string        // of all keys; default "terrane"
 	Timeout time.Duration // of each operation, waiting for a connection included; default 5 s
 	Quota   hostcalls.Quota
+	Logger  *slog.Logger // of what the client says of its connections, for the whole process; nil discards
 }
 
 // Store is the state of all tenants. It is safe for concurrent use.
@@ -46,11 +48,24 @@ func New(o Options) (*Store, error) {
 		o.Timeout = 5 * time.Second
 	}
 	o.Quota = o.Quota.WithDefaults()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	redis.SetLogger(clientLog{o.Logger})
+	r.DialerRetries = 1 // the next operation is the next attempt
 	r.DialTimeout, r.ReadTimeout, r.WriteTimeout, r.PoolTimeout = o.Timeout, o.Timeout, o.Timeout, o.Timeout
 	r.ContextTimeoutEnabled = true
 	r.MaxRetries = -1 // a write whose answer was lost may have been done
 	r.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return &Store{opts: o, client: redis.NewClient(r), scripts: newScripts()}, nil
+}
+
+// clientLog is the log of the client, which has one for all.
+type clientLog struct{ *slog.Logger }
+
+// Printf implements the client's interface.
+func (l clientLog) Printf(_ context.Context, format string, args ...any) {
+	l.Debug("redis", "text", fmt.Sprintf(format, args...))
 }
 
 // Close closes the connections. Operations fail from then on.

@@ -15,6 +15,7 @@ import (
 // Reads says how fresh reads are.
 type Reads int
 
+// The kinds of reads.
 const (
 	Near     Reads = iota // from the nearest copy
 	Strict                // linearizable: each proves with a write that a majority is there, and fails without one

@@ -1,0 +1,2 @@
+// Package redistest starts real Redis or Valkey servers for tests.
+package redistest
