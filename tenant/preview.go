@@ -26,6 +26,16 @@ func (id ID) CutPreview() (of ID, name string, ok bool) {
 	return ID(before), name, ok
 }
 
+// ParseIDOrPreview is ParseID for the operator, who may mean a preview.
+func ParseIDOrPreview(s string) (ID, error) {
+	of, name, ok := ID(s).CutPreview()
+	id, err := ParseID(string(of))
+	if err != nil || !ok {
+		return id, err
+	}
+	return id.Preview(name), CheckPreview(name)
+}
+
 // maxPreviewName leaves room for a domain in the label that it is part of.
 const maxPreviewName = 30
 

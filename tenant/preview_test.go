@@ -78,6 +78,21 @@ func TestPreviewID(t *testing.T) {
 	}
 }
 
+func TestParseIDOrPreview(t *testing.T) {
+	for in, want := range map[string]struct{ id, err string }{
+		"/git/alice/":             {"/git/alice", ""},
+		"/git/alice/.preview/red": {"/git/alice/.preview/red", ""},
+		"alice/.preview/red":      {"", "starts with neither"},
+		"/git/alice/.preview/x/y": {"/git/alice/.preview/x/y", "single"},
+		"/git/alice/.preview/":    {"/git/alice/.preview/", "single"},
+		"/git/.git":               {"", ".git"},
+	} {
+		if id, err := ParseIDOrPreview(in); string(id) != want.id || !errHas(err, want.err) {
+			t.Errorf("ParseIDOrPreview(%q) = %q, %v; want %q, %q", in, id, err, want.id, want.err)
+		}
+	}
+}
+
 func FuzzParsePreviewHost(f *testing.F) {
 	f.Add("red--www-example-com.preview.test")
 	f.Add("r--a--b-example.preview.test")

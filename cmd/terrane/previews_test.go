@@ -64,6 +64,9 @@ func TestPreviews(t *testing.T) {
 	if out, err := terrane(t, "doctor", red, "--admin=http://"+e.edge.admin.Addr().String()); err != nil || !strings.Contains(out, "preview red of www.alice.example") {
 		t.Errorf("doctor: %v\n%s", err, out)
 	}
+	if out, err := terrane(t, "releases", "/git/alice/.preview/red", "--admin=http://"+e.edge.admin.Addr().String()); err != nil || !strings.Contains(out, "live since") {
+		t.Errorf("releases: %v\n%s", err, out)
+	}
 	g.git("-C", "work", "push", "--quiet", "origin", ":preview/red")
 	e.await("the end of the preview", func() bool { code, _ := e.request("", red, "/"); return code == http.StatusNotFound })
 	refused(red, "has a branch preview/red")

@@ -87,7 +87,7 @@ revision will do, from seven characters on; "terrane releases TENANT" lists them
 
 // tenantQuery begins the query of what is asked about a tenant.
 func tenantQuery(cmd *cobra.Command, arg string) (url.Values, error) {
-	id, err := tenant.ParseID(arg)
+	id, err := tenant.ParseIDOrPreview(arg)
 	if err != nil {
 		return nil, usageError{cmd.CommandPath(), err}
 	}

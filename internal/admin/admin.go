@@ -254,7 +254,7 @@ func (s *Server) action(name string, act func(context.Context) error) http.Handl
 // ofTenant reads which tenant a request is about.
 func ofTenant(next func(w http.ResponseWriter, r *http.Request, id tenant.ID)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, err := tenant.ParseID(r.URL.Query().Get("tenant"))
+		id, err := tenant.ParseIDOrPreview(r.URL.Query().Get("tenant"))
 		if err != nil {
 			text(w, http.StatusBadRequest, "tenant: "+err.Error())
 			return
