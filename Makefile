@@ -82,7 +82,7 @@ endif
 
 lab: ## the anycast experiments of docs/anycast.md, with figures of LAB_RUNS runs: as root, many minutes
 	@tools/packages $(TEST_PACKAGES) httping mtr-tiny
-	$(GO) test -count=1 -timeout 5h -v -run '^TestAnycast' ./internal/lab -args -lab.runs=$(LAB_RUNS)
+	$(GO) test -count=1 -timeout 5h -v -run '^TestAnycast(Outage|Regions|Spread|Idle|Flap)' ./internal/lab -args -lab.runs=$(LAB_RUNS)
 
 fuzz: ## each fuzz target for FUZZTIME
 	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's,/[^/]*:func , ,' | while read -r dir name; do \

@@ -18,6 +18,7 @@ type event struct {
 	name     string
 	hangs    bool // the edge does not say that it goes: this is what BFD is for
 	stays    bool // visitors are to notice nothing
+	last     bool // from here on the router remembers connections
 	do, mend func(ctx context.Context, t *testing.T, p *planet)
 }
 
@@ -61,6 +62,8 @@ var outageEvents = []event{
 	{name: "store unreadable", stays: true, do: move("sites", "away"), mend: move("away", "sites")},
 	{name: "SIGSTOP", hangs: true, do: signalEdge(syscall.SIGSTOP), mend: restart},
 	{name: "host cut off", hangs: true, do: signalCable(syscall.SIGSTOP), mend: reconnect},
+	{name: "drain, router remembers", last: true, do: runOnEdge("drain"), mend: runOnEdge("undrain")},
+	{name: "SIGTERM, router remembers", last: true, do: signalEdge(syscall.SIGTERM), mend: restart},
 }
 
 const (
@@ -102,7 +105,15 @@ func TestAnycastOutage(t *testing.T) {
 						return quickly(config)
 					},
 				})
+				remembers := false
 				for _, e := range outageEvents {
+					if e.last && bfd {
+						break
+					}
+					if e.last && !remembers {
+						p.remember(within(t, time.Minute), t)
+						remembers = true
+					}
 					runs := *outageRuns
 					if bfd && !e.hangs {
 						runs = (runs + 3) / 4 // BFD changes nothing there, and time is short

@@ -157,7 +157,8 @@ func TestAnycastSpread(t *testing.T) {
 // remember makes the near router keep connections with the edges they began with, as on the page.
 func (p *planet) remember(ctx context.Context, t *testing.T) {
 	t.Helper()
-	script := strings.NewReplacer("ams", p.near.name, "10.71.", fmt.Sprintf("10.7%d.", p.near.number), "fd00:71:", fmt.Sprintf("fd00:7%d:", p.near.number)).
+	edges := "1 2 3;"[:2*len(p.near.edges)-1] + ";"
+	script := strings.NewReplacer("1 2 3;", edges, "ams", p.near.name, "10.71.", fmt.Sprintf("10.7%d.", p.near.number), "fd00:71:", fmt.Sprintf("fd00:7%d:", p.near.number)).
 		Replace(block(t, p.page, "sh remember"))
 	must(p.near.router.Run(ctx, "sh", "-ec", script))(t)
 }
