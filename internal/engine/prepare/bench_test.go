@@ -63,7 +63,7 @@ func spent(b *testing.B) int64 {
 
 // BenchmarkPrepare is the rewriting itself.
 func BenchmarkPrepare(b *testing.B) {
-	wasm, err := os.ReadFile("../../../examples/hello-go/hello.wasm")
+	wasm, err := os.ReadFile("../wazeroengine/testdata/hello80.wasm")
 	if err != nil {
 		b.Fatal(err)
 	}

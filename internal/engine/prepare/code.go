@@ -8,7 +8,8 @@ import (
 
 // code writes the code section. calls are what Enter calls, nil for nothing.
 func (p *preparation) code(more reach, calls ...*uint32) ([]byte, error) {
-	out := appendU32(nil, uint32(len(p.m.Bodies)+1+len(more.callers)))
+	before, _ := p.m.Section(wasmbin.SecCode)
+	out := appendU32(make([]byte, 0, len(before.Payload)*3/2), uint32(len(p.m.Bodies)+1+len(more.callers)))
 	for i, b := range p.m.Bodies {
 		f, err := p.function(uint32(i), b)
 		if err != nil {
@@ -60,14 +61,16 @@ const (
 	localBytes = 8
 )
 
-// function writes a body.
+// function writes a body, which is valid until the next one is written.
 func (p *preparation) function(i uint32, b wasmbin.Body) ([]byte, error) {
 	t := p.m.Types[p.m.Funcs[i]]
 	locals := uint32(len(t.Params))
 	for _, l := range b.Locals {
 		locals += l.Count // at most 50,000 in all
 	}
-	s := &scan{Reader: wasmbin.NewReader(b.Expr, b.Offset), p: p, index: p.tick + i, locals: locals}
+	s := &p.scan
+	*s = scan{Reader: wasmbin.NewReader(b.Expr, b.Offset), p: p, index: p.tick + i, locals: locals,
+		edits: s.edits[:0], open: s.open[:0], loops: s.loops[:0]}
 	s.function()
 	if s.Err() != nil {
 		return nil, s.Err()
@@ -84,12 +87,13 @@ func (p *preparation) function(i uint32, b wasmbin.Body) ([]byte, error) {
 	if e.free() {
 		own = nil
 	}
-	e.out = appendU32(nil, uint32(len(b.Locals)+len(own)/2))
+	e.out = appendU32(p.scratch[:0], uint32(len(b.Locals)+len(own)/2))
 	for _, l := range b.Locals {
 		e.out = append(appendU32(e.out, l.Count), byte(l.Type))
 	}
 	e.out = append(e.out, own...)
 	e.body(t)
+	p.scratch = e.out
 	return e.out, nil
 }
 

@@ -84,6 +84,8 @@ type preparation struct {
 	known   map[string]uint32 // types by their text, once one was asked for
 	fresh   string
 	effort  int64
+	scan    scan   // of the present function
+	scratch []byte // likewise
 	checks  []bool // of the functions written, whether they look at the fuel whenever called
 }
 
