@@ -22,6 +22,7 @@ endif
 BENCHTIME ?= 300ms
 FUZZTIME  ?= 10s
 LAB_RUNS  ?= 3
+SOAK      ?= 1000000
 LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint run
 
 # Wasmer's library, as wasmer-go brings it, for the build that has this engine too.
@@ -29,7 +30,7 @@ WASMER_OUT := terrane-wasmer
 WASMER      = $(shell $(GO) mod download github.com/wasmerio/wasmer-go && $(GO) list -m -f '{{.Dir}}' github.com/wasmerio/wasmer-go)/wasmer/packaged
 WASMER_LIB  = $(WASMER)/lib/$(shell $(GO) env GOOS)-$(subst arm64,aarch64,$(shell $(GO) env GOARCH))
 
-.PHONY: all build build-wasmer test packages toolchains check lint unit wasmer e2e bench lab fuzz examples clean
+.PHONY: all build build-wasmer test packages toolchains check lint unit wasmer e2e bench lab soak fuzz examples clean
 all: build
 
 build: ## one static binary, ./terrane
@@ -83,6 +84,9 @@ endif
 lab: ## the anycast experiments of docs/anycast.md, with figures of LAB_RUNS runs: as root, many minutes
 	@tools/packages $(TEST_PACKAGES) httping mtr-tiny
 	$(GO) test -count=1 -timeout 5h -v -run '^TestAnycast(Outage|Regions|Spread|Idle|Flap)' ./internal/lab -args -lab.runs=$(LAB_RUNS)
+
+soak: ## SOAK requests through the server: nothing may be left behind
+	$(GO) test -count=1 -timeout 2h -v -run '^TestSoak$$' ./server -args -soak.requests=$(SOAK)
 
 fuzz: ## each fuzz target for FUZZTIME
 	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's,/[^/]*:func , ,' | while read -r dir name; do \

@@ -285,6 +285,12 @@ func (b *syncBuffer) Log(req *hostcalls.Request, level slog.Level, text string) 
 	}
 }
 
+func (b *syncBuffer) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text.Reset()
+}
+
 // wait returns once the text contains want.
 func (b *syncBuffer) wait(t testing.TB, want string) {
 	t.Helper()

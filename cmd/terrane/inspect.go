@@ -143,8 +143,10 @@ func (in *inspection) rows(row func(label, format string, args ...any)) {
 		}
 		row("memory", "%s", bounds)
 	}
-	if in.Fresh != "" {
-		row("instances", "not recycled: %s", in.Fresh)
+	if in.Fresh == "" {
+		row("instances", "recycled: all that a request changes is put back")
+	} else {
+		row("instances", "new for each request, for this cannot be put back: %s", in.Fresh)
 	}
 	for _, im := range in.Imports {
 		row("import", "%s.%s %s", im.Module, im.Name, strings.TrimSpace(im.Kind+" "+im.Type))

@@ -22,8 +22,8 @@ type Info struct {
 	Memory   *Memory  `json:"memory,omitempty"` // nil if there is none
 	Tables   []Table  `json:"tables,omitempty"`
 	Start    bool     `json:"start"` // has a start section, which runs before the entry
-	// Fresh says why each request gets a new instance instead of a recycled one,
-	// which is quicker; empty if instances are recycled.
+	// Fresh says which state cannot be put back exactly, and what changes it, so that each
+	// request gets a new instance; empty if instances are recycled, which is quicker.
 	Fresh string `json:"fresh,omitempty"`
 }
 

@@ -54,7 +54,7 @@ func TestInspect(t *testing.T) {
 	if err != nil || info.Size != 8 || info.Entry != "" {
 		t.Errorf("the empty module: %+v, %v", info, err)
 	}
-	for guest, fresh := range map[string]string{"hello": "", "dirty": "", "tableset": "table.set", "tablegrow": "table.grow", "datadrop": "drops a segment"} {
+	for guest, fresh := range map[string]string{"hello": "", "dirty": "", "tableset": "table.set", "tablegrow": "table.grow", "datadrop": "data.drop drops a segment (function 1)"} {
 		info, err := engine.Inspect(enginetest.Guest(t, guest))
 		if err != nil || info.Entry != "run" || (fresh == "") != (info.Fresh == "") || !strings.Contains(info.Fresh, fresh) {
 			t.Errorf("%s: %+v, %v; want the reason %q", guest, info, err, fresh)

@@ -224,6 +224,7 @@ func testIsolation(t *testing.T, newEngine New) {
 	s := start(t, newEngine)
 	for guest, want := range map[string]uint32{
 		"dirty":    3 + 35 + 1000 + 7,
+		"flood":    1,
 		"tableset": 1,
 		"exit0":    1,
 	} {

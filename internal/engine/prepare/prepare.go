@@ -49,7 +49,8 @@ type Result struct {
 	// functions from there on had an index lower by one. From Enter on all are added.
 	Enter, Tick uint32
 	MemoryPages uint32 // the memory's maximum; 0 if there is no memory
-	// Fresh says what Enter and the memory's image cannot put back; empty if nothing.
+	// Fresh says what Enter and the memory's image cannot put back, each with the first
+	// function that changes it; empty if nothing.
 	Fresh string
 }
 
@@ -82,7 +83,7 @@ type preparation struct {
 	globals uint32 // number of globals before: the index of the first added
 	types   []wasmbin.FuncType
 	known   map[string]uint32 // types by their text, once one was asked for
-	fresh   string
+	fresh   []string
 	effort  int64
 	scan    scan   // of the present function
 	scratch []byte // likewise
@@ -132,7 +133,7 @@ func (p *preparation) run() (*Result, error) {
 	w.section(wasmbin.SecCode, code)
 	w.copy(p.m, wasmbin.SecData)
 	w.names(p)
-	return &Result{Wasm: w.out, Enter: p.fn(p.funcs), Tick: p.tick, MemoryPages: pages, Fresh: p.fresh}, nil
+	return &Result{Wasm: w.out, Enter: p.fn(p.funcs), Tick: p.tick, MemoryPages: pages, Fresh: strings.Join(p.fresh, "; ")}, nil
 }
 
 // fn is the new index of a function.
@@ -199,17 +200,17 @@ func (p *preparation) typeIndex(t wasmbin.FuncType) uint32 {
 	return i
 }
 
-// keep records why an instance cannot be recycled, the first reason only.
-func (p *preparation) keep(format string, a ...any) {
-	if p.fresh == "" {
-		p.fresh = fmt.Sprintf(format, a...)
+// keep records why an instance cannot be recycled; of each reason the first place.
+func (p *preparation) keep(why, where string) {
+	if !slices.ContainsFunc(p.fresh, func(known string) bool { return strings.HasPrefix(known, why) }) {
+		p.fresh = append(p.fresh, why+where)
 	}
 }
 
 func (p *preparation) checkImports() {
 	for _, im := range p.m.Imports {
 		if im.Kind != wasmbin.KindFunc {
-			p.keep("it imports the %s %s.%s", im.Kind, im.Module, im.Name)
+			p.keep(fmt.Sprintf("it imports the %s %s.%s", im.Kind, im.Module, im.Name), "")
 		}
 	}
 }

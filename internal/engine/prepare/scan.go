@@ -1,6 +1,10 @@
 package prepare
 
-import "github.com/terrane/terrane/internal/engine/wasmbin"
+import (
+	"fmt"
+
+	"github.com/terrane/terrane/internal/engine/wasmbin"
+)
 
 // The instructions that are looked at or written.
 const (
@@ -342,7 +346,7 @@ func (s *scan) variable(op byte) {
 	case opGlobalGet, opGlobalSet:
 		s.indexBelow(s.p.globals, "global")
 	case opTableSet:
-		s.p.keep("function %d changes a table (table.set)", s.index)
+		s.keep("table.set changes a table")
 		s.U32()
 	default:
 		s.U32()
@@ -370,17 +374,17 @@ func (s *scan) misc(at int) {
 	switch op {
 	case miscMemoryInit, miscMemoryCopy, miscMemoryFill:
 	case miscDataDrop, miscElemDrop:
-		s.p.keep("function %d drops a segment", s.index)
+		s.keep([...]string{"data.drop drops a segment", "elem.drop drops a segment"}[op/miscElemDrop])
 		return
 	case miscTableSize:
 		return
 	default:
-		s.p.keep("function %d changes a table (%s)", s.index, [...]string{
-			"table.init", "", "table.copy", "table.grow", "", "table.fill",
-		}[(op-miscTableInit)%6])
+		s.keep([...]string{"table.init", "", "table.copy", "table.grow", "", "table.fill"}[(op-miscTableInit)%6] + " changes a table")
 	}
 	s.edit(at, editBulk, 0)
 }
+
+func (s *scan) keep(why string) { s.p.keep(why, fmt.Sprintf(" (function %d)", s.index)) }
 
 func (s *scan) vector() {
 	switch op := s.U32(); {
