@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,37 @@ func TestDrainWithoutRun(t *testing.T) {
 	if err := a.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestExternal has no neighbor, and another speaker that is told.
+func TestExternal(t *testing.T) {
+	o := example()
+	o.ASN, o.RouterID, o.External = 0, netip.Addr{}, true
+	e := startEdge(t, o)
+	state := func(want State) {
+		t.Helper()
+		e.wait(string(want), func(s Status) bool { return s.State == want && len(s.Prefixes) == 1 })
+	}
+	state(Unhealthy)
+	e.SetHealth(true, "")
+	state(Announcing)
+	drained := make(chan error)
+	begin := time.Now()
+	go func() { drained <- e.Drain(t.Context()) }()
+	state(Draining)
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(begin); d < o.ShutdownWait+o.WithdrawWait {
+		t.Errorf("drained after %v: routers had no time to follow", d)
+	}
+	state(Drained)
+	if err := e.Undrain(); err != nil {
+		t.Error(err)
+	}
+	state(Announcing)
+	e.SetHealth(false, "test")
+	state(Unhealthy)
 }
 
 func TestDrainSurvivesRestart(t *testing.T) {

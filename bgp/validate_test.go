@@ -33,6 +33,12 @@ func TestFaults(t *testing.T) {
 		{"nothing", func(o *Options) { *o = Options{} }, []string{
 			"bgp.asn: want an AS number", "bgp.router_id: want", "bgp.prefixes: want", "bgp.neighbor: want",
 		}},
+		{"another speaker", func(o *Options) {
+			*o = Options{External: true, Prefixes: o.Prefixes}
+		}, nil},
+		{"another speaker, and a neighbor", func(o *Options) {
+			o.External, o.ASN = true, 0
+		}, []string{"bgp.asn: want an AS number"}},
 		{"reserved AS", func(o *Options) { o.ASN = 23456 }, []string{"bgp.asn: AS 23456 is reserved"}},
 		{"IPv6 router id", func(o *Options) { o.RouterID = addr("::1") }, []string{"bgp.router_id: want an IPv4"}},
 		{"default route", func(o *Options) { o.Prefixes[0] = prefix("0.0.0.0/0") }, []string{"bgp.prefixes[0]: 0.0.0.0/0 would take"}},
