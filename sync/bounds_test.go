@@ -52,7 +52,7 @@ func (p *gitPlace) packZeros(t *testing.T, size int64) (name string) {
 	blob = binary.BigEndian.AppendUint32(blob, uint32(size%65521)<<16|1) // Adler-32
 
 	object := sha1.New()
-	fmt.Fprintf(object, "blob %d\x00", size)
+	_, _ = fmt.Fprintf(object, "blob %d\x00", size)
 	for zeros, left := make([]byte, block), size; left > 0; left -= block {
 		object.Write(zeros[:min(left, block)])
 	}
