@@ -66,18 +66,19 @@ func (l *Logs) Of(id tenant.ID) hostcalls.Logger {
 	return t
 }
 
-// Read yields the last n lines of a tenant's log and, if follow is set, each new one
-// until ctx ends. A reader that is too slow is told how many lines it has missed.
+// Read yields the last n lines of a tenant's log, one zero LogLine, and, if follow is
+// set, each new one until ctx ends. A reader that is too slow is told how many lines it
+// has missed.
 func (l *Logs) Read(ctx context.Context, id tenant.ID, n int, follow bool) iter.Seq[LogLine] {
 	l.mu.Lock()
 	t := l.byTenant[id]
 	l.mu.Unlock()
 	if t == nil {
-		return func(func(LogLine) bool) {}
+		return func(yield func(LogLine) bool) { yield(LogLine{}) }
 	}
 	return func(yield func(LogLine) bool) {
 		at := t.back(n)
-		for {
+		for first := true; ; first = false {
 			lines, missed, changed := t.since(at)
 			at += uint64(missed + len(lines))
 			if missed > 0 && !yield(LogLine{Time: time.Now(), Level: slog.LevelWarn, Text: strconv.Itoa(missed) + " lines missed"}) {
@@ -88,7 +89,7 @@ func (l *Logs) Read(ctx context.Context, id tenant.ID, n int, follow bool) iter.
 					return
 				}
 			}
-			if !follow {
+			if first && !yield(LogLine{}) || !follow {
 				return
 			}
 			select {

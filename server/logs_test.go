@@ -24,11 +24,19 @@ func TestLogsKeepTheNewest(t *testing.T) {
 	l.Of("/git/third").Log(&hostcalls.Request{}, slog.LevelInfo, "not kept")
 	read := func(n int) string {
 		var got []string
+		marks := 0
 		for line := range l.Read(t.Context(), "/git/alice", n, false) {
-			if line.Request != "q" || line.Module != "m.wasm" || line.Time.IsZero() {
+			if line == (server.LogLine{}) {
+				marks++
+				continue
+			}
+			if marks > 0 || line.Request != "q" || line.Module != "m.wasm" || line.Time.IsZero() {
 				t.Errorf("%+v", line)
 			}
 			got = append(got, line.Text)
+		}
+		if marks != 1 {
+			t.Errorf("the end of the kept lines is marked %d times", marks)
 		}
 		return strings.Join(got, " ")
 	}
@@ -37,8 +45,10 @@ func TestLogsKeepTheNewest(t *testing.T) {
 			t.Errorf("last %d: %q, want %q", n, got, want)
 		}
 	}
-	for range l.Read(t.Context(), "/git/third", 10, true) {
-		t.Error("a tenant too many is kept")
+	for line := range l.Read(t.Context(), "/git/third", 10, true) {
+		if line != (server.LogLine{}) {
+			t.Error("a tenant too many is kept")
+		}
 	}
 	large := strings.Repeat("x", 5000) // more than all the room
 	alice.Log(&hostcalls.Request{ID: "q", Module: "m.wasm"}, slog.LevelInfo, large)
@@ -60,6 +70,9 @@ func TestLogsFollow(t *testing.T) {
 		proceed := make(chan struct{})
 		wg.Go(func() {
 			for line := range l.Read(ctx, "/git/alice", 1, true) {
+				if line == (server.LogLine{}) {
+					continue
+				}
 				got = append(got, line.Text)
 				<-proceed
 			}

@@ -293,6 +293,7 @@ func (e *edge) run(ctx context.Context) error {
 	add("presence", e.lattice.presence.Run)
 	add("notices", e.lattice.notices.Run)
 	add("answers", e.lattice.asker.Run)
+	add("logs", e.lattice.logs.Run)
 	if e.lattice.tickets != nil {
 		add("tickets", e.lattice.tickets.Run)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -121,17 +120,6 @@ func (e *edge) guest(blobs server.Blobs) func(*tenant.Snapshot, tenant.Limits) *
 			Files:    hostcalls.NewFiles(s, blobs.Open),
 			Edge:     e.cfg.Edge.Name,
 			Region:   e.cfg.Edge.Region,
-		}
-	}
-}
-
-// tenantLog is the newest of a tenant's log, for the admin listener.
-func (e *edge) tenantLog(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[any] {
-	return func(yield func(any) bool) {
-		for line := range e.logs.Read(ctx, id, lines, follow) {
-			if !yield(line) {
-				return
-			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"iter"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/ask"
 	"github.com/terrane/terrane/internal/lattice/cron"
+	"github.com/terrane/terrane/internal/lattice/logtail"
 	"github.com/terrane/terrane/internal/lattice/messages"
 	"github.com/terrane/terrane/internal/lattice/notice"
 	"github.com/terrane/terrane/internal/lattice/placement"
@@ -29,6 +31,7 @@ type fabric struct {
 	presence *presence.Presence
 	notices  *notice.Notices
 	asker    *ask.Asker
+	logs     *logtail.Logs
 	tickets  *ticket.Tickets // nil with tls.tickets, and without tls.key
 
 	messages  *messages.Messages
@@ -59,6 +62,7 @@ func (e *edge) buildLattice(context.Context) error {
 		return err
 	}
 	e.lattice.notices, err = notice.New(notice.Options{Lattice: l, Wake: e.wake, Logger: o.Logger, Metrics: o.Metrics})
+	e.lattice.logs = logtail.New(logtail.Options{Lattice: l, Read: e.readLog, Edges: e.present, Logger: o.Logger})
 	e.lattice.asker = ask.New(ask.Options{
 		Lattice: l,
 		Answers: map[string]func(context.Context, []byte) (any, error){"progress": e.progress},
@@ -90,6 +94,44 @@ func (f *fabric) shareTickets(c *config.Config, conf *tls.Config, log *slog.Logg
 	}
 	f.tickets, err = ticket.New(ticket.Options{Lattice: f, Secret: []byte(c.TLS.Key), Set: conf.SetSessionTicketKeys, Logger: log})
 	return err
+}
+
+// present are the edges that are heard.
+func (e *edge) present() []string {
+	names := []string{e.cfg.Edge.Name}
+	for _, p := range e.lattice.presence.Edges() {
+		if !p.Self && !p.Silent {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// readLog reads this edge's log of a tenant, for any edge that asks.
+func (e *edge) readLog(ctx context.Context, id string, lines int, follow bool) iter.Seq[logtail.Line] {
+	return func(yield func(logtail.Line) bool) {
+		for l := range e.logs.Read(ctx, tenant.ID(id), lines, follow) {
+			if !yield(logtail.Line{Edge: e.cfg.Edge.Name, Time: l.Time, Level: l.Level, Request: l.Request, Module: l.Module, Text: l.Text}) {
+				return
+			}
+		}
+	}
+}
+
+// tenantLog is the newest of a tenant's log at all edges, or at this one while it is
+// cut off, for the admin listener.
+func (e *edge) tenantLog(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[any] {
+	read := e.lattice.logs.Tail
+	if !e.lattice.Status().Connected {
+		read = e.readLog
+	}
+	return func(yield func(any) bool) {
+		for line := range read(ctx, string(id), lines, follow) {
+			if !line.Time.IsZero() && !yield(line) {
+				return
+			}
+		}
+	}
 }
 
 // self is what this edge says of itself to the others.
@@ -165,10 +207,8 @@ func (e *edge) fleetProgress(ctx context.Context, rev tenant.Revision) []progres
 	defer cancel()
 	own, _ := e.progress(ctx, []byte(rev))
 	list := []progress{own.(progress)}
-	for _, p := range e.lattice.presence.Edges() {
-		if !p.Self && !p.Silent {
-			list = append(list, progress{Edge: p.Name})
-		}
+	for _, name := range e.present()[1:] {
+		list = append(list, progress{Edge: name})
 	}
 	if len(list) == 1 {
 		return list

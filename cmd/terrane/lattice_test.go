@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"crypto/tls"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/config"
 )
 
@@ -81,6 +86,41 @@ func TestEdgesWakeEachOther(t *testing.T) {
 	hub.hook("s3cret")
 	if out, err := terrane(t, "status", admin, "--wait", broken); err == nil || !strings.Contains(err.Error(), "1: /git/alice: index.wasm") {
 		t.Errorf("status --wait for a broken release: %v %s", err, out)
+	}
+}
+
+func TestLogsOfAllEdges(t *testing.T) {
+	g := newGitStore(t)
+	g.push("alice/index.html", "text")
+	hub, leaf := startLattice(t, g)
+	for _, e := range []*anEdge{hub, leaf} {
+		e.await("the release", e.shows("text"))
+		e.edge.logs.Of("/git/alice").Log(&hostcalls.Request{ID: "request", Module: "m.wasm"}, slog.LevelWarn, "a line")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, in := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		cmd := newCommand()
+		cmd.SetArgs([]string{"logs", "/git/alice", "-f", "--admin=http://" + leaf.edge.admin.Addr().String()})
+		cmd.SetOut(in)
+		ended <- errors.Join(cmd.ExecuteContext(ctx), in.Close())
+	}()
+	lines := bufio.NewScanner(out)
+	wants := func(want string) {
+		t.Helper()
+		if !lines.Scan() || !strings.HasSuffix(lines.Text(), want) {
+			t.Fatalf("got %q, want %q", lines.Text(), want)
+		}
+	}
+	wants(" ams1 warn  request m.wasm a line")
+	wants(" fra1 warn  request m.wasm a line")
+	hub.edge.logs.Of("/git/alice").Log(&hostcalls.Request{ID: "request"}, slog.LevelInfo, "another")
+	wants(" ams1 info  request  another")
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/terrane/terrane/server"
+	"github.com/terrane/terrane/internal/lattice/logtail"
 )
 
 func logsCommand() *cobra.Command {
@@ -20,8 +20,8 @@ func logsCommand() *cobra.Command {
 	var lines int
 	cmd := &cobra.Command{
 		Use:   "logs TENANT",
-		Short: "Show what a tenant's modules logged on an edge",
-		Long:  `Show what the modules of a tenant ("/git/alice", as in its TXT record) logged on an edge.`,
+		Short: "Show what a tenant's modules logged, on all edges",
+		Long:  `Show what the modules of a tenant ("/git/alice", as in its TXT record) logged, on all edges.`,
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := tenantQuery(cmd, args[0])
@@ -56,7 +56,7 @@ func logsCommand() *cobra.Command {
 
 func printLog(w io.Writer, r io.Reader) error {
 	for dec := json.NewDecoder(r); ; {
-		var line server.LogLine
+		var line logtail.Line
 		err := dec.Decode(&line)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -64,8 +64,8 @@ func printLog(w io.Writer, r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, "%s %-5s %s %s %s\n",
-			line.Time.Format(time.DateTime), strings.ToLower(line.Level.String()), line.Request, line.Module, line.Text)
+		_, err = fmt.Fprintf(w, "%s %s %-5s %s %s %s\n",
+			line.Time.Format(time.DateTime), line.Edge, strings.ToLower(line.Level.String()), line.Request, line.Module, line.Text)
 		if err != nil {
 			return err
 		}
