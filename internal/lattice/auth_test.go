@@ -180,6 +180,7 @@ func TestOnlyEdgesOfTheLatticeConnect(t *testing.T) {
 		{"no nkey", byKey, keyClient, keyLeaf, ca, "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			patience := 20 * time.Second
 			if !tt.want {
 				patience = 700 * time.Millisecond

@@ -99,24 +99,14 @@ func (l *Lattice) leafCredentials(r *server.RemoteLeafOpts) error {
 		r.Credentials = l.opts.Credentials
 		return nil
 	}
-	r.Nkey = user.public
-	r.SignatureCB = func(nonce []byte) (string, []byte, error) {
-		user, err := readCredentials(l.opts.Credentials) // not kept in memory
-		if err != nil {
-			return "", nil, err
-		}
-		defer user.pair.Wipe()
-		sig, err := user.pair.Sign(nonce)
-		return "", sig, err
-	}
+	r.Nkey = user.seed
 	return nil
 }
 
 // user is what a credentials file holds.
 type user struct {
-	jwt    bool // it has a JWT too
-	public string
-	pair   nkeys.KeyPair
+	jwt  bool // it has a JWT too
+	seed string
 }
 
 func readCredentials(file string) (user, error) {
@@ -128,11 +118,11 @@ func readCredentials(file string) (user, error) {
 	if err != nil {
 		return user{}, fmt.Errorf("%s: want the file of a user's credentials, or its seed (SU...): %w", file, err)
 	}
-	public, err := pair.PublicKey()
-	if err == nil && !nkeys.IsValidPublicUserKey(public) {
+	seed, err := pair.Seed()
+	if err == nil && !strings.HasPrefix(string(seed), "SU") {
 		err = fmt.Errorf("%s: the seed is not a user's (SU...)", file)
 	}
-	return user{strings.Contains(string(data), "BEGIN NATS USER JWT"), public, pair}, err
+	return user{strings.Contains(string(data), "BEGIN NATS USER JWT"), string(seed)}, err
 }
 
 // start starts the embedded server, and takes down again what cannot.
