@@ -6,14 +6,17 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/lattice"
 )
 
 // startLattice starts a hub and a leaf that mirror a repository and hardly ever poll.
@@ -51,6 +54,32 @@ func (e *anEdge) heard() (names []string) {
 
 func (e *anEdge) shows(text string) func() bool {
 	return func() bool { _, body := e.request("alice.example", "alice.example", "/"); return body == text }
+}
+
+// TestLatticeExamples wants nothing wrong with them but that this machine lacks their secrets.
+func TestLatticeExamples(t *testing.T) {
+	files, err := filepath.Glob("../../examples/edge/lattice-*.toml")
+	if err != nil || len(files) != 3 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		c, err := config.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := latticeOptions(&c.Lattice)
+		o.Name, o.Region = c.Edge.Name, c.Edge.Region
+		_, err = lattice.New(o)
+		faults, ok := errors.AsType[lattice.Faults](err)
+		if !ok {
+			t.Errorf("%s: %v", file, err)
+		}
+		for _, f := range faults {
+			if !errors.Is(f.Err, fs.ErrNotExist) {
+				t.Errorf("%s: %s: %v", file, f.Key, f.Err)
+			}
+		}
+	}
 }
 
 func TestEdgesWakeEachOther(t *testing.T) {

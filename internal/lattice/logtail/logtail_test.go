@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -156,7 +157,7 @@ func TestSlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 100 {
-		e.add(fmt.Sprint(i))
+		e.add(strconv.Itoa(i))
 	}
 	latticetest.Await(t, func() bool { n, err := sub.Dropped(); return err == nil && n > 0 }, nil)
 	r := reader{sub: sub, seqs: map[string]int{}}
@@ -181,7 +182,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2 * maxStreams {
-		if err := e.ask(conn, sub.Subject, question{ID: fmt.Sprint(i), Tenant: "/git/alice", Follow: true}); err != nil {
+		if err := e.ask(conn, sub.Subject, question{ID: strconv.Itoa(i), Tenant: "/git/alice", Follow: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
