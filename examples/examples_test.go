@@ -103,6 +103,7 @@ func TestStoreHasTheBuiltModules(t *testing.T) {
 
 func TestEdgeConfigurations(t *testing.T) {
 	t.Setenv("TERRANE_BGP_PASSWORD", "of the test")
+	t.Setenv("TERRANE_TLS_KEY", "a secret of at least 32 characters")
 	files, err := filepath.Glob("edge/*.toml")
 	if err != nil || len(files) < 3 {
 		t.Fatalf("got %v, %v", files, err)

@@ -58,6 +58,7 @@ func (e *anEdge) shows(text string) func() bool {
 
 // TestLatticeExamples wants nothing wrong with them but that this machine lacks their secrets.
 func TestLatticeExamples(t *testing.T) {
+	t.Setenv("TERRANE_TLS_KEY", "a secret of at least 32 characters")
 	files, err := filepath.Glob("../../examples/edge/lattice-*.toml")
 	if err != nil || len(files) != 3 {
 		t.Fatal(files, err)
