@@ -156,6 +156,9 @@ func TestSlowReader(t *testing.T) {
 	if err := e.ask(conn, sub.Subject, question{ID: "x", Tenant: "/git/alice", Follow: true}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := sub.NextMsg(20 * time.Second); err != nil { // the mark: the stream is open
+		t.Fatal(err)
+	}
 	for i := range 100 {
 		e.add(strconv.Itoa(i))
 	}
