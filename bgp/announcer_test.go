@@ -243,7 +243,7 @@ func TestNeverTransits(t *testing.T) {
 	hostile.say(own)
 	hostile.unsay(own, "203.0.113.0/24")
 	hostile.say("198.18.0.0/15")
-	_ = hostile.conn.Close() // and the session breaks
+	hostile.hangUp() // and the session breaks
 
 	e.wait("session lost", func(s Status) bool { return s.Neighbors[0].Lost == 1 && s.Neighbors[0].Ignored == 4 })
 	e.wait("session again", established)

@@ -129,7 +129,7 @@ func TestStuckSpeaker(t *testing.T) {
 	two.wait("route", two.holds("192.0.2.10/32"))
 
 	handler.on.Store(true)
-	_ = one.conn.Close() // makes the main loop log
+	one.hangUp() // makes the main loop log
 	e.wait("session lost", func(s Status) bool { return s.Neighbors[0].Lost == 1 })
 	e.SetHealth(false, "test")
 	two.wait("route gone", two.holds())

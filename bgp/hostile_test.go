@@ -128,7 +128,7 @@ func TestFlappingRouter(t *testing.T) {
 	other.wait("route", other.holds("192.0.2.10/32"))
 	for lost := range uint64(3) {
 		flapping.wait("route", flapping.holds("192.0.2.10/32"))
-		_ = flapping.conn.Close()
+		flapping.hangUp()
 		e.wait("lost", func(s Status) bool { return s.Neighbors[0].Lost == lost+1 })
 	}
 	if got := other.heard(); !slices.Equal(got, []string{"announce 192.0.2.10/32"}) {

@@ -168,6 +168,14 @@ func (r *router) unsay(prefixes ...string) {
 	r.send(packet.NewBGPUpdateMessage(nlri, nil, nil))
 }
 
+// hangUp ends the session, and what was learned by it.
+func (r *router) hangUp() {
+	r.note(func() {
+		_ = r.conn.Close()
+		clear(r.table)
+	})
+}
+
 func (r *router) note(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
