@@ -123,3 +123,23 @@ func TestProgress(t *testing.T) {
 		}
 	}
 }
+
+// TestProgressOfOwnRepositories: names that begin alike are kept apart, and previews counted.
+func TestProgressOfOwnRepositories(t *testing.T) {
+	repo := func(prefix, head string, odd map[string]string) tenantsync.StoreStatus {
+		return tenantsync.StoreStatus{Prefix: prefix, Kind: "git-tenant", Head: head, HeadSince: time.Unix(1, 0), Odd: odd}
+	}
+	refused := tenantsync.Refusal{Revision: "2222222", Time: time.Now(), Reason: "no"}
+	s := &tenantsync.Status{
+		Stores: []tenantsync.StoreStatus{repo("https://h/a", "1111111", map[string]string{"preview/blue": "commit 4444444 is not taken"}), repo("https://h/ab", "2222222", nil)},
+		Tenants: []tenantsync.TenantStatus{
+			{ID: "https://h/a"}, {ID: "https://h/a/.preview/red", Live: &tenantsync.Release{Revision: "3333333"}},
+			{ID: "https://h/ab", Refused: &refused},
+		},
+	}
+	for rev, want := range map[tenant.Revision]string{"1111111": "", "2222222": "https://h/ab: no", "3333333": "", "4444444": "is not taken"} {
+		if live, err := s.Progress(rev); live != (want == "") || (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, %v; want %q", rev, live, err, want)
+		}
+	}
+}

@@ -1,8 +1,11 @@
 package sync
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,10 +28,7 @@ func (s *Status) Progress(rev tenant.Revision) (live bool, err error) {
 		if is {
 			live, since = true, st.HeadSince
 		}
-		for _, t := range s.Tenants {
-			if !t.in(st) {
-				continue
-			}
+		for _, t := range s.tenants(st) {
 			brought := t.has(rev, since)
 			switch {
 			case brought && t.Refused != nil && !t.Refused.Retry:
@@ -39,7 +39,7 @@ func (s *Status) Progress(rev tenant.Revision) (live bool, err error) {
 				live, is = true, true
 			}
 		}
-		for _, words := range []string{st.Refused, st.Error} {
+		for _, words := range slices.AppendSeq([]string{st.Refused, st.Error}, maps.Values(st.Odd)) {
 			if words != "" && strings.Contains(words, string(rev)) {
 				errs = append(errs, fmt.Errorf("%s: %s", st.Prefix, words))
 			}
@@ -49,9 +49,23 @@ func (s *Status) Progress(rev tenant.Revision) (live bool, err error) {
 	return live && !pending && len(errs) == 0, errors.Join(errs...)
 }
 
-// in reports whether the tenant is the store's.
-func (t *TenantStatus) in(st *StoreStatus) bool {
-	return string(t.ID) == st.Prefix || strings.HasPrefix(string(t.ID), st.Prefix) && st.Kind != "git-tenant"
+// tenants are those of a store, previews included. Tenants are sorted.
+func (s *Status) tenants(st *StoreStatus) []TenantStatus {
+	first, _ := slices.BinarySearchFunc(s.Tenants, st.Prefix, func(t TenantStatus, prefix string) int { return cmp.Compare(string(t.ID), prefix) })
+	end := first
+	for end < len(s.Tenants) && strings.HasPrefix(string(s.Tenants[end].ID), st.Prefix) {
+		end++
+	}
+	if st.Kind != "git-tenant" {
+		return s.Tenants[first:end]
+	}
+	var own []TenantStatus // "https://h/a" is the beginning of "https://h/ab" too
+	for _, t := range s.Tenants[first:end] {
+		if of, _, _ := t.ID.CutPreview(); string(of) == st.Prefix {
+			own = append(own, t)
+		}
+	}
+	return own
 }
 
 // has reports whether what was refused last is rev, or came with a head that was found
