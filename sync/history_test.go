@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -141,5 +142,40 @@ func TestProgressOfOwnRepositories(t *testing.T) {
 		if live, err := s.Progress(rev); live != (want == "") || (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v; want %q", rev, live, err, want)
 		}
+	}
+}
+
+// TestProgressIsNotAhead: a commit that came while an earlier one was being published is
+// not called live in between.
+func TestProgressIsNotAhead(t *testing.T) {
+	p := newGitPlace(t)
+	p.url = "file://" + p.bare
+	store := p.Store()
+	store.Poll = time.Hour
+	free := make(chan struct{})
+	rec := &storetest.Recorder{Hold: func(ctx context.Context, _ *tenant.Snapshot) error {
+		select {
+		case <-free:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}}
+	p.Deploy(t, storetest.Tree{"alice/i.html": "1"})
+	e := storetest.Start(t, tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{store}, Publisher: rec})
+	e.Await(t, "the first commit is being published", func() bool { return e.Status().Stores[0].Pending == 1 })
+	p.Deploy(t, storetest.Tree{"alice/i.html": "2"})
+	head := git(t, p.work, "rev-parse", "HEAD")
+	e.Nudge("")
+	e.Await(t, "the second commit is seen", func() bool { return e.Status().Stores[0].Head == head })
+	close(free)
+	for live := false; !live; {
+		status := e.Status()
+		var err error
+		if live, err = status.Progress(tenant.Revision(head)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := e.Content(alice, "i.html"); got != "2" {
+		t.Errorf("%s is called live, and %q is", head, got)
 	}
 }

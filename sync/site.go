@@ -22,11 +22,14 @@ type site struct {
 	// refused. Empty: the folder is to be taken again.
 	key      string
 	busy     bool
-	missed   bool // a look found something to do while busy
+	missed   bool // the last look found something to do while busy
 	restore  bool // the mirror's releases are yet to be published
 	failures int  // in a row
 	retryAt  time.Time
 }
+
+// behind reports whether the site may be about to change; the store's mu is held.
+func (s *site) behind() bool { return s.busy || s.missed || s.failures > 0 }
 
 func (t TenantStatus) clone() TenantStatus {
 	if t.Live != nil {
@@ -101,7 +104,6 @@ func (st *store) start(ctx context.Context, s *site, job func()) {
 		}
 		st.checkReady()
 		if s.missed || s.failures > 0 {
-			s.missed = false
 			st.wake()
 		}
 	})

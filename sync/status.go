@@ -21,7 +21,7 @@ type StoreStatus struct {
 	Origin    string `json:"origin"` // without credentials
 	Reachable bool   `json:"reachable"`
 	Head      string `json:"head,omitempty"`  // what the origin was last seen at
-	Pending   int    `json:"pending"`         // tenants whose release is being taken or published
+	Pending   int    `json:"pending"`         // tenants whose release is being taken or published, or is tried again
 	Error     string `json:"error,omitempty"` // of the last look
 	// HeadSince is when the look began that found Head.
 	HeadSince time.Time `json:"head_since,omitzero"`

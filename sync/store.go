@@ -377,14 +377,12 @@ func (st *store) changed(look *origin.Look) []string {
 			s = &site{status: TenantStatus{ID: st.id(name)}}
 			st.sites[name] = s
 		}
-		switch {
-		case key == "" || key == s.key || now.Before(s.retryAt) || (s.restore && s.failures == 0):
-		case s.busy:
-			s.missed = true
-		default:
+		s.missed = key != "" && (s.busy || s.restore && s.failures == 0)
+		if !s.missed && key != "" && key != s.key && !now.Before(s.retryAt) {
 			names = append(names, name)
 		}
 	}
+	st.taking = len(names)
 	slices.Sort(names)
 	return names
 }
@@ -463,7 +461,7 @@ func (st *store) summary() StoreStatus {
 	out.Odd = maps.Clone(out.Odd)
 	out.Pending = st.taking
 	for _, s := range st.sites {
-		if s.busy {
+		if s.behind() {
 			out.Pending++
 		}
 	}
