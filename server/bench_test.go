@@ -34,6 +34,7 @@ func BenchmarkHTTP(b *testing.B) {
 	}{
 		{"hello-wat", "../examples/hello-wat/hello.wasm", nil},
 		{"hello-rust", "../examples/hello-rust/hello.wasm", nil},
+		{"hello80", "../internal/engine/wazeroengine/testdata/hello80.wasm", nil},
 		{"echo-935B", "testdata/echo.wasm", json935},
 		{"echo-64KB", "testdata/echo.wasm", echo64K},
 	} {

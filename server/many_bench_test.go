@@ -22,7 +22,6 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-//nolint:gochecknoglobals // flags of the tests
 var (
 	manyDeployed = flag.Int("many.deployed", 2000, "modules that BenchmarkManyModules deploys")
 	manyUsed     = flag.Int("many.used", 200, "how many of them it asks")

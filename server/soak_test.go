@@ -18,7 +18,7 @@ import (
 	"github.com/terrane/terrane/server"
 )
 
-var soakRequests = flag.Int64("soak.requests", 10_000, "how many requests TestSoak makes") //nolint:gochecknoglobals // a flag of the tests
+var soakRequests = flag.Int64("soak.requests", 10_000, "how many requests TestSoak makes")
 
 // footprint is what a process holds.
 type footprint struct {

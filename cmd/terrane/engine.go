@@ -27,3 +27,12 @@ func newEngine(c config.Engine, o engineOptions) (engine.Engine, error) {
 		Funcs: hostcalls.Functions(), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
 	})
 }
+
+// moduleBytes is the memory that compiled modules may take; 0: any. Without code on disk a
+// module that was unloaded would be compiled while a visitor waits.
+func moduleBytes(c config.Engine) int64 {
+	if c.Name != wazeroengine.Name {
+		return 0
+	}
+	return 1 << 30
+}

@@ -1,9 +1,6 @@
 package wasmgen
 
-import (
-	"encoding/binary"
-	"strings"
-)
+import "strings"
 
 // Instructions by the position of the type of what they leave in valTypes: those with one
 // and with two operands of that type, loads, stores, comparisons, and conversions, each behind the
@@ -189,7 +186,7 @@ func (f *function) bulk(depth int) {
 		default:
 			f.value(i32, depth+1)
 			f.op(0x41)
-			f.out = append(f.out, s64(int64(binary.LittleEndian.Uint16([]byte{byte(f.n(256)), byte(f.n(256))})))...)
+			f.out = append(f.out, s64(int64(8*f.n(256)))...)
 			f.op(0xfc, 11, 0)
 		}
 		return

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -68,8 +69,10 @@ func build() string {
 // prime makes sure that there is code for the module on disk, if it is valid; compile
 // is called to make way for a compilation, and returns what ends it.
 func (c *cache) prime(ctx context.Context, wasm []byte, compile func() (done func(), err error)) error {
-	key := sha256.Sum256(append([]byte(c.build), wasm...))
-	index := filepath.Join(c.dir, indexDir, hex.EncodeToString(key[:]))
+	key := sha256.New()
+	key.Write([]byte(c.build))
+	key.Write(wasm)
+	index := filepath.Join(c.dir, indexDir, hex.EncodeToString(key.Sum(nil)))
 	if err := c.verify(index); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			c.log.Warn("compiled code discarded", "index", index, "err", err)
@@ -92,11 +95,16 @@ func (c *cache) verify(index string) error {
 	if err != nil {
 		return err
 	}
-	code, err := os.ReadFile(filepath.Join(c.dir, name)) //nolint:gosec // readIndex lets local names pass only
+	code, err := os.Open(filepath.Join(c.dir, name)) //nolint:gosec // readIndex lets local names pass only
 	if err != nil {
 		return err
 	}
-	if sum := sha256.Sum256(code); hex.EncodeToString(sum[:]) != digest {
+	defer code.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, code); err != nil {
+		return err
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != digest {
 		return fmt.Errorf("%s is damaged", name)
 	}
 	now := time.Now()
@@ -144,7 +152,7 @@ func (c *cache) fill(ctx context.Context, index string, wasm []byte) error {
 		os.WriteFile(entry, []byte(hex.EncodeToString(sum[:])+" "+name+"\n"), 0o600), //nolint:gosec // names that this package or wazero has made
 		os.MkdirAll(filepath.Join(c.dir, filepath.Dir(name)), 0o700),
 		os.Rename(files[0], filepath.Join(c.dir, name)),
-		os.Rename(entry, index), //nolint:gosec // likewise
+		os.Rename(entry, index),
 	)
 }
 
