@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -44,6 +45,13 @@ func (x *index) advance(seq uint64) {
 		close(x.moved)
 		x.moved = make(chan struct{})
 	}
+}
+
+// last is the last sequence taken up.
+func (x *index) last() uint64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.at
 }
 
 // reached waits until the index has all up to a sequence.
@@ -113,9 +121,12 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 		s.index.next.Store(x)
 		defer s.index.next.Store(nil)
 	}
-	x.mu.Lock()
-	from := x.at + 1
-	x.mu.Unlock()
+	from := x.last() + 1
+	stream, err := js.Stream(ctx, s.stream())
+	if err != nil {
+		return err
+	}
+	last := stream.CachedInfo().State.LastSeq
 	cons, err := js.CreateConsumer(ctx, s.stream(), jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, HeadersOnly: true,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive,
@@ -132,11 +143,21 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 		return err
 	}
 	defer it.Stop()
-	for n := uint64(1); ; n++ {
-		m, err := it.Next(jetstream.NextContext(ctx))
+	for n, idle := uint64(1), 0; ; n++ {
+		m, err := next(ctx, it)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			// What was to come may have been replaced or have expired meanwhile, which
+			// the server's count does not always see.
+			if idle++; idle > 1 && x.last() >= until {
+				s.use(x)
+			}
+			n--
+			continue
+		}
 		if err != nil {
 			return err
 		}
+		idle = 0
 		meta, err := m.Metadata()
 		if err != nil {
 			return err
@@ -145,10 +166,17 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 			return errors.New("messages were lost on the way")
 		}
 		s.take(x, m, meta.Sequence.Stream)
-		if meta.NumPending == 0 && meta.Sequence.Stream >= until {
+		if (meta.NumPending == 0 || meta.Sequence.Stream >= last) && meta.Sequence.Stream >= until {
 			s.use(x)
 		}
 	}
+}
+
+// next waits for a message for a second.
+func next(ctx context.Context, it jetstream.MessagesContext) (jetstream.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return it.Next(jetstream.NextContext(ctx))
 }
 
 // use makes an index that is complete the one in use.

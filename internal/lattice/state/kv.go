@@ -44,7 +44,7 @@ func (k *kv) proven(ctx context.Context) (uint64, error) {
 	}
 	if k.reads == Cautious {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, freshTimeout)
+		ctx, cancel = context.WithTimeout(ctx, min(freshTimeout, k.store.opts.Timeout/4))
 		defer cancel()
 	}
 	at, err := k.store.barrier.pass(ctx, k.store.prove)
@@ -208,13 +208,13 @@ func (s *Store) read(ctx context.Context, subject string, floor uint64, must boo
 	if err != nil {
 		return raw{}, err
 	}
-	if floor == 0 || s.single.Load() || s.mirrors() && s.at() >= floor && s.oneCopy.Load() {
+	if floor == 0 || s.single.Load() || s.mirrors() && s.index.now.Load().last() >= floor && s.oneCopy.Load() {
 		return s.getLast(ctx, nc, subject)
 	}
 	within := ctx
 	if !must {
 		var cancel context.CancelFunc
-		within, cancel = context.WithTimeout(ctx, freshTimeout)
+		within, cancel = context.WithTimeout(ctx, min(freshTimeout, s.opts.Timeout/2))
 		defer cancel()
 	}
 	for home, wait := false, time.Millisecond; ; home, wait = s.mirrors(), min(2*wait, 50*time.Millisecond) {

@@ -45,7 +45,8 @@ type Store struct {
 	log     *slog.Logger
 	barrier *barrier
 	index   indexes
-	floors  sync.Map // tenant's token -> *atomic.Uint64
+	floors  sync.Map         // tenant's token -> *atomic.Uint64
+	clock   func() time.Time // this edge's
 
 	single  atomic.Bool   // one server keeps the bucket, here: what it says is so
 	oneCopy atomic.Bool   // one server of this region mirrors it
@@ -66,7 +67,7 @@ func New(o Options) (*Store, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Quota = o.Quota.WithDefaults()
-	s := &Store{opts: o, lattice: o.Lattice, log: o.Logger, barrier: newBarrier()}
+	s := &Store{opts: o, lattice: o.Lattice, log: o.Logger, barrier: newBarrier(), clock: time.Now}
 	s.index.now.Store(newIndex())
 	return s, nil
 }
@@ -76,7 +77,7 @@ func (s *Store) mirrors() bool { return s.opts.Home != "" && s.opts.Home != s.la
 
 // now is the time by the lattice's clock, which is that of the bucket's leader, in
 // nanoseconds: edges whose own clocks are apart agree on it.
-func (s *Store) now() int64 { return time.Now().UnixNano() + s.offset.Load() }
+func (s *Store) now() int64 { return s.clock().UnixNano() + s.offset.Load() }
 
 // shared makes a time of this edge one of the lattice's clock, 0 for the zero time.
 func (s *Store) shared(t time.Time) int64 {
@@ -92,14 +93,6 @@ func (s *Store) local(t int64) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(0, t-s.offset.Load())
-}
-
-// at is how far the index is.
-func (s *Store) at() uint64 {
-	x := s.index.now.Load()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.at
 }
 
 // Run makes the bucket, or this region's mirror of it, and follows it until ctx
@@ -210,12 +203,12 @@ func (s *Store) probe(ctx context.Context, local jetstream.JetStream, anew bool)
 	var last uint64
 	var reached, proved time.Time
 	for ; ctx.Err() == nil; _ = pause(ctx, probeInterval) {
-		before := time.Now()
+		before := s.clock()
 		stream, err := js.Stream(ctx, s.stream())
 		if err != nil {
 			continue
 		}
-		info, now := stream.CachedInfo(), time.Now()
+		info, now := stream.CachedInfo(), s.clock()
 		s.setClock(info.TimeStamp.Sub(before.Add(now.Sub(before) / 2)))
 		if reached.IsZero() {
 			reached = now
@@ -250,7 +243,7 @@ func (s *Store) mirrored(ctx context.Context, js jetstream.JetStream) (time.Time
 	}
 	m, err := stream.GetLastMsgForSubject(ctx, s.barrierSubject())
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return time.Now(), nil // it begins
+		return s.clock(), nil // it begins
 	}
 	if err != nil {
 		return time.Time{}, err

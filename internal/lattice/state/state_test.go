@@ -3,6 +3,7 @@ package state_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,12 +17,22 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		child()
+		return
+	}
 	goleak.VerifyTestMain(m, // the server does not wait for its mirrors' last attempts
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).setupMirrorConsumer.func3"))
 }
 
 // run runs an edge's store until the test ends, or stop is called.
 func run(t testing.TB, node *latticetest.Node, o state.Options) (s *state.Store, stop func()) {
+	t.Helper()
+	s = open(t, node, o)
+	return s, latticetest.Run(t, s.Run)
+}
+
+func open(t testing.TB, node *latticetest.Node, o state.Options) *state.Store {
 	t.Helper()
 	o.Lattice, o.Logger = node.Lattice, latticetest.Logger(t)
 	if o.Bucket == "" {
@@ -31,21 +42,16 @@ func run(t testing.TB, node *latticetest.Node, o state.Options) (s *state.Store,
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	var once atomic.Bool
-	stop = func() {
-		if once.Swap(true) {
-			return
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}
-	t.Cleanup(stop)
-	return s, stop
+	return s
+}
+
+// start is run with a clock.
+func start(t testing.TB, node *latticetest.Node, o state.Options, clock func() time.Time) *state.Store {
+	t.Helper()
+	s := open(t, node, o)
+	state.SetClock(s, clock)
+	latticetest.Run(t, s.Run)
+	return s
 }
 
 // up waits until a store answers.
