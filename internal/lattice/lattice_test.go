@@ -7,12 +7,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // limit is a context that ends before the test's patience does.
 func limit(t *testing.T) context.Context {

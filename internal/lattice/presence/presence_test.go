@@ -3,8 +3,12 @@ package presence
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -203,15 +207,84 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// BenchmarkPresence is what an edge costs that does nothing but be there.
-func BenchmarkPresence(b *testing.B) {
-	data, err := json.Marshal(Edge{Name: "ams1", Region: "ams", Stores: []Store{{Prefix: "/git/", Head: "0123456789abcdef"}}})
-	if err != nil {
-		b.Fatal(err)
+// BenchmarkHealedPartition is the time from the end of a partition, of an edge that had
+// been silent, until that edge hears of a deploy it has missed. All on this machine.
+func BenchmarkHealedPartition(b *testing.B) {
+	for _, cut := range []string{"ams3", "fra1"} {
+		b.Run(cut, func(b *testing.B) {
+			n := latticetest.Start(b, latticetest.Region{Name: "ams", Edges: 3}, latticetest.Region{Name: "fra", Edges: 1})
+			var head atomic.Int64
+			heard := make(chan string, 1024)
+			var edges []*Presence
+			for _, node := range n.Nodes() {
+				o := Options{Lattice: node, Self: func() Edge {
+					if node.Name() != "ams1" {
+						return Edge{}
+					}
+					return Edge{Stores: []Store{{Prefix: "/git/", Head: strconv.FormatInt(head.Load(), 10)}}}
+				}}
+				if node.Name() == cut {
+					o.Heard = func(_ string, stores []Store) {
+						for _, s := range stores {
+							heard <- s.Head
+						}
+					}
+				}
+				p, err := New(o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				latticetest.Run(b, p.Run)
+				edges = append(edges, p)
+			}
+			for b.Loop() {
+				b.StopTimer()
+				latticetest.Await(b, func() bool { return edges[0].count() == 4 }, nil)
+				n.Cut(true, cut)
+				latticetest.Await(b, func() bool { return silent(edges[0], cut) }, nil)
+				want := strconv.FormatInt(head.Add(1), 10)
+				b.StartTimer()
+				n.Cut(false, cut)
+				for <-heard != want {
+				}
+			}
+		})
 	}
-	for b.Loop() {
-		if _, err := parse("ams1", data); err != nil {
+}
+
+// BenchmarkIdle is what each edge of a cluster of three, with presence, costs while
+// nothing happens: processor time of a second, memory and goroutines.
+func BenchmarkIdle(b *testing.B) {
+	const edges = 3
+	before := runtime.NumGoroutine()
+	n := latticetest.Start(b, latticetest.Region{Name: "ams", Edges: edges})
+	var last *Presence
+	for _, node := range n.Nodes() {
+		p, err := New(Options{Lattice: node, Self: func() Edge { return Edge{Ready: true} }})
+		if err != nil {
 			b.Fatal(err)
 		}
+		latticetest.Run(b, p.Run)
+		last = p
 	}
+	latticetest.Await(b, func() bool { return last.count() == edges }, nil)
+	for b.Loop() {
+		start := spent(b)
+		<-time.After(5 * time.Second)
+		b.ReportMetric(float64((spent(b)-start).Microseconds())/5/edges, "cpu-us/s/edge")
+	}
+	var mem runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&mem)
+	b.ReportMetric(float64(mem.HeapAlloc)/edges/(1<<20), "MiB/edge")
+	b.ReportMetric(float64(runtime.NumGoroutine()-before)/edges, "goroutines/edge")
+}
+
+// spent is the processor time of this process.
+func spent(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
