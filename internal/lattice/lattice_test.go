@@ -128,3 +128,22 @@ func TestRegionsKeepTheirState(t *testing.T) {
 		}
 	}
 }
+
+// TestLeafRestartsWithoutItsHub has an edge of another region start while the hub is away.
+func TestLeafRestartsWithoutItsHub(t *testing.T) {
+	n := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1})
+	hub, leaf := n.Node("ams1"), n.Node("fra1")
+	hears(t, hub, leaf)
+	if _, err := bucket(t, leaf).Put(limit(t), "key", []byte("value")); err != nil {
+		t.Fatal(err)
+	}
+	hub.Stop()
+	leaf.Stop()
+	leaf.Start()
+	if _, err := bucket(t, leaf).Get(limit(t), "key"); err != nil {
+		t.Errorf("without the hub: %v", err)
+	}
+	hub.Start()
+	hears(t, hub, leaf)
+	hears(t, leaf, hub)
+}
