@@ -246,7 +246,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		KV:       e.kvHandler(),
 		Progress: func(ctx context.Context, rev tenant.Revision) any { return e.fleetProgress(ctx, rev) },
 		Releases: func(id tenant.ID) (any, error) { return e.syncer.Releases(id) },
-		Rollback: e.syncer.Rollback,
+		Rollback: e.rollback,
 		Doctor:   func(ctx context.Context, h tenant.Host) any { return e.examine(ctx, h) },
 		Status:   status,
 		Logger:   e.logger("admin"),

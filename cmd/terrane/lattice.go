@@ -65,7 +65,7 @@ func (e *edge) buildLattice(context.Context) error {
 	e.lattice.logs = logtail.New(logtail.Options{Lattice: l, Read: e.readLog, Edges: e.present, Logger: o.Logger})
 	e.lattice.asker = ask.New(ask.Options{
 		Lattice: l,
-		Answers: map[string]func(context.Context, []byte) (any, error){"progress": e.progress},
+		Answers: map[string]func(context.Context, []byte) (any, error){"progress": e.progress, "rollback": e.rolledBack},
 		Logger:  o.Logger,
 	})
 	return err

@@ -210,3 +210,26 @@ func TestCutOffEdgeServesOn(t *testing.T) {
 		t.Errorf("status: %v\n%s", err, out)
 	}
 }
+
+// TestRollbackEverywhere rolls back by way of one edge.
+func TestRollbackEverywhere(t *testing.T) {
+	g := newGitStore(t)
+	before := g.push("alice/index.html", "before")
+	hub, leaf := startLattice(t, g)
+	leaf.await("the first release", leaf.shows("before"))
+	hub.await("the first release", hub.shows("before"))
+	g.push("alice/index.html", "after")
+	hub.hook("s3cret")
+	leaf.await("the second release", leaf.shows("after"))
+	hub.await("the second release", hub.shows("after"))
+
+	admin := "--admin=http://" + leaf.edge.admin.Addr().String()
+	if out, err := terrane(t, "rollback", "/git/alice", before, admin); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	for _, e := range []*anEdge{hub, leaf} {
+		if !e.shows("before")() {
+			t.Errorf("%s is not rolled back", e.edge.cfg.Edge.Name)
+		}
+	}
+}

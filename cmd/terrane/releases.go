@@ -68,8 +68,8 @@ func rollbackCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback TENANT REVISION",
 		Short: "Make an earlier release of a tenant live again, until the next push",
-		Long: `Make an earlier release of a tenant live again on an edge, and return once it is. It
-stays, over restarts too, until the tenant's folder changes. The beginning of the
+		Long: `Make an earlier release of a tenant live again at every edge of the lattice, and return once
+it is. It stays, over restarts too, until the tenant's folder changes. The beginning of the
 revision will do, from seven characters on; "terrane releases TENANT" lists them.`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {

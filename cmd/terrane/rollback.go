@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/terrane/terrane/tenant"
+)
+
+// rolling is the question to roll a tenant back, and its answer.
+type rolling struct {
+	From     string          `json:"from,omitempty"` // the edge that asks
+	Tenant   tenant.ID       `json:"tenant,omitempty"`
+	Revision tenant.Revision `json:"revision,omitempty"`
+	Problem  string          `json:"problem,omitempty"`
+}
+
+// rollback makes an earlier release live here, and then at all other edges. The error
+// says which of them it is not live at.
+func (e *edge) rollback(ctx context.Context, id tenant.ID, rev tenant.Revision) error {
+	if err := e.syncer.Rollback(ctx, id, rev); err != nil {
+		return err
+	}
+	question, err := json.Marshal(rolling{From: e.cfg.Edge.Name, Tenant: id, Revision: rev})
+	if err != nil {
+		return err
+	}
+	missing := map[string]string{}
+	for _, p := range e.lattice.presence.Edges() {
+		if !p.Self && !p.Leaving {
+			missing[p.Name] = "no answer: repeat this when it is there"
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for answer, err := range e.lattice.asker.All(ctx, "rollback", question, len(missing)+1) {
+		var r rolling
+		if err != nil || json.Unmarshal(answer.Data, &r) != nil {
+			continue
+		}
+		if delete(missing, answer.Edge); r.Problem != "" {
+			missing[answer.Edge] = r.Problem
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+	}
+	var errs []error
+	for name, why := range missing {
+		errs = append(errs, fmt.Errorf("rolled back, but not at edge %s: %s", name, why))
+	}
+	return errors.Join(errs...)
+}
+
+// rolledBack answers other edges.
+func (e *edge) rolledBack(ctx context.Context, question []byte) (any, error) {
+	var r rolling
+	if err := json.Unmarshal(question, &r); err != nil {
+		return nil, err
+	}
+	if r.From == e.cfg.Edge.Name {
+		return rolling{}, nil
+	}
+	id, err := tenant.ParseIDOrPreview(string(r.Tenant))
+	if err == nil {
+		err = e.syncer.Rollback(ctx, id, r.Revision)
+	}
+	if err != nil {
+		return rolling{Problem: err.Error()}, nil
+	}
+	return rolling{}, nil
+}
