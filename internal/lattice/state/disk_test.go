@@ -3,8 +3,8 @@ package state_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -45,7 +45,7 @@ func TestDiskFull(t *testing.T) {
 	value := bytes.Repeat([]byte("v"), 64<<10)
 	confirmed := 0
 	for ; ; confirmed++ {
-		_, err := kv.Put(t.Context(), fmt.Sprint(confirmed), value, 0, time.Time{})
+		_, err := kv.Put(t.Context(), strconv.Itoa(confirmed), value, 0, time.Time{})
 		if errors.Is(err, hostcalls.ErrFull) || confirmed > 300 {
 			t.Fatalf("the disk is not full after %d writes: %v", confirmed, err)
 		}
@@ -56,7 +56,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	check := func(when string) {
 		for i := range confirmed {
-			if e, err := kv.Get(t.Context(), fmt.Sprint(i)); err != nil || !bytes.Equal(e.Value, value) {
+			if e, err := kv.Get(t.Context(), strconv.Itoa(i)); err != nil || !bytes.Equal(e.Value, value) {
 				t.Fatalf("%s %d of %d: %d bytes, %v", when, i, confirmed, len(e.Value), err)
 			}
 		}
