@@ -39,6 +39,7 @@ var checks = map[string]func(*testing.T, *site){
 	"links":                links,
 	"vote":                 vote,
 	"resize":               resize,
+	"shop":                 shop,
 }
 
 func (a answer) want(t *testing.T, code int, body string) {

@@ -20,10 +20,10 @@ import (
 func TestLibraries(t *testing.T) {
 	e := newEngine(t)
 	for lang, check := range map[string]func(*testing.T, *site){
-		"rust": rustLibrary, "c": cLibrary, "assemblyscript": assemblyScriptLibrary,
+		"rust": rustLibrary, "c": cLibrary, "assemblyscript": assemblyScriptLibrary, "go": messagesLibrary,
 	} {
 		t.Run(lang, func(t *testing.T) {
-			if lang != "c" && !*rebuild {
+			if lang != "c" && lang != "go" && !*rebuild {
 				t.Skip("its compiler takes its time: go test ./examples -rebuild")
 			}
 			rules, err := filepath.Abs(filepath.Join("sdk", lang, "rules.mk"))
@@ -70,6 +70,7 @@ func echo(t *testing.T) string {
 }
 
 func rustLibrary(t *testing.T, s *site) {
+	messagesLibrary(t, s)
 	a := s.do("GET", "/headers", "", "X-Own", "1", "X-Own", "2")
 	a.want(t, 200, "fastly-client-ip=192.0.2.1\nhost=alice.localhost\nx-own=1\nx-own=2\n")
 	a.has(t, "X-Two", "1, 2")
@@ -109,6 +110,7 @@ func rustLibrary(t *testing.T, s *site) {
 }
 
 func cLibrary(t *testing.T, s *site) {
+	messagesLibrary(t, s)
 	log := &logged{}
 	s.tenant.Logger = log
 	s.do("GET", "/headers", "", "X-Two", "1", "X-Two", "2").want(t, 200, "fastly-client-ip,host,x-two;1,2;none;")
@@ -124,6 +126,7 @@ func cLibrary(t *testing.T, s *site) {
 }
 
 func assemblyScriptLibrary(t *testing.T, s *site) {
+	messagesLibrary(t, s)
 	log := &logged{}
 	s.tenant.Logger = log
 	a := s.do("GET", "/headers", "", "X-Own", "1")

@@ -97,5 +97,10 @@ func extraTests() []test {
 		{name: "extras: reading by and by", guest: "kit", body: "ok", req: hostcalls.Request{Path: "/read"}, setup: (*env).upstream},
 		{name: "extras: chunks", guest: "kit", body: "zero one two ok", req: hostcalls.Request{Path: "/chunks"},
 			code: http.StatusAccepted, header: http.Header{"X-A": {"v"}}},
+		{name: "extras: messages", guest: "kit", body: "ok", req: hostcalls.Request{Path: "/messages", Hops: 2},
+			setup: func(_ *env, tn *hostcalls.Tenant, _ *hostcalls.Request) { tn.Messages = peers{} },
+			logs:  []string{"WARN publish \"refused.new\": nobody is there", "a message may have 524288"}},
+		{name: "extras: no messages", guest: "kit", body: "ok", req: hostcalls.Request{Path: "/nomessages"}, logs: []string{"there are no messages here"}},
+		{name: "extras: a message outside the memory", guest: "kit", req: hostcalls.Request{Path: "/outside"}, trap: "hostcall_publish: message"},
 	}
 }

@@ -125,7 +125,10 @@ export function fetch(
     if (values) req_set_header(req, at(name), name.byteLength, values.dataStart, values.length >> 1);
   }
   req_set_body(req, at(body), body.byteLength);
-  const resp = req_send(req);
+  return received(req_send(req));
+}
+
+function received(resp: i32): Response | null {
   if (resp < 0) return null;
   resp_get_body(out, out + 4, resp);
   const response = new Response(resp_get_response_code(resp), taken());
@@ -138,6 +141,30 @@ export function fetch(
     for (let j = 0; j < values.length; j++) response.with(names[i], values[j]);
   }
   return response;
+}
+
+/**
+ * Hands a message to the modules of this folder whose [[subscribe]] takes the
+ * subject. True: it is kept, and will be handled at least once; else lastError says why.
+ */
+export function publish(subject: string, message: ArrayBuffer): bool {
+  const s = encode(subject);
+  return publish_(at(s), s.byteLength, at(message), message.byteLength) == 0;
+}
+
+/**
+ * Sends a message to a module that subscribes to it, at the nearest edge, and waits
+ * for what it answers. Null: lastError says why.
+ */
+export function request(subject: string, message: ArrayBuffer): Response | null {
+  const s = encode(subject);
+  return received(request_(at(s), s.byteLength, at(message), message.byteLength));
+}
+
+/** Why the last call that failed did. */
+export function lastError(): string {
+  last_error(out, out + 4);
+  return decode(taken());
 }
 
 /**
@@ -366,6 +393,12 @@ declare function kvstore_upsert(key: usize, keyLen: usize, value: usize, len: us
 declare function kvstore_append(key: usize, keyLen: usize, value: usize, len: usize): i32;
 @external("env", "hostcall_kvstore_remove")
 declare function kvstore_remove(key: usize, keyLen: usize): i32;
+@external("env", "hostcall_publish")
+declare function publish_(subject: usize, subjectLen: usize, message: usize, len: usize): i32;
+@external("env", "hostcall_request")
+declare function request_(subject: usize, subjectLen: usize, message: usize, len: usize): i32;
+@external("env", "hostcall_last_error")
+declare function last_error(out: usize, len: usize): void;
 @external("env", "hostcall_rng_next_u64")
 declare function rng_next_u64(): u64;
 @external("env", "hostcall_time_now")

@@ -36,6 +36,8 @@ int HOSTCALL(kvstore_upsert)(const char *key, size_t key_len, const char *value,
 int HOSTCALL(kvstore_append)(const char *key, size_t key_len, const char *value, size_t len);
 int HOSTCALL(kvstore_remove)(const char *key, size_t len);
 int HOSTCALL(kvstore_increment)(const char *key, size_t len, int64_t delta, int ttl, int64_t *sum);
+int HOSTCALL(publish)(const char *subject, size_t subject_len, const char *message, size_t len);
+int HOSTCALL(request)(const char *subject, size_t subject_len, const char *message, size_t len);
 int HOSTCALL(env_get)(char **out, size_t *out_len, const char *name, size_t len);
 void HOSTCALL(last_error)(char **out, size_t *out_len);
 int64_t HOSTCALL(time_now)(uint32_t *nanos);
@@ -152,6 +154,9 @@ slice fetch_response_body(int response) {
     host_resp_get_body(&s.ptr, &s.len, response);
     return s;
 }
+
+bool publish(const char *subject, slice m) { return host_publish(subject, strlen(subject), m.ptr, m.len) == 0; }
+int request(const char *subject, slice m) { return host_request(subject, strlen(subject), m.ptr, m.len); }
 
 slice kv_get(const char *key) {
     slice s = {0};

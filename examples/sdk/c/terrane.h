@@ -61,6 +61,10 @@ slice fetch_response_header(int response, const char *name);
 slices fetch_response_headers(int response);
 slice fetch_response_body(int response);
 
+// Messages to the modules of this folder whose [[subscribe]] takes the subject.
+bool publish(const char *subject, slice message); // true: kept, and handled at least once
+int request(const char *subject, slice message);  // waits; returns a response, for fetch_status and so on
+
 // The tenant's key-value store, shared by all its requests. The functions that
 // write tell whether the key was absent before.
 slice kv_get(const char *key);

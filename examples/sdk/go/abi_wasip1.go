@@ -44,3 +44,12 @@ func kvstoreAppend(key, value string) int32
 
 //go:wasmimport env hostcall_kvstore_remove
 func kvstoreRemove(key string) int32
+
+//go:wasmimport env hostcall_publish
+func publish(subject, message string) int32
+
+//go:wasmimport env hostcall_request
+func request(subject, message string) int32
+
+//go:wasmimport env hostcall_last_error
+func lastError(out, n *uint32)

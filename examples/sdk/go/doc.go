@@ -1,5 +1,5 @@
 // Package terrane is what a guest in Go can ask of terrane beyond its own request:
-// the tenant's key-value store, outbound requests, logs, environment.
+// the tenant's key-value store, outbound requests, messages, logs.
 //
 // The guest itself is a CGI program: it reads its request from the environment
 // (os.Getenv("REQUEST_METHOD"), "QUERY_STRING", "PATH_INFO", "HTTP_ACCEPT"...) and

@@ -29,7 +29,7 @@ func KVRemove(key string) bool { return kvstoreRemove(key) != 0 }
 // Header has the values of each name. (net/http's would double the module's size.)
 type Header map[string][]string
 
-// Response is an upstream's answer.
+// Response is an upstream's answer, or that of a module.
 type Response struct {
 	Status int
 	Header Header // names in lower case
@@ -56,6 +56,11 @@ func Fetch(method, url string, header Header, body string) (*Response, error) {
 	if handle < 0 {
 		return nil, ErrFetch
 	}
+	return received(handle), nil
+}
+
+// received reads a response.
+func received(handle int32) *Response {
 	resp := &Response{Status: int(respGetResponseCode(handle)), Header: Header{}}
 	var out slice
 	respGetHeaders(&out.ptr, &out.len, handle)
@@ -65,7 +70,33 @@ func Fetch(method, url string, header Header, body string) (*Response, error) {
 	}
 	respGetBody(&out.ptr, &out.len, handle)
 	resp.Body = out.take()
-	return resp, nil
+	return resp
+}
+
+// Publish hands a message to the modules of this folder whose [[subscribe]] takes
+// the subject. Without an error it is kept, and handled at least once.
+func Publish(subject, message string) error {
+	if publish(subject, message) != 0 {
+		return refusal()
+	}
+	return nil
+}
+
+// Request sends a message to a module that subscribes to it, at the nearest edge,
+// and waits for what it answers.
+func Request(subject, message string) (*Response, error) {
+	handle := request(subject, message)
+	if handle < 0 {
+		return nil, refusal()
+	}
+	return received(handle), nil
+}
+
+// refusal is why the last call failed.
+func refusal() error {
+	var out slice
+	lastError(&out.ptr, &out.len)
+	return errors.New(string(out.take()))
 }
 
 // Log writes a line to the tenant's log.

@@ -126,4 +126,17 @@ extern "C" {
         query: *const u8,
         len: usize,
     ) -> i32;
+
+    pub fn hostcall_publish(
+        subject: *const u8,
+        subject_len: usize,
+        message: *const u8,
+        len: usize,
+    ) -> i32;
+    pub fn hostcall_request(
+        subject: *const u8,
+        subject_len: usize,
+        message: *const u8,
+        len: usize,
+    ) -> i32;
 }

@@ -271,7 +271,26 @@ pub fn select(pending: &mut Vec<Pending>) -> (usize, Result<Response, Error>) {
     (at, Response::received(handle))
 }
 
-/// Why an outbound request has no response.
+/// Hands a message to the modules of this folder whose [[subscribe]] takes the
+/// subject. Ok: it is kept, and will be handled at least once, at whichever edge.
+pub fn publish(subject: &str, message: impl AsRef<[u8]>) -> Result<(), Error> {
+    let m = message.as_ref();
+    match unsafe { abi::hostcall_publish(subject.as_ptr(), subject.len(), m.as_ptr(), m.len()) } {
+        0 => Ok(()),
+        _ => Err(Error::last()),
+    }
+}
+
+/// Sends a message to a module that subscribes to it, at the nearest edge, and waits
+/// for what it answers.
+pub fn request(subject: &str, message: impl AsRef<[u8]>) -> Result<Response, Error> {
+    let m = message.as_ref();
+    Response::received(unsafe {
+        abi::hostcall_request(subject.as_ptr(), subject.len(), m.as_ptr(), m.len())
+    })
+}
+
+/// Why an outbound request has no response, or a message was not taken.
 #[derive(Debug)]
 pub struct Error(String);
 

@@ -1,5 +1,5 @@
 // Uses what of the library no example does. The path says what.
-import { Header, Request, Response, escape, fetch, kv, log, now, random, serve } from "terrane";
+import { Header, Request, Response, escape, fetch, kv, lastError, log, now, publish, random, request, serve } from "terrane";
 
 export function run(): void {
   serve(handle);
@@ -19,6 +19,15 @@ function handle(req: Request): Response {
     const response = fetch("POST", req.query, [new Header("x-own", "1")], String.UTF8.encode("text"));
     if (!response) return Response.text(502, "none");
     return new Response(response.status, response.body).with("x-first", response.header("X-Two") || "none");
+  }
+  if (req.path == "/messages") {
+    const kept = publish("orders.new", String.UTF8.encode("7"));
+    const answer = request("orders.ask", String.UTF8.encode("8"));
+    if (!answer) return Response.text(502, lastError());
+    let text = `${kept} ${answer.status} ${answer.text()}`;
+    if (!publish("refused", new ArrayBuffer(0))) text += " " + lastError();
+    if (!request("refused", new ArrayBuffer(0))) text += " " + lastError();
+    return Response.text(200, text);
   }
   if (req.path == "/time") {
     return Response.json(200, `[${now()}, ${random() != random()}]`);

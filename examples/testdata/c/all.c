@@ -44,6 +44,16 @@ void handle(void) {
         put_slice(&out, fetch_response_body(response));
     } else if (same(path, "/refused")) {
         if (fetch_send(fetch_new("GET", "nowhere")) < 0) put_slice(&out, last_error());
+    } else if (same(path, "/messages")) {
+        put(&out, publish("orders.new", str("7")) ? "true " : "false ");
+        int answer = request("orders.ask", str("8"));
+        put_number(&out, fetch_status(answer));
+        put(&out, " ");
+        put_slice(&out, fetch_response_body(answer));
+        put(&out, publish("refused", str("")) ? "?" : " ");
+        put_slice(&out, last_error());
+        put(&out, request("refused", str("")) >= 0 ? "?" : " ");
+        put_slice(&out, last_error());
     } else if (same(path, "/extras")) {
         put_value(&out, env("NAME"));
         put_value(&out, env("NONE"));

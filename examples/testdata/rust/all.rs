@@ -37,6 +37,18 @@ fn handle(req: &Request) -> Response {
             ];
             write!(out, "{:?} {:?} {:?}", keys, sums, terrane::env("NONE")).unwrap();
         }
+        "/messages" => {
+            let kept = terrane::publish("orders.new", "7").is_ok();
+            let answer = terrane::request("orders.ask", "8").unwrap();
+            let body = String::from_utf8(answer.body.clone()).unwrap();
+            write!(out, "{} {} {}", kept, answer.status, body).unwrap();
+            for refused in [
+                terrane::publish("refused", "").err(),
+                terrane::request("refused", "").err(),
+            ] {
+                write!(out, " {}", refused.unwrap()).unwrap();
+            }
+        }
         "/select" => {
             let mut pending: Vec<Pending> =
                 urls(req).map(|u| Fetch::get(u).start().unwrap()).collect();

@@ -55,6 +55,8 @@ int ENV(req_set_timeout)(int, u32);
 int ENV(req_send_streaming)(int);
 int ENV(resp_read)(int, void *, u32);
 int ENV(resp_send_chunk)(int, const void *, u32);
+int ENV(publish)(const char *, u32, const void *, u32);
+int ENV(request)(const char *, u32, const void *, u32);
 
 // The allocator: blocks behind a header, dirty when given.
 
@@ -428,11 +430,47 @@ static void t_chunks(void) {
     failed = 2;
 }
 
+static void t_messages(void) {
+    CHECK(publish(S("orders.new"), S("seven")) == 0 && publish(S("orders.new"), (void *)1, 0) == 0);
+    int answer = request(S("orders.ask"), "a\0b", 3);
+    CHECK(answer > 0 && resp_get_response_code(answer) == 201);
+    LIST(many); resp_get_header(&many, &many_len, answer, S("x-many"));
+    CHECK(many_len == 2 && equal(many[1].ptr, many[1].len, "two") && drop(many, many_len));
+    BYTES(body); resp_get_body(&body, &body_len, answer);
+    CHECK(body_len == 14 && equal(body, 11, "orders.ask ") && body[12] == 0 && padded(body, body_len));
+    release(body);
+    u8 part[4];
+    CHECK(resp_read(answer, part, 4) == 4 && equal(part, 4, "orde"));
+    CHECK(req_send(answer) == -1 && live == 0);
+    static const char *const bad[] = {"", "orders.*", "orders.>", ".", "a..b", "a b", "orders.\xff"};
+    for (u32 i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK(publish(bad[i], length(bad[i]), S("x")) == -1 && request(bad[i], length(bad[i]), S("x")) == -1);
+        BYTES(why); last_error(&why, &why_len); CHECK(why_len > 10);
+        release(why);
+    }
+    enum { MOST = 512 << 10 };
+    void *large = allocate(MOST + 1);
+    CHECK(publish(S("orders.new"), large, MOST) == 0 && publish(S("orders.new"), large, MOST + 1) == -1);
+    release(large);
+    CHECK(publish(S("refused.new"), S("x")) == -1 && request(S("refused.new"), S("x")) == -1);
+    BYTES(why); last_error(&why, &why_len); CHECK(equal(why, why_len, "request \"refused.new\": nobody is there"));
+    release(why);
+    CHECK(live == 0);
+}
+
+static void t_nomessages(void) {
+    CHECK(publish(S("orders.new"), S("x")) == -1 && request(S("orders.new"), S("x")) == -1);
+    BYTES(why); last_error(&why, &why_len); CHECK(why_len > 10);
+}
+
+static void t_outside(void) { publish(S("orders.new"), (void *)-16, 17); }
+
 static const struct { const char *path; void (*test)(void); } tests[] = {
     {"/request", t_request}, {"/nobody", t_nobody}, {"/handles", t_handles}, {"/response", t_response}, {"/kv", t_kv}, {"/kept", t_kept},
     {"/seen", t_seen}, {"/fetch", t_fetch}, {"/async", t_async}, {"/fetchfail", t_fetchfail}, {"/count", t_count}, {"/time", t_time},
     {"/rng", t_rng}, {"/dns", t_dns}, {"/log", t_log}, {"/panic", t_panic},
     {"/where", t_where}, {"/versions", t_versions}, {"/expiry", t_expiry}, {"/timeout", t_timeout}, {"/read", t_read}, {"/chunks", t_chunks},
+    {"/messages", t_messages}, {"/nomessages", t_nomessages}, {"/outside", t_outside},
 };
 
 __attribute__((export_name("run"))) void run(void) {
