@@ -27,6 +27,7 @@ func (v *visit) page(code int, reason string) {
 // retryLater refuses a request that may succeed in a moment.
 func (v *visit) retryLater(code int, why, reason string) {
 	v.srv.metrics.rejected(why)
+	v.refused = true
 	v.Header()["Retry-After"] = []string{"1"}
 	v.page(code, reason)
 }

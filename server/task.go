@@ -3,10 +3,12 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -30,9 +32,14 @@ const (
 	cronHeader    = "Terrane-Cron"
 )
 
+// ErrBusy is Do's where another edge, or this one in a moment, may do the task: the
+// tenant has as many requests in flight as it may, or the server drains.
+var ErrBusy = errors.New("this edge has no room for it now")
+
 // Do has the tenant's live release answer a task, within the limits of a visitor's
-// request other than the rate. The error is that there is no such release here, or
-// that the server is not running; what the guest makes of it is a response.
+// request other than the rate. The error is ErrBusy, or that there is no such release
+// here; what the guest makes of the task is a response. One of more than
+// hostcalls.MessageMax is a 502.
 func (s *Server) Do(ctx context.Context, id tenant.ID, t *Task) (code int, h http.Header, body []byte, err error) {
 	at, ok := s.opts.Sites.byTenant.Load(id)
 	if !ok {
@@ -52,24 +59,34 @@ func (s *Server) Do(ctx context.Context, id tenant.ID, t *Task) (code int, h htt
 		r.Header[cronHeader] = []string{t.Cron}
 	}
 	w := &answer{header: http.Header{}}
+	busy := true // unless it runs
 	s.visit(w, r, func(ctx context.Context, v *visit) {
 		v.host, v.task = taskHost, t
 		v.place.site = at.(*site)
 		if v.place.release = v.place.site.acquire(); v.place.release == nil {
-			v.page(http.StatusServiceUnavailable, "the folder has just been removed")
 			return
 		}
 		v.answer(ctx)
+		busy = v.refused
 	})
+	switch {
+	case busy:
+		return 0, nil, nil, ErrBusy
+	case w.full:
+		return http.StatusBadGateway, http.Header{}, fmt.Appendf(nil, "the answer has more than %d bytes", hostcalls.MessageMax), nil
+	}
 	return w.code, w.header, w.body.Bytes(), nil
 }
 
-// answer keeps a response; a guest's are bounded by its limits.
+// answer keeps a response of at most hostcalls.MessageMax: files are larger.
 type answer struct {
 	header http.Header
 	code   int
 	body   bytes.Buffer
+	full   bool
 }
+
+var errFull = errors.New("the answer is too large")
 
 // Header implements http.ResponseWriter.
 func (a *answer) Header() http.Header { return a.header }
@@ -78,7 +95,12 @@ func (a *answer) Header() http.Header { return a.header }
 func (a *answer) WriteHeader(code int) { a.code = code }
 
 // Write implements http.ResponseWriter.
-func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
+func (a *answer) Write(b []byte) (int, error) {
+	if a.full = a.full || a.body.Len()+len(b) > hostcalls.MessageMax; a.full {
+		return 0, errFull
+	}
+	return a.body.Write(b)
+}
 
 // SetReadDeadline and SetWriteDeadline serve http.ResponseController: nothing is slow here.
 func (a *answer) SetReadDeadline(time.Time) error { return nil }

@@ -37,6 +37,7 @@ type visit struct {
 	forwarded bool  // by another edge
 	elsewhere bool  // answered by another edge, whose name the response bears
 	task      *Task // instead of a visitor's request; nil: none
+	refused   bool  // for want of room
 
 	streaming bool // the guest sends its response in chunks
 	broken    bool // and failed amid them

@@ -15,10 +15,20 @@ import (
 
 // buildTasks builds what has modules run that no visitor asked for, and what has
 // visitors' requests answered in the regions that tenants keep to.
-func (e *edge) buildTasks(context.Context) error {
+func (e *edge) buildTasks(context.Context) (err error) {
 	l := e.lattice.Lattice
-	e.lattice.messages = messages.New(messages.Options{Lattice: l, Run: e.do, Tell: e.tellTenant, Logger: e.logger("messages")})
-	e.lattice.cron = cron.New(cron.Options{Lattice: l, Ask: e.lattice.messages.Ask, Tell: e.tellTenant, Logger: e.logger("cron")})
+	e.lattice.messages, err = messages.New(messages.Options{
+		Lattice: l, Run: e.do, Tell: e.tellTenant, Logger: e.logger("messages"), Metrics: e.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	e.lattice.cron, err = cron.New(cron.Options{
+		Lattice: l, Ask: e.lattice.messages.Ask, Tell: e.tellTenant, Logger: e.logger("cron"), Metrics: e.metrics,
+	})
+	if err != nil {
+		return err
+	}
 	e.lattice.placement = placement.New(placement.Options{
 		Lattice: l,
 		Serve:   func(ctx context.Context, ln net.Listener) error { return e.server.ServeForwarded(ctx, ln) },

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/robfig/cron/v3"
 
 	"github.com/terrane/terrane/internal/lattice"
@@ -25,6 +27,7 @@ const (
 	maxRuns = 64
 	runTime = time.Minute // of the asking, whatever the guest's own limits
 	patient = 5 * time.Second
+	atATime = lease / 4 // of firing, before the lease is renewed again
 )
 
 // Options are what New takes.
@@ -33,9 +36,10 @@ type Options struct {
 	// Ask has the tenant's module run; see messages.Messages.
 	Ask func(ctx context.Context, id tenant.ID, t *messages.Task) (*messages.Answer, error)
 	// Tell takes what a tenant should know, for its log. Nil discards.
-	Tell   func(id tenant.ID, level slog.Level, text string)
-	Logger *slog.Logger     // nil discards
-	Now    func() time.Time // nil: time.Now
+	Tell    func(id tenant.ID, level slog.Level, text string)
+	Logger  *slog.Logger          // nil discards
+	Now     func() time.Time      // nil: time.Now
+	Metrics prometheus.Registerer // nil: none
 }
 
 // Cron is an edge's part. Its methods are safe for concurrent use.
@@ -44,6 +48,9 @@ type Cron struct {
 	log  *slog.Logger
 	runs chan struct{} // one for each under way
 	all  sync.WaitGroup
+
+	metrics *metrics
+	leading atomic.Bool
 
 	mu    sync.Mutex
 	lines map[tenant.ID][]*line
@@ -58,13 +65,21 @@ type line struct {
 	key      string
 
 	// What follows is the leader's; it belongs to Run's goroutine.
-	known bool // whether next is
+	known bool // whether next, and what the bucket has, are
 	next  time.Time
-	busy  chan struct{} // closed when the last run has ended; nil: there was none
+	kept
+	busy chan struct{} // closed when the last run has ended; nil: there was none
+	end  *kept         // what that left in the bucket, read once busy is closed
+}
+
+// kept is a record and the revision it has in the bucket, 0 if there is none.
+type kept struct {
+	record
+	revision uint64
 }
 
 // New starts nothing.
-func New(o Options) *Cron {
+func New(o Options) (*Cron, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -74,8 +89,14 @@ func New(o Options) *Cron {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Cron{opts: o, log: o.Logger, runs: make(chan struct{}, maxRuns), lines: make(map[tenant.ID][]*line)}
+	c := &Cron{opts: o, log: o.Logger, runs: make(chan struct{}, maxRuns), lines: make(map[tenant.ID][]*line)}
+	var err error
+	c.metrics, err = newMetrics(o.Metrics, c)
+	return c, err
 }
+
+// Leads reports whether this edge fires the lines of its region.
+func (c *Cron) Leads() bool { return c.leading.Load() }
 
 // Set says what the tenant's manifest is now. Lines that are not new keep their times.
 func (c *Cron) Set(id tenant.ID, m *tenant.Manifest) {
@@ -131,6 +152,7 @@ func key(id tenant.ID, spec tenant.Cron) string {
 // Run fires lines while this edge leads, until ctx ends.
 func (c *Cron) Run(ctx context.Context) error {
 	defer c.all.Wait()
+	defer c.leading.Store(false)
 	js, err := c.opts.Lattice.JetStream(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // ctx has ended
@@ -138,15 +160,13 @@ func (c *Cron) Run(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var e *election
-	led := false
 	for {
 		if e == nil {
 			e = c.stand(ctx, js)
 		}
 		leads := e != nil && c.leads(ctx, e)
-		if leads != led {
+		if c.leading.Swap(leads) != leads {
 			c.log.Info("cron", "leads", leads)
-			led = leads
 			c.forget()
 		}
 		if leads {
@@ -200,17 +220,21 @@ func (c *Cron) forget() {
 	}
 }
 
-// fire runs the lines that are due.
+// fire runs the lines that are due. Those that it has no time for wait for the next
+// tick, and so do those that find maxRuns under way.
 func (c *Cron) fire(ctx context.Context, kv jetstream.KeyValue) {
-	now := c.opts.Now().UTC()
+	now, began := c.opts.Now().UTC(), time.Now()
 	for _, l := range c.current() {
-		if l.known && now.Before(l.next) {
+		if l.known && (now.Before(l.next) || len(c.runs) == cap(c.runs) && now.Sub(l.next) < late) {
 			continue
 		}
 		if err := c.due(ctx, kv, l, now); err != nil {
 			c.log.Warn("cron", "tenant", l.tenant, "schedule", l.schedule, "err", err)
 			l.known = false
 			return // the store is in trouble, or another edge leads
+		}
+		if time.Since(began) > atATime {
+			return
 		}
 	}
 }
@@ -226,14 +250,22 @@ type record struct {
 func (c *Cron) due(ctx context.Context, kv jetstream.KeyValue, l *line, now time.Time) error {
 	ctx2, cancel := context.WithTimeout(ctx, lease/3)
 	defer cancel()
-	r, revision, err := read(ctx2, kv, l.key)
-	if err != nil {
-		return err
+	running := l.running()
+	if !running && l.end != nil {
+		l.kept, l.end = *l.end, nil
+		l.known = l.known && l.revision != 0
 	}
-	if revision == 0 { // it is new: its past does not count
+	if !l.known || running {
+		var err error
+		if l.kept, err = read(ctx2, kv, l.key); err != nil {
+			return err
+		}
+	}
+	r := l.record
+	if l.revision == 0 { // it is new: its past does not count
 		r.Due = now
 	}
-	if !l.known && r.Open && !l.running() {
+	if !l.known && r.Open && !running {
 		c.tell(l, r.Due, slog.LevelWarn, "cut short: the edge "+r.Edge+", which led, left before the run ended")
 		r.Open = false
 	}
@@ -246,18 +278,22 @@ func (c *Cron) due(ctx context.Context, kv jetstream.KeyValue, l *line, now time
 		}
 	}
 	if missed > 0 {
+		c.metrics.missed.Add(float64(missed))
 		c.tell(l, r.Due, slog.LevelWarn, fmt.Sprintf("missed, the last of %d: %s", missed, why))
 	}
 	r.Edge, r.Open = c.opts.Lattice.Name(), r.Open || fires
-	if revision, err = write(ctx2, kv, l.key, r, revision); err != nil {
-		if fires {
-			<-c.runs
+	if r != l.record || l.revision == 0 {
+		var err error
+		if l.kept, err = write(ctx2, kv, l.key, kept{r, l.revision}); err != nil {
+			if fires {
+				<-c.runs
+			}
+			return err
 		}
-		return err
 	}
 	l.known, l.next = true, l.times.Next(r.Due)
 	if fires {
-		c.start(ctx, kv, l, r, revision)
+		c.start(ctx, kv, l)
 	}
 	return nil
 }
@@ -266,6 +302,8 @@ func (c *Cron) due(ctx context.Context, kv jetstream.KeyValue, l *line, now time
 // one of c.runs; or why it does not.
 func (c *Cron) may(l *line, since time.Duration) (runs bool, why string) {
 	switch {
+	case since >= late && len(c.runs) == cap(c.runs):
+		return false, fmt.Sprintf("%d lines ran all the time", maxRuns)
 	case since >= late:
 		return false, "no edge led"
 	case l.running():
@@ -312,9 +350,10 @@ func (l *line) newest(last, now time.Time) (at time.Time, more int) {
 }
 
 // start runs a line, and gives back its place among c.runs.
-func (c *Cron) start(ctx context.Context, kv jetstream.KeyValue, l *line, r record, revision uint64) {
-	busy := make(chan struct{})
-	l.busy = busy
+func (c *Cron) start(ctx context.Context, kv jetstream.KeyValue, l *line) {
+	busy, end, due := make(chan struct{}), new(kept), l.Due
+	l.busy, l.end = busy, end
+	k := l.kept
 	c.all.Go(func() {
 		defer func() { close(busy); <-c.runs }()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), runTime)
@@ -322,40 +361,65 @@ func (c *Cron) start(ctx context.Context, kv jetstream.KeyValue, l *line, r reco
 		a, err := c.opts.Ask(ctx, l.tenant, &messages.Task{Cron: l.schedule, Path: l.path})
 		switch {
 		case err != nil:
-			c.tell(l, r.Due, slog.LevelError, err.Error())
+			c.metrics.failed.Inc()
+			c.tell(l, due, slog.LevelError, err.Error())
 		case a.Code >= 400:
-			c.tell(l, r.Due, slog.LevelError, fmt.Sprintf("answered %d", a.Code))
+			c.metrics.failed.Inc()
+			c.tell(l, due, slog.LevelError, fmt.Sprintf("answered %d", a.Code))
+		default:
+			c.metrics.done.Inc()
 		}
-		r.Open = false
-		if _, err := write(ctx, kv, l.key, r, revision); err != nil {
+		writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), patient) // ctx may have ended
+		defer cancel()
+		if *end, err = c.ended(writing, kv, l.key, k); err != nil {
 			c.log.Debug("cron", "tenant", l.tenant, "err", err) // it may be told as cut short
 		}
 	})
 }
 
-// read returns a line's record; revision is 0 if there is none.
-func read(ctx context.Context, kv jetstream.KeyValue, key string) (r record, revision uint64, err error) {
-	entry, err := kv.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return record{}, 0, nil
+// ended notes that a run is over, whose start left k. A run that was missed meanwhile has changed it.
+func (c *Cron) ended(ctx context.Context, kv jetstream.KeyValue, key string, k kept) (kept, error) {
+	for {
+		k.Open = false
+		written, err := write(ctx, kv, key, k)
+		if !errors.Is(err, jetstream.ErrKeyExists) { // what a wrong revision is
+			return written, err
+		}
+		if k, err = read(ctx, kv, key); err != nil || k.Edge != c.opts.Lattice.Name() {
+			return kept{}, err // another edge leads
+		}
 	}
-	if err != nil {
-		return record{}, 0, err
-	}
-	if err := json.Unmarshal(entry.Value(), &r); err != nil {
-		return record{}, 0, fmt.Errorf("%s: %w", key, err)
-	}
-	return r, entry.Revision(), nil
 }
 
-// write fails if the record is not at revision any more.
-func write(ctx context.Context, kv jetstream.KeyValue, key string, r record, revision uint64) (uint64, error) {
-	value, err := json.Marshal(r)
+// read returns what the bucket has of a line.
+func read(ctx context.Context, kv jetstream.KeyValue, key string) (k kept, err error) {
+	entry, err := kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return kept{}, nil
+	}
 	if err != nil {
-		return 0, err
+		return kept{}, err
 	}
-	if revision == 0 {
-		return kv.Create(ctx, key, value)
+	if err := json.Unmarshal(entry.Value(), &k.record); err != nil {
+		return kept{}, fmt.Errorf("%s: %w", key, err)
 	}
-	return kv.Update(ctx, key, value, revision)
+	k.revision = entry.Revision()
+	return k, nil
+}
+
+// write fails if the record is not at k's revision any more.
+func write(ctx context.Context, kv jetstream.KeyValue, key string, k kept) (kept, error) {
+	value, err := json.Marshal(k.record)
+	if err != nil {
+		return kept{}, err
+	}
+	if k.revision == 0 {
+		k.revision, err = kv.Create(ctx, key, value)
+	} else {
+		k.revision, err = kv.Update(ctx, key, value, k.revision)
+	}
+	if err != nil {
+		return kept{}, err
+	}
+	return k, nil
 }

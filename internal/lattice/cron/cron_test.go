@@ -53,7 +53,7 @@ func newFleet(t *testing.T, regions ...latticetest.Region) *fleet {
 
 func (f *fleet) run(node *latticetest.Node) {
 	name := node.Name()
-	c := cron.New(cron.Options{
+	c, err := cron.New(cron.Options{
 		Lattice: node.Lattice,
 		Ask: func(_ context.Context, id tenant.ID, task *messages.Task) (*messages.Answer, error) {
 			if id != alice || task.Cron != "* * * * *" {
@@ -72,6 +72,9 @@ func (f *fleet) run(node *latticetest.Node) {
 		Logger: latticetest.Logger(f.t),
 		Now:    f.now,
 	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()

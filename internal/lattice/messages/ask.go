@@ -36,9 +36,21 @@ func (m *Messages) Ask(ctx context.Context, id tenant.ID, t *Task) (*Answer, err
 	if len(t.Body) > MaxBytes {
 		return nil, tooLarge(len(t.Body))
 	}
-	if a, err := m.here(ctx, id, t); err == nil && a.Code != 503 {
+	if a, err := m.here(ctx, id, t); err == nil {
+		m.metrics.here.Inc()
 		return a, nil
 	}
+	a, err := m.elsewhere(ctx, id, t)
+	if err != nil {
+		m.metrics.unanswered.Inc()
+		return nil, err
+	}
+	m.metrics.elsewhere.Inc()
+	return a, nil
+}
+
+// elsewhere has an edge of the lattice do a task.
+func (m *Messages) elsewhere(ctx context.Context, id tenant.ID, t *Task) (*Answer, error) {
 	// Conn waits for a lattice that is not up, which ctx may not have the time for.
 	conn, err := m.opts.Lattice.Conn(ctx)
 	if err != nil {
@@ -169,7 +181,13 @@ func (m *Messages) answer(ctx context.Context, msg *nats.Msg) {
 		m.log.Warn("a task that makes no sense", "tenant", id, "err", err)
 		return
 	}
-	started := m.start(ctx, func(ctx context.Context) {
+	select {
+	case m.tasks <- struct{}{}:
+	default:
+		reply(state(stateBusy))
+		return
+	}
+	m.start(ctx, func(ctx context.Context) {
 		beat, stop := context.WithCancel(ctx)
 		var beating sync.WaitGroup
 		beating.Go(func() { m.beat(beat, func() { reply(state(stateWorking)) }) })
@@ -188,9 +206,6 @@ func (m *Messages) answer(ctx context.Context, msg *nats.Msg) {
 			reply(a.msg())
 		}
 	})
-	if !started {
-		reply(state(stateBusy))
-	}
 }
 
 // beat calls tell until ctx ends, at once and then regularly.

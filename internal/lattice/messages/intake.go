@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,14 +16,10 @@ const (
 	streamName = "terrane_msg"
 	streamSize = 1 << 30 // bytes in a region, of all tenants
 	maxAge     = 24 * time.Hour
-	deliveries = 5
 	atOnce     = 8 // messages of one tenant at one edge
+	roomEvery  = 200 * time.Millisecond
+	pullTime   = 10 * time.Second // after which another leader of the stream is found
 )
-
-// backOff is how long a message waits after each time that it was not handled.
-func backOff() []time.Duration {
-	return []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute}
-}
 
 // intake is what Run's goroutine has subscribed to.
 type intake struct {
@@ -40,6 +35,7 @@ type intake struct {
 type subscriber struct {
 	asks     []*nats.Subscription
 	messages jetstream.ConsumeContext // nil: none yet
+	stop     context.CancelFunc       // of waiting for room, with messages
 }
 
 // follow subscribes to what the tenants want now. What fails is tried again by the
@@ -61,8 +57,17 @@ func (in *intake) follow(ctx context.Context) {
 			delete(in.open, id)
 		}
 	}
+	for id := range want {
+		errs = append(errs, in.listen(id))
+	}
 	for id, takes := range want {
-		errs = append(errs, in.subscribe(ctx, id, takes))
+		if !takes || in.js == nil {
+			continue
+		}
+		if err := in.consume(ctx, id); err != nil {
+			errs = append(errs, err)
+			break // the others would wait for the same stream, each for its time
+		}
 	}
 	reason := ""
 	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
@@ -100,61 +105,73 @@ func (in *intake) makeStream(ctx context.Context) error {
 	return err
 }
 
-func (in *intake) subscribe(ctx context.Context, id tenant.ID, takes bool) error {
-	s := in.open[id]
-	if s == nil {
-		asks, err := in.listen(id)
-		s = &subscriber{asks: asks}
-		if err != nil {
-			s.close()
-			return err
-		}
-		in.open[id] = s
-	}
-	if !takes || s.messages != nil || in.js == nil {
+// listen subscribes to the tenant's requests, unless that is done.
+func (in *intake) listen(id tenant.ID) error {
+	if in.open[id] != nil {
 		return nil
 	}
-	var err error
-	s.messages, err = in.consume(ctx, id)
-	return err
-}
-
-// listen subscribes to the tenant's requests.
-func (in *intake) listen(id tenant.ID) (all []*nats.Subscription, err error) {
+	s := &subscriber{}
 	for _, to := range []struct{ subject, queue string }{
 		{subject(id, verbAsk), "edges"}, {subject(id, verbWho), ""}, {subject(id, verbAt+"."+in.m.opts.Lattice.Name()), ""},
 	} {
 		sub, err := in.conn.ChanQueueSubscribe(to.subject, to.queue, in.asks)
 		if err != nil {
-			return all, err
+			s.close()
+			return err
 		}
-		all = append(all, sub)
+		s.asks = append(s.asks, sub)
 	}
-	return all, nil
+	in.open[id] = s
+	return nil
 }
 
-// consume takes the tenant's messages from the stream. Edges of the region share the
-// consumer.
-func (in *intake) consume(ctx context.Context, id tenant.ID) (jetstream.ConsumeContext, error) {
-	ctx2, cancel := context.WithTimeout(ctx, retryEvery)
+// consume takes the tenant's messages from the stream, unless that is done. Edges of
+// the region share the consumer, which goes when the tenant's last message has.
+func (in *intake) consume(ctx context.Context, id tenant.ID) error {
+	s := in.open[id]
+	if s == nil {
+		return nil
+	}
+	if s.messages != nil {
+		select {
+		case <-s.messages.Closed(): // the stream or the consumer was deleted
+			s.stop()
+		default:
+			return nil
+		}
+	}
+	s.messages = nil
+	limit, cancel := context.WithTimeout(ctx, retryEvery)
 	defer cancel()
-	consumer, err := in.js.CreateOrUpdateConsumer(ctx2, streamName, jetstream.ConsumerConfig{
+	consumer, err := in.js.CreateOrUpdateConsumer(limit, streamName, jetstream.ConsumerConfig{
 		Durable:       token(id),
 		Metadata:      map[string]string{"tenant": string(id)},
 		FilterSubject: keptSubject(id, in.m.opts.Lattice.Domain(), ">"),
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       in.m.opts.Wait + 30*time.Second,
-		MaxDeliver:    deliveries,
+		AckWait:       in.m.opts.Wait + min(in.m.opts.Wait, 30*time.Second),
 		MaxAckPending: 256,
+
+		InactiveThreshold: maxAge + time.Hour,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("consume the messages of %s: %w", id, err)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		in.js = nil
 	}
-	return consumer.Consume(func(msg jetstream.Msg) { in.m.handle(ctx, id, msg) },
-		jetstream.PullMaxMessages(atOnce),
+	if err != nil {
+		return fmt.Errorf("consume the messages of %s: %w", id, err)
+	}
+	h := &handler{m: in.m, id: id, places: make(chan struct{}, atOnce)}
+	waiting, stop := context.WithCancel(ctx)
+	s.messages, err = consumer.Consume(func(msg jetstream.Msg) { h.take(waiting, msg) },
+		jetstream.PullMaxMessages(atOnce), jetstream.PullExpiry(pullTime),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			in.m.log.Debug("messages", "tenant", id, "err", err)
 		}))
+	if err != nil {
+		stop()
+		return err
+	}
+	s.stop = stop
+	return nil
 }
 
 // answer does what other edges ask for, until ctx ends.
@@ -181,65 +198,8 @@ func (s *subscriber) close() {
 		_ = sub.Unsubscribe() // fails only where there is no connection any more
 	}
 	if s.messages != nil {
+		s.stop()
 		s.messages.Stop()
 		<-s.messages.Closed()
 	}
-}
-
-// handle runs the tenant's modules for a message that was kept.
-func (m *Messages) handle(ctx context.Context, id tenant.ID, msg jetstream.Msg) {
-	settle := func(err error) {
-		if err != nil {
-			m.log.Debug("settle a message", "tenant", id, "err", err) // it comes again
-		}
-	}
-	t, err := parseTask(msg.Headers(), msg.Data())
-	if err != nil {
-		settle(msg.TermWithReason(err.Error()))
-		return
-	}
-	started := m.start(ctx, func(ctx context.Context) {
-		reason := m.deliver(ctx, id, t)
-		if reason == "" {
-			settle(msg.DoubleAck(ctx))
-			return
-		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			settle(err)
-			return
-		}
-		if meta.NumDelivered >= deliveries {
-			m.opts.Tell(id, slog.LevelError, fmt.Sprintf("the message %s is given up after %d times: %s", t.Subject, deliveries, reason))
-			settle(msg.TermWithReason(reason))
-			return
-		}
-		settle(msg.NakWithDelay(backOff()[meta.NumDelivered-1]))
-	})
-	if !started {
-		settle(msg.NakWithDelay(time.Second))
-	}
-}
-
-// deliver runs each subscription that takes the message, and says why not all of them did.
-func (m *Messages) deliver(ctx context.Context, id tenant.ID, t *Task) (reason string) {
-	manifest := m.manifest(id)
-	if manifest == nil {
-		return "this edge does not serve the folder any more"
-	}
-	for _, s := range manifest.Subscriptions {
-		if !s.Subject.Matches(t.Subject) {
-			continue
-		}
-		one := *t
-		one.Path = s.Path
-		a, err := m.opts.Run(ctx, id, &one)
-		switch {
-		case err != nil:
-			return err.Error()
-		case a.Code >= 500 || a.Code == 429:
-			return fmt.Sprintf("%s answered %d", s.Path, a.Code)
-		}
-	}
-	return ""
 }

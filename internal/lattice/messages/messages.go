@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/lattice"
@@ -45,7 +46,8 @@ type Answer struct {
 	Body   []byte
 }
 
-// Runner has this edge do a task. The error is that it cannot.
+// Runner has this edge do a task. The error is that it cannot, now at least, and
+// that no module has seen the task.
 type Runner func(ctx context.Context, id tenant.ID, t *Task) (*Answer, error)
 
 // Options are what New takes.
@@ -53,8 +55,12 @@ type Options struct {
 	Lattice *lattice.Lattice
 	Run     Runner
 	// Wait bounds a task of this edge; default 30 s.
-	Wait   time.Duration
-	Logger *slog.Logger // nil discards
+	Wait time.Duration
+	// Again is how long a message waits after each time that it was not handled but
+	// the last; nil: 1 s, 5 s, 30 s, 2 minutes.
+	Again   []time.Duration
+	Logger  *slog.Logger          // nil discards
+	Metrics prometheus.Registerer // nil: none
 	// Tell takes what a tenant should know, for its log. Nil discards.
 	Tell func(id tenant.ID, level slog.Level, text string)
 }
@@ -65,6 +71,7 @@ type Messages struct {
 	log     *slog.Logger
 	changed chan struct{} // a token: tenants have changed
 	tasks   chan struct{} // one for each that others asked for
+	metrics *metrics
 	all     sync.WaitGroup
 
 	mu      sync.Mutex
@@ -73,7 +80,7 @@ type Messages struct {
 }
 
 // New starts nothing.
-func New(o Options) *Messages {
+func New(o Options) (*Messages, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -83,10 +90,16 @@ func New(o Options) *Messages {
 	if o.Wait <= 0 {
 		o.Wait = 30 * time.Second
 	}
-	return &Messages{
+	if o.Again == nil {
+		o.Again = []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute}
+	}
+	m := &Messages{
 		opts: o, log: o.Logger, changed: make(chan struct{}, 1), tasks: make(chan struct{}, maxTasks),
 		tenants: make(map[tenant.ID]*tenant.Manifest), tokens: make(map[string]tenant.ID),
 	}
+	var err error
+	m.metrics, err = newMetrics(o.Metrics, m)
+	return m, err
 }
 
 // Set says that this edge has the tenant's folder, with this manifest.
@@ -149,21 +162,15 @@ func (m *Messages) Run(ctx context.Context) error {
 	}
 }
 
-// start runs do within Options.Wait, unless too much is under way. It is called by
-// what Run has subscribed to, and outlives ctx.
-func (m *Messages) start(ctx context.Context, do func(ctx context.Context)) bool {
-	select {
-	case m.tasks <- struct{}{}:
-	default:
-		return false
-	}
+// start runs do within Options.Wait, and gives back its caller's place among m.tasks.
+// It is called by what Run has subscribed to, and outlives ctx.
+func (m *Messages) start(ctx context.Context, do func(ctx context.Context)) {
 	m.all.Go(func() {
 		defer func() { <-m.tasks }()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.opts.Wait)
 		defer cancel()
 		do(ctx)
 	})
-	return true
 }
 
 // token stands for a tenant in subjects.

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const alice tenant.ID = "/git/alice"
+const alice, bob tenant.ID = "/git/alice", "/git/bob"
 
 var orders = &tenant.Manifest{Subscriptions: []tenant.Subscription{{Subject: "orders.*", Path: "/orders"}}}
 
@@ -36,19 +36,30 @@ type doer func(ctx context.Context, t *messages.Task) (*messages.Answer, error)
 // start runs messages on a node.
 func start(t testing.TB, node *latticetest.Node, do doer) *edge {
 	t.Helper()
+	return startWithin(t, node, 20*time.Second, do)
+}
+
+// startWithin bounds tasks by wait.
+func startWithin(t testing.TB, node *latticetest.Node, wait time.Duration, do doer) *edge {
+	t.Helper()
 	e := &edge{node: node, told: make(chan string, 16)}
-	e.Messages = messages.New(messages.Options{
+	var err error
+	e.Messages, err = messages.New(messages.Options{
 		Lattice: node.Lattice,
 		Run: func(ctx context.Context, id tenant.ID, task *messages.Task) (*messages.Answer, error) {
-			if id != alice {
+			if id != alice && id != bob {
 				return nil, fmt.Errorf("no tenant %q", id)
 			}
 			return do(ctx, task)
 		},
-		Wait:   20 * time.Second,
+		Wait:   wait,
+		Again:  []time.Duration{0, 10 * time.Millisecond, 0, 0},
 		Logger: latticetest.Logger(t),
 		Tell:   func(_ tenant.ID, _ slog.Level, text string) { e.told <- text },
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
@@ -90,6 +101,21 @@ func (e *edge) ask(t testing.TB) (by string) {
 				t.Fatalf("answer %d %q, want %q", a.Code, a.Body, want)
 			}
 			return a.Header.Get("X-Edge")
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// publish publishes until it is kept: there is a stream in a moment.
+func (e *edge) publish(t testing.TB, id tenant.ID, body []byte) {
+	t.Helper()
+	ctx := limit(t)
+	for {
+		err := e.Of(id, orders).Publish(ctx, &hostcalls.Message{Subject: "orders.new", Body: body, Hops: 1})
+		if err == nil {
+			return
 		}
 		if ctx.Err() != nil {
 			t.Fatal(err)
@@ -179,15 +205,9 @@ func TestPublish(t *testing.T) {
 		edges = append(edges, e)
 	}
 	ctx := limit(t)
-	guest := edges[0].Of(alice, orders)
 	const count = 20
 	for i := range count {
-		msg := &hostcalls.Message{Subject: "orders.new", Body: fmt.Append(nil, i), Hops: 1}
-		for guest.Publish(ctx, msg) != nil { // there is a stream in a moment
-			if ctx.Err() != nil {
-				t.Fatal(ctx.Err())
-			}
-		}
+		edges[0].publish(t, alice, fmt.Append(nil, i))
 	}
 	edges[0].stop()
 	net.Node("ams1").Stop()
@@ -219,34 +239,6 @@ func TestPublishRefused(t *testing.T) {
 		}
 		if _, err := guest.Request(limit(t), msg); err == nil {
 			t.Errorf("%s: answered", name)
-		}
-	}
-}
-
-// BenchmarkRequest is from one edge to another of a cluster.
-func BenchmarkRequest(b *testing.B) {
-	net := latticetest.Start(b, latticetest.Region{Name: "ams", Edges: 3})
-	start(b, net.Node("ams2"), names(net.Node("ams2"))).Set(alice, orders)
-	e := start(b, net.Node("ams1"), names(net.Node("ams1")))
-	e.ask(b)
-	for b.Loop() {
-		e.ask(b)
-	}
-}
-
-// BenchmarkPublish is one message at a time, until a majority of three has it.
-func BenchmarkPublish(b *testing.B) {
-	net := latticetest.Start(b, latticetest.Region{Name: "ams", Edges: 3})
-	for _, node := range net.Nodes() {
-		start(b, node, names(node)).Set(alice, orders)
-	}
-	guest := start(b, net.Node("ams1"), names(net.Node("ams1"))).Of(alice, orders)
-	msg := &hostcalls.Message{Subject: "orders.new", Body: []byte("7"), Hops: 1}
-	for guest.Publish(limit(b), msg) != nil {
-	}
-	for b.Loop() {
-		if err := guest.Publish(b.Context(), msg); err != nil {
-			b.Fatal(err)
 		}
 	}
 }

@@ -14,8 +14,16 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-// maxPending bounds the messages of a tenant that wait in a region.
-const maxPending = 2000
+// Bounds of the messages of a tenant that wait in a region: maxPending of up to
+// smallSize, fewer of larger ones. What a tenant fills of the stream is so at most
+// maxPending * smallSize * ln(maxPending), an eighth.
+const (
+	maxPending = 2000
+	smallSize  = 8 << 10
+)
+
+// mayPend is how many may wait when one of size bytes comes.
+func mayPend(size int) uint64 { return uint64(maxPending * smallSize / max(size, smallSize)) }
 
 // Of is what the tenant's guests have. manifest is that of their release.
 func (m *Messages) Of(id tenant.ID, manifest *tenant.Manifest) hostcalls.Messages {
@@ -61,11 +69,14 @@ func (g *guests) Publish(ctx context.Context, msg *hostcalls.Message) error {
 	if err != nil {
 		return err
 	}
-	if err := g.room(ctx, js); err != nil {
+	if err := g.room(ctx, js, len(msg.Body)); err != nil {
 		return err
 	}
 	t := &Task{Subject: msg.Subject, Body: msg.Body, Hops: msg.Hops}
 	_, err = js.PublishMsg(ctx, t.msg(keptSubject(g.id, l.Domain(), string(msg.Subject))), jetstream.WithExpectStream(streamName))
+	if err == nil {
+		g.m.metrics.published.Inc()
+	}
 	return err
 }
 
@@ -79,23 +90,40 @@ func (g *guests) taken(subject tenant.Subject) error {
 
 // room refuses a message where too many wait already. What other edges have published
 // within the last second it may not know yet.
-func (g *guests) room(ctx context.Context, js jetstream.JetStream) error {
+func (g *guests) room(ctx context.Context, js jetstream.JetStream, size int) error {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if time.Since(g.asked) > time.Second {
-		consumer, err := js.Consumer(ctx, streamName, token(g.id))
-		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	asks := time.Since(g.asked) > time.Second
+	if asks {
+		g.asked = time.Now() // the others need not wait for this one
+	}
+	g.mu.Unlock()
+	if asks {
+		pending, err := waiting(ctx, js, g.id)
+		if err != nil {
 			return err
 		}
-		g.pending, g.asked = 0, time.Now()
-		if err == nil {
-			info := consumer.CachedInfo()
-			g.pending = info.NumPending + uint64(info.NumAckPending)
-		}
+		g.mu.Lock()
+		g.pending = pending
+		g.mu.Unlock()
 	}
-	if g.pending >= maxPending {
-		return fmt.Errorf("%d messages wait already: want fewer than %d", g.pending, maxPending)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if most := mayPend(size); g.pending >= most {
+		return fmt.Errorf("%d messages wait already: want fewer than %d for one of %d bytes", g.pending, most, size)
 	}
 	g.pending++
 	return nil
+}
+
+// waiting counts the tenant's messages that no module has handled yet, in this region.
+func waiting(ctx context.Context, js jetstream.JetStream, id tenant.ID) (uint64, error) {
+	consumer, err := js.Consumer(ctx, streamName, token(id))
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	info := consumer.CachedInfo()
+	return info.NumPending + uint64(info.NumAckPending), nil
 }
