@@ -43,7 +43,9 @@ func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 			ResponseHeaderTimeout: limit,
 			IdleConnTimeout:       30 * time.Second,
 			MaxIdleConnsPerHost:   64,
-			DisableCompression:    true,
+
+			MaxResponseHeaderBytes: 256 << 10,
+			DisableCompression:     true,
 		},
 		FlushInterval: -1,
 		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // the access log has it

@@ -26,7 +26,7 @@ func (r regions) Dial(ctx context.Context, region string) (net.Conn, error) {
 }
 
 // startRegion starts an edge of a region, which other edges reach at addr.
-func startRegion(t *testing.T, region string, others regions) (e *edge, addr net.Addr) {
+func startRegion(t testing.TB, region string, others regions) (e *edge, addr net.Addr) {
 	t.Helper()
 	e = startEdge(t, edgeOptions{engine: newStub(), server: func(o *server.Options) {
 		o.Edge, o.Region, o.Elsewhere = region+"1", region, others

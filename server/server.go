@@ -124,6 +124,9 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-failed.Done():
 	}
 	s.drain(base, servers, cut)
+	if s.forwarder != nil {
+		s.forwarder.Transport.(*http.Transport).CloseIdleConnections()
+	}
 	stopFlushing()
 	<-flushed
 	return g.Wait()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -14,12 +15,16 @@ const (
 	maxConns = 1024         // of one listener
 	inboxCap = 2*window + 8 // messages of one stream that wait to be handled
 
+	closing  = time.Second  // in which Close hears of the last calls
+
 	statusHeader, noResponders = "Status", "503"
 )
 
-// ErrNoListener is Dial's where nobody listens, or all have as many connections as
-// they take.
+// ErrNoListener is Dial's where nobody listens.
 var ErrNoListener = errors.New("no edge listens")
+
+// ErrRefused is Dial's where the listener has just been closed: another may take the call.
+var ErrRefused = errors.New("the edge has stopped listening")
 
 // Listener is a net.Listener on a subject. Its connections outlive it.
 type Listener struct {
@@ -85,10 +90,27 @@ func (l *Listener) accept() (net.Conn, error) {
 	return start(l.nc, sub, in, call.Reply, func() { <-l.streams }), nil
 }
 
-// Close stops listening. Connections stay.
-func (l *Listener) Close() error {
-	l.close.Do(func() { close(l.closed) })
-	return l.sub.Unsubscribe()
+// Close stops listening, and refuses the calls that nobody has accepted. Connections stay.
+func (l *Listener) Close() (err error) {
+	l.close.Do(func() {
+		close(l.closed)
+		gone := l.sub.StatusChanged(nats.SubscriptionClosed)
+		if err = l.sub.Drain(); err == nil {
+			select {
+			case <-gone:
+			case <-time.After(closing): // cut off: nobody can call
+			}
+		}
+		for {
+			select {
+			case call := <-l.calls:
+				_ = l.nc.Publish(call.Reply, nil) // else the caller hears nothing
+			default:
+				return
+			}
+		}
+	})
+	return err
 }
 
 // Addr is the subject.
@@ -110,8 +132,11 @@ func Dial(ctx context.Context, nc *nats.Conn, subject string) (net.Conn, error) 
 	case <-ctx.Done():
 		return fail(context.Cause(ctx))
 	case msg := <-in:
-		if msg.Reply == "" || msg.Header.Get(statusHeader) == noResponders {
+		switch {
+		case msg.Header.Get(statusHeader) == noResponders:
 			return fail(ErrNoListener)
+		case msg.Reply == "":
+			return fail(ErrRefused)
 		}
 		return start(nc, sub, in, msg.Reply, func() {}), nil //nolint:contextcheck // ctx bounds the dialing alone
 	}

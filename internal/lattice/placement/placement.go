@@ -20,6 +20,7 @@ import (
 
 const (
 	dialTime = 3 * time.Second
+	callTime = time.Second // of one edge: a call to one that has just gone is lost
 	again    = time.Second
 )
 
@@ -56,7 +57,14 @@ func (p *Placement) Dial(ctx context.Context, region string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return natsconn.Dial(ctx, conn, to)
+	for {
+		call, cancel := context.WithTimeout(ctx, callTime)
+		c, err := natsconn.Dial(call, conn, to)
+		cancel()
+		if err == nil || errors.Is(err, natsconn.ErrNoListener) || ctx.Err() != nil {
+			return c, err
+		}
+	}
 }
 
 // Run serves requests that edges of other regions send here, until ctx ends. An edge

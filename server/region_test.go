@@ -1,0 +1,188 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/lattice/latticetest"
+	"github.com/terrane/terrane/internal/lattice/placement"
+	"github.com/terrane/terrane/server"
+)
+
+// across is an edge in ams that forwards to edges in fra over a lattice.
+type across struct {
+	ams  *edge
+	fra  []*edge
+	stop []func() // what serves other regions at an edge of fra, and waits
+}
+
+func startAcross(t testing.TB, fra int, eng engine.Engine) *across {
+	t.Helper()
+	nodes := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: fra})
+	a := &across{}
+	for _, node := range nodes.Nodes() {
+		var srv *server.Server
+		p := placement.New(placement.Options{
+			Lattice: node.Lattice,
+			Serve:   func(ctx context.Context, ln net.Listener) error { return srv.ServeForwarded(ctx, ln) },
+		})
+		e := startEdge(t, edgeOptions{
+			engine: eng,
+			sites:  func(o *server.SitesOptions) { o.Limits.Concurrency, o.Logger = 256, slog.New(slog.DiscardHandler) },
+			server: func(o *server.Options) {
+				o.Edge, o.Region, o.Elsewhere, o.ServePlain, o.Drain = node.Name(), node.Region(), p, true, 20*time.Second
+			},
+		})
+		srv = e.srv
+		if node.Region() == "ams" {
+			a.ams = e
+			continue
+		}
+		a.fra, a.stop = append(a.fra, e), append(a.stop, latticetest.Run(t, p.Run))
+	}
+	return a
+}
+
+// deploy deploys files at all edges, to stay in fra, and waits until they are served.
+func (a *across) deploy(t testing.TB, files ...string) {
+	t.Helper()
+	for _, e := range append(a.fra, a.ams) {
+		e.place("alice.example", []string{"fra"}, append(files, "up.wasm", "say:up")...)
+	}
+	latticetest.Await(t, func() bool { return get(t, a.ams.client(), "http://alice.example/up").StatusCode == http.StatusOK }, nil)
+}
+
+// TestForwardedVisitorLeaves: what a visitor has left ends at the edge that works on it.
+func TestForwardedVisitorLeaves(t *testing.T) {
+	eng := newStub()
+	a := startAcross(t, 1, eng)
+	a.deploy(t, "slow.wasm", "wait:x")
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		resp, err := a.ams.client().Do(request(t, http.MethodGet, "https://alice.example/slow", nil).WithContext(ctx))
+		if err == nil {
+			err = errors.Join(fmt.Errorf("answered %d", resp.StatusCode), resp.Body.Close())
+		}
+		left <- err
+	}()
+	<-eng.entered
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	latticetest.Await(t, func() bool { return a.fra[0].srv.InFlight() == 0 && a.ams.srv.InFlight() == 0 }, nil)
+}
+
+// TestForwardedDrain: an edge that shuts down ends what other edges have given it, and
+// the next takes what comes.
+func TestForwardedDrain(t *testing.T) {
+	eng := newStub()
+	a := startAcross(t, 2, eng)
+	a.deploy(t, "slow.wasm", "wait:slow")
+	const count = 16
+	var all sync.WaitGroup
+	by := make(chan string, count)
+	client := a.ams.client()
+	for range count {
+		all.Go(func() {
+			resp, err := client.Do(request(t, http.MethodPost, "https://alice.example/slow", strings.NewReader("body")))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			body, err := io.ReadAll(resp.Body)
+			if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != 200 || string(body) != "slow" {
+				t.Errorf("%d %q %v", resp.StatusCode, body, err)
+			}
+			by <- resp.Header.Get("Terrane-Edge")
+		})
+	}
+	for range count {
+		<-eng.entered
+	}
+	drains := 0
+	if a.fra[1].srv.InFlight() > a.fra[0].srv.InFlight() {
+		drains = 1
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); a.stop[drains]() }()
+	for i := range 50 { // visitors go on to come
+		if got := get(t, client, "https://alice.example/up"); got.StatusCode != 200 {
+			t.Errorf("request %d during the drain: %d %s", i, got.StatusCode, got.body)
+		}
+	}
+	select {
+	case <-ended:
+		t.Error("it ended before what it had in flight")
+	default:
+	}
+	close(eng.proceed)
+	all.Wait()
+	<-ended
+	if got := get(t, client, "https://alice.example/up").Header.Get("Terrane-Edge"); got == fmt.Sprintf("fra%d", drains+1) {
+		t.Errorf("%s answers, which has shut down", got)
+	}
+	close(by)
+	n := 0
+	for name := range by {
+		if name == fmt.Sprintf("fra%d", drains+1) {
+			n++
+		}
+	}
+	if n == 0 {
+		t.Error("the edge that shut down had nothing in flight")
+	}
+}
+
+// TestForwardedLimits: the limits on bodies are those of any request, over the lattice too.
+func TestForwardedLimits(t *testing.T) {
+	a := startAcross(t, 1, newStub())
+	large := strings.Repeat("x", 8<<20)
+	a.deploy(t, "tell.wasm", "tell:x", "large.txt", large)
+	c := a.ams.client()
+	body := strings.Repeat("x", 256<<10)
+	do(t, c, request(t, http.MethodPost, "https://alice.example/tell", strings.NewReader(body))).want(t, 200, "body 262144")
+	do(t, c, request(t, http.MethodPost, "https://alice.example/tell", strings.NewReader(body+"x"))).want(t, 413, "too large")
+	unknown := request(t, http.MethodPost, "https://alice.example/tell", io.MultiReader(strings.NewReader(body), strings.NewReader("x")))
+	unknown.ContentLength = -1
+	do(t, c, unknown).want(t, 413, "too large")
+	if got := get(t, c, "https://alice.example/large.txt"); got.StatusCode != 200 || got.body != large {
+		t.Errorf("%d, %d bytes, want %d", got.StatusCode, len(got.body), len(large))
+	}
+}
+
+// BenchmarkForward is requests per second that an edge has another region answer,
+// beside those that it answers itself, in turns: over a lattice of two edges in one
+// process, 64 connections. "ratio" is forwarded over local.
+func BenchmarkForward(b *testing.B) {
+	a := startAcross(b, 1, newEngine(b))
+	a.deploy(b, "index.wasm", guest(b, "../examples/hello-wat/hello.wasm"))
+	a.ams.deploy("bob.example", "index.wasm", guest(b, "../examples/hello-wat/hello.wasm"))
+	loads := [2]*load{}
+	for i, host := range []string{"alice", "bob"} {
+		loads[i] = newLoad(b, a.ams.http, fmt.Appendf(nil, "GET / HTTP/1.1\r\nHost: %s.example\r\n\r\n", host))
+		loads[i].run(b, 2000)
+	}
+	var costs [2]cost
+	n := 0
+	for b.Loop() {
+		for i, l := range loads {
+			costs[i].add(l.run(b, 2500))
+		}
+		n += 2500
+	}
+	b.ReportMetric(costs[1].wall.Seconds()/costs[0].wall.Seconds(), "ratio")
+	b.ReportMetric(float64(n)/costs[0].wall.Seconds(), "forwarded/s")
+	b.ReportMetric(float64(n)/costs[1].wall.Seconds(), "local/s")
+}
