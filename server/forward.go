@@ -66,7 +66,9 @@ func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 			p.Out.Header[forwardedID] = []string{v.id}
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			resp.Request.Context().Value(visitKey{}).(*visit).elsewhere = true
+			v := resp.Request.Context().Value(visitKey{}).(*visit)
+			v.elsewhere = true
+			v.srv.metrics.forwarded.Inc()
 			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
@@ -76,6 +78,7 @@ func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 				v.cutOff(r.Context())
 				return
 			}
+			v.srv.metrics.unreached.Inc()
 			v.retryLater(http.StatusServiceUnavailable, "region", "no edge of the regions this site lives in can be reached")
 		},
 	}

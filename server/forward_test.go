@@ -167,3 +167,36 @@ func TestDo(t *testing.T) {
 		t.Error("a tenant that is not there: no error")
 	}
 }
+
+// TestDoRefused: what another edge may do is no answer, and a large answer is none either.
+func TestDoRefused(t *testing.T) {
+	eng := newStub()
+	e := startEdge(t, edgeOptions{engine: eng, sites: func(o *server.SitesOptions) { o.Limits.Concurrency = 1 }})
+	e.deploy("alice.example", "slow.wasm", "wait:x", "large.txt", strings.Repeat("x", 600<<10))
+	first := make(chan int, 1)
+	go func() {
+		code, _, _, err := e.srv.Do(t.Context(), "/git/alice", &server.Task{Path: "/slow", Subject: "a"})
+		if err != nil {
+			t.Error(err)
+		}
+		first <- code
+	}()
+	<-eng.entered
+	if code, _, _, err := e.srv.Do(t.Context(), "/git/alice", &server.Task{Path: "/slow", Subject: "a"}); !errors.Is(err, server.ErrBusy) {
+		t.Errorf("beyond the concurrency: %d, %v, want ErrBusy", code, err)
+	}
+	close(eng.proceed)
+	if code := <-first; code != http.StatusOK {
+		t.Errorf("the task that ran: %d", code)
+	}
+	code, _, body, err := e.srv.Do(t.Context(), "/git/alice", &server.Task{Path: "/large.txt", Cron: "@"})
+	if err != nil || code != http.StatusBadGateway || len(body) > 100 {
+		t.Errorf("a file larger than a message: %d, %d bytes, %v", code, len(body), err)
+	}
+	if err := e.stop(); err != nil {
+		t.Error(err)
+	}
+	if _, _, _, err := e.srv.Do(t.Context(), "/git/alice", &server.Task{Path: "/slow", Subject: "a"}); !errors.Is(err, server.ErrBusy) {
+		t.Errorf("after the shutdown: %v, want ErrBusy", err)
+	}
+}

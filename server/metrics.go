@@ -15,6 +15,8 @@ type metrics struct {
 	duration prometheus.Histogram
 	traps    map[engine.TrapKind]prometheus.Counter
 	rejects  map[string]prometheus.Counter
+
+	forwarded, unreached prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
@@ -27,7 +29,11 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 	rejects := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "terrane_server_rejected_total", Help: "Requests refused for want of room.",
 	}, []string{"reason"})
+	forwards := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "terrane_server_forwarded_total", Help: "Requests for sites that live in other regions, by what came of it.",
+	}, []string{"result"})
 	m := &metrics{
+		forwarded: forwards.WithLabelValues("answered"), unreached: forwards.WithLabelValues("unreached"),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "terrane_server_request_duration_seconds", Help: "Time from a request's head to its answer.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
@@ -50,7 +56,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 		return m, nil
 	}
 	return m, errors.Join(
-		reg.Register(requests), reg.Register(m.duration), reg.Register(traps), reg.Register(rejects),
+		reg.Register(requests), reg.Register(m.duration), reg.Register(traps), reg.Register(rejects), reg.Register(forwards),
 		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "terrane_server_in_flight_count", Help: "Requests being answered.",
 		}, func() float64 { return float64(s.inFlight.Load()) })),

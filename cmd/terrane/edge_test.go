@@ -139,6 +139,12 @@ func (e *anEdge) domain(host string, texts ...string) {
 // request asks over HTTPS under the SNI, and over HTTP if that is empty.
 func (e *anEdge) request(sni, host, path string) (status int, body string) {
 	e.t.Helper()
+	return e.send(http.MethodGet, sni, host, path, "")
+}
+
+// send is request with a method and a body.
+func (e *anEdge) send(method, sni, host, path, form string) (status int, body string) {
+	e.t.Helper()
 	http1, https := e.edge.server.Addrs()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(e.roots)
@@ -156,7 +162,7 @@ func (e *anEdge) request(sni, host, path string) (status int, body string) {
 		},
 	}
 	defer tr.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(e.t.Context(), http.MethodGet, url+"/", http.NoBody)
+	req, err := http.NewRequestWithContext(e.t.Context(), method, url+"/", strings.NewReader(form))
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ type edgeStatus struct {
 
 	Lattice lattice.Status  `json:"lattice"`
 	Edges   []presence.Peer `json:"edges"`
+	Tasks   tasksStatus     `json:"tasks"`
 }
 
 func statusCommand() *cobra.Command {
@@ -86,6 +87,7 @@ func (s *edgeStatus) print(w io.Writer) error {
 		row("\t\t%s", why)
 	}
 	s.printLattice(row)
+	s.Tasks.print(row)
 	for _, st := range s.Sync.Stores {
 		state := "reachable"
 		if !st.Reachable {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/lattice/cron"
@@ -59,4 +60,33 @@ func (e *edge) serves(s *tenant.Snapshot) {
 func (e *edge) servesNot(id tenant.ID) {
 	e.lattice.messages.Remove(id)
 	e.lattice.cron.Remove(id)
+}
+
+// tasksStatus is what runs, and waits to run, in this edge's region.
+type tasksStatus struct {
+	Cron    cron.Status `json:"cron"`
+	Waiting *uint64     `json:"waiting"` // messages; nil: not known
+}
+
+func (e *edge) tasks() (s tasksStatus) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s.Cron = e.lattice.cron.Status()
+	if n, err := e.lattice.messages.Waiting(ctx); err == nil {
+		s.Waiting = &n
+	}
+	return s
+}
+
+// print shows what concerns an operator.
+func (s *tasksStatus) print(row func(format string, args ...any)) {
+	if s.Cron.Lines > 0 {
+		row("cron\t%s leads\t%d lines of this region", orNone(s.Cron.Leader), s.Cron.Lines)
+	}
+	switch {
+	case s.Waiting == nil:
+		row("messages\tout of reach")
+	case *s.Waiting > 0:
+		row("messages\t%d wait", *s.Waiting)
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,4 +89,41 @@ path = "/tell"
 		code, body := hub.request("alice.example", "alice.example", "/tell")
 		return code == 503 && strings.Contains(body, "regions")
 	})
+}
+
+// TestShop deploys the example and orders.
+func TestShop(t *testing.T) {
+	g := newGitStore(t)
+	for _, name := range []string{"shop.wasm", "terrane.toml"} {
+		content, err := os.ReadFile(filepath.Join("..", "..", "examples", "shop", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.push("alice/"+name, string(content))
+	}
+	hub, leaf := startLattice(t, g)
+	get := func(e *anEdge, path, want string) func() bool {
+		return func() bool {
+			_, body := e.request("alice.example", "alice.example", path)
+			return strings.Contains(body, want)
+		}
+	}
+	for _, e := range []*anEdge{hub, leaf} {
+		e.await("a price", get(e, "/shop?item=tea", "350 cents"))
+		e.await("an order", func() bool {
+			code, _ := e.send(http.MethodPost, "alice.example", "alice.example", "/shop", "item=tea")
+			return code == http.StatusAccepted
+		})
+		e.await("a sale", func() bool {
+			_, body := e.request("alice.example", "alice.example", "/shop")
+			return strings.Contains(body, " sold") && !strings.Contains(body, "tea</button> 0 sold")
+		})
+	}
+	hub.await("a leader", func() bool { return hub.edge.lattice.cron.Status().Leader == "ams1" })
+	status := "--admin=http://" + hub.edge.admin.Addr().String()
+	for _, want := range []string{"cron", "ams1 leads", "1 lines"} {
+		if out, err := terrane(t, "status", status); err != nil || !strings.Contains(out, want) {
+			t.Errorf("status lacks %q: %v\n%s", want, err, out)
+		}
+	}
 }

@@ -51,6 +51,7 @@ type Cron struct {
 
 	metrics *metrics
 	leading atomic.Bool
+	leader  atomic.Value // string
 
 	mu    sync.Mutex
 	lines map[tenant.ID][]*line
@@ -95,8 +96,17 @@ func New(o Options) (*Cron, error) {
 	return c, err
 }
 
-// Leads reports whether this edge fires the lines of its region.
-func (c *Cron) Leads() bool { return c.leading.Load() }
+// Status is who fires the lines of this edge's region.
+type Status struct {
+	Leader string `json:"leader"` // empty: none is known
+	Lines  int    `json:"lines"`
+}
+
+// Status is as of the last second.
+func (c *Cron) Status() Status {
+	name, _ := c.leader.Load().(string)
+	return Status{Leader: name, Lines: len(c.current())}
+}
 
 // Set says what the tenant's manifest is now. Lines that are not new keep their times.
 func (c *Cron) Set(id tenant.ID, m *tenant.Manifest) {
@@ -165,6 +175,9 @@ func (c *Cron) Run(ctx context.Context) error {
 			e = c.stand(ctx, js)
 		}
 		leads := e != nil && c.leads(ctx, e)
+		if e != nil {
+			c.leader.Store(e.leader)
+		}
 		if c.leading.Swap(leads) != leads {
 			c.log.Info("cron", "leads", leads)
 			c.forget()

@@ -14,5 +14,7 @@
 // renewal for lease, by its own monotonic clock; a leader that could not renew for
 // half of that fires nothing.
 //
+// Lines that are due while maxRuns are under way wait for their turn, for a minute.
+//
 // Goroutines: those of runs, at most maxRuns; Run waits for them.
 package cron

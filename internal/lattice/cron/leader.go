@@ -18,6 +18,7 @@ type election struct {
 	kv   jetstream.KeyValue
 	name string
 
+	leader  string    // as far as is known
 	mine    bool      // the last revision seen is ours
 	last    uint64    // revision
 	changed time.Time // when it was seen first
@@ -45,6 +46,7 @@ func (e *election) leads(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
+	e.leader = string(entry.Value()[:min(len(entry.Value()), 128)])
 	if entry.Revision() != e.last {
 		e.last, e.changed = entry.Revision(), time.Now()
 		return false
@@ -58,7 +60,7 @@ func (e *election) leads(ctx context.Context) bool {
 
 func (e *election) took(revision uint64, err error) bool {
 	if err == nil {
-		e.mine, e.last, e.changed = true, revision, time.Now()
+		e.mine, e.leader, e.last, e.changed = true, e.name, revision, time.Now()
 	}
 	return err == nil
 }

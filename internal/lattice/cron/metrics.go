@@ -20,7 +20,7 @@ func newMetrics(reg prometheus.Registerer, c *Cron) (*metrics, error) {
 		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "terrane_cron_leader_info", Help: "1 at the edge that fires the cron lines of its region.",
 		}, func() float64 {
-			if c.Leads() {
+			if c.leading.Load() {
 				return 1
 			}
 			return 0

@@ -7,7 +7,10 @@
 // A message that is published is kept in the region of its publisher, on the disks of
 // a majority, before Publish returns, and then handed to one edge of that region
 // after another until one handles it: at least once, in no order, five times at most
-// and for a day at most. Messages that no [[subscribe]] of the tenant takes are refused.
+// and for a day at most. What an edge has no room for waits, and is no failure: a
+// tenant has atOnce messages in hand at an edge, so that a flood holds up nobody else.
+// Messages that no [[subscribe]] of the tenant takes are refused; one that an older
+// release does not take is tried again, as the next edge may have the newer.
 //
 // Subjects, below those of package lattice, TENANT being a hash of its ID:
 //

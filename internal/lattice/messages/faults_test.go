@@ -59,6 +59,9 @@ func TestFlood(t *testing.T) {
 			t.Fatal("60 messages of the largest size wait, and none is refused")
 		}
 	}
+	if n, err := e.Waiting(ctx); err != nil || n != uint64(kept) {
+		t.Errorf("%d messages wait, %v, want %d", n, err, kept)
+	}
 	e.publish(t, bob, []byte("7"))
 	select {
 	case <-others:

@@ -127,3 +127,16 @@ func waiting(ctx context.Context, js jetstream.JetStream, id tenant.ID) (uint64,
 	info := consumer.CachedInfo()
 	return info.NumPending + uint64(info.NumAckPending), nil
 }
+
+// Waiting counts the messages of all tenants that no module has handled yet, in this region.
+func (m *Messages) Waiting(ctx context.Context) (uint64, error) {
+	js, err := m.opts.Lattice.JetStream(ctx)
+	if err != nil {
+		return 0, err
+	}
+	stream, err := js.Stream(ctx, streamName)
+	if err != nil {
+		return 0, err
+	}
+	return stream.CachedInfo().State.Msgs, nil
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ const (
 	maxConns = 1024         // of one listener
 	inboxCap = 2*window + 8 // messages of one stream that wait to be handled
 
-	closing  = time.Second  // in which Close hears of the last calls
+	closing = time.Second // in which Close hears of the last calls
 
 	statusHeader, noResponders = "Status", "503"
 )
@@ -80,6 +81,9 @@ func (l *Listener) accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	case call = <-l.calls:
 	}
+	if !isInbox(call.Reply) {
+		return nil, fmt.Errorf("a call from %.80q, which is no inbox", call.Reply)
+	}
 	sub, in, err := inbox(l.nc)
 	if err != nil {
 		return nil, err
@@ -104,6 +108,9 @@ func (l *Listener) Close() (err error) {
 		for {
 			select {
 			case call := <-l.calls:
+				if !isInbox(call.Reply) {
+					continue
+				}
 				_ = l.nc.Publish(call.Reply, nil) // else the caller hears nothing
 			default:
 				return
@@ -135,7 +142,7 @@ func Dial(ctx context.Context, nc *nats.Conn, subject string) (net.Conn, error) 
 		switch {
 		case msg.Header.Get(statusHeader) == noResponders:
 			return fail(ErrNoListener)
-		case msg.Reply == "":
+		case !isInbox(msg.Reply):
 			return fail(ErrRefused)
 		}
 		return start(nc, sub, in, msg.Reply, func() {}), nil //nolint:contextcheck // ctx bounds the dialing alone
@@ -148,3 +155,6 @@ func inbox(nc *nats.Conn) (*nats.Subscription, chan *nats.Msg, error) {
 	sub, err := nc.ChanSubscribe(nc.NewInbox(), in)
 	return sub, in, err
 }
+
+// isInbox reports whether a peer may have this end publish to the subject.
+func isInbox(subject string) bool { return strings.HasPrefix(subject, nats.InboxPrefix) }

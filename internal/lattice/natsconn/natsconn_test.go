@@ -112,9 +112,15 @@ func TestWhole(t *testing.T) {
 // TestLost: a stream whose peer is gone or lies ends with an error, not with io.EOF.
 func TestLost(t *testing.T) {
 	for name, harm := range map[string]func(peer *nats.Conn, to string) error{
-		"gone":       func(peer *nats.Conn, _ string) error { peer.Close(); return nil },
-		"gap":        func(peer *nats.Conn, to string) error { return peer.Publish(to, []byte("D\x00\x00\x00\x07x")) },
-		"short":      func(peer *nats.Conn, to string) error { return peer.Publish(to, []byte("D\x00")) },
+		"gone":    func(peer *nats.Conn, _ string) error { peer.Close(); return nil },
+		"gap":     func(peer *nats.Conn, to string) error { return peer.Publish(to, []byte("D\x00\x00\x00\x07x")) },
+		"short":   func(peer *nats.Conn, to string) error { return peer.Publish(to, []byte("D\x00")) },
+		"nothing": func(peer *nats.Conn, to string) error { return peer.Publish(to, nil) },
+		"no kind": func(peer *nats.Conn, to string) error { return peer.Publish(to, []byte("Z\x00\x00\x00\x00")) },
+		"too long": func(peer *nats.Conn, to string) error {
+			return peer.Publish(to, append([]byte("D\x00\x00\x00\x00"), make([]byte, 32<<10+1)...))
+		},
+		"too soon":   func(peer *nats.Conn, to string) error { return peer.Publish(to, []byte("F\x00\x00\x00\x01")) },
 		"free money": func(peer *nats.Conn, to string) error { return peer.Publish(to, []byte("C\x00\x00\x00\x01")) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,6 +139,89 @@ func TestLost(t *testing.T) {
 			}
 			_ = c2.Close()
 		})
+	}
+}
+
+// TestFlood: a peer that sends more than it may is cut off, whatever of it was taken.
+func TestFlood(t *testing.T) {
+	nc := connect(t, 2)
+	c1, c2 := pair(t, nc[0], nc[1])
+	for i := range 1000 {
+		if err := nc[1].Publish(c1.LocalAddr().String(), append([]byte{'D', 0, 0, byte(i >> 8), byte(i)}, make([]byte, 1000)...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := io.Copy(io.Discard, c1)
+	if err == nil || n > 100*1000 {
+		t.Errorf("%d bytes were taken, %v", n, err)
+	}
+	if err := c1.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c2.Close()
+}
+
+// TestCalls: calls that make no sense harm nobody, nor make an edge speak where a
+// peer may not.
+func TestCalls(t *testing.T) {
+	nc := connect(t, 2)
+	elsewhere, err := nc[0].SubscribeSync("terrane.notice.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := listen(t, nc[1])
+	for range 200 {
+		if err := errors.Join(nc[0].Publish(subject, []byte("x")), nc[0].PublishRequest(subject, "terrane.notice.ams1", nil)); err != nil {
+			t.Fatal(err)
+		}
+		if err := nc[0].Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	accepted := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			err = c.Close()
+		}
+		accepted <- err
+	}()
+	var c net.Conn
+	for c == nil { // the queue of calls may be full
+		limit, cancel := context.WithTimeout(t.Context(), time.Second)
+		c, err = natsconn.Dial(limit, nc[0], subject)
+		cancel()
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(c.Close(), <-accepted); err != nil {
+		t.Error(err)
+	}
+	if n, _, err := elsewhere.Pending(); err != nil || n > 0 {
+		t.Errorf("%d messages where the peer sent them, %v", n, err)
+	}
+}
+
+// TestClosing: a call that a listener has got and not accepted is refused at once.
+func TestClosing(t *testing.T) {
+	nc := connect(t, 2)
+	l := listen(t, nc[1])
+	dialed := make(chan error, 1)
+	go func() {
+		_, err := natsconn.Dial(t.Context(), nc[0], subject)
+		dialed <- err
+	}()
+	for l.Calls() == 0 {
+		if err := nc[0].Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-dialed; !errors.Is(err, natsconn.ErrRefused) {
+		t.Errorf("dial: %v, want ErrRefused", err)
 	}
 }
 
