@@ -57,9 +57,9 @@ func startAcross(t testing.TB, fra int, eng engine.Engine) *across {
 func (a *across) deploy(t testing.TB, files ...string) {
 	t.Helper()
 	for _, e := range append(a.fra, a.ams) {
-		e.place("alice.example", []string{"fra"}, append(files, "up.wasm", "say:up")...)
+		e.place("alice.example", []string{"fra"}, append(files, "up.txt", "up")...)
 	}
-	latticetest.Await(t, func() bool { return get(t, a.ams.client(), "http://alice.example/up").StatusCode == http.StatusOK }, nil)
+	latticetest.Await(t, func() bool { return get(t, a.ams.client(), "http://alice.example/up.txt").StatusCode == http.StatusOK }, nil)
 }
 
 // TestForwardedVisitorLeaves: what a visitor has left ends at the edge that works on it.
@@ -102,7 +102,7 @@ func TestForwardedDrain(t *testing.T) {
 				return
 			}
 			body, err := io.ReadAll(resp.Body)
-			if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != 200 || string(body) != "slow" {
+			if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK || string(body) != "slow" {
 				t.Errorf("%d %q %v", resp.StatusCode, body, err)
 			}
 			by <- resp.Header.Get("Terrane-Edge")
@@ -118,7 +118,7 @@ func TestForwardedDrain(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); a.stop[drains]() }()
 	for i := range 50 { // visitors go on to come
-		if got := get(t, client, "https://alice.example/up"); got.StatusCode != 200 {
+		if got := get(t, client, "https://alice.example/up.txt"); got.StatusCode != http.StatusOK {
 			t.Errorf("request %d during the drain: %d %s", i, got.StatusCode, got.body)
 		}
 	}
@@ -130,7 +130,7 @@ func TestForwardedDrain(t *testing.T) {
 	close(eng.proceed)
 	all.Wait()
 	<-ended
-	if got := get(t, client, "https://alice.example/up").Header.Get("Terrane-Edge"); got == fmt.Sprintf("fra%d", drains+1) {
+	if got := get(t, client, "https://alice.example/up.txt").Header.Get("Terrane-Edge"); got == fmt.Sprintf("fra%d", drains+1) {
 		t.Errorf("%s answers, which has shut down", got)
 	}
 	close(by)
@@ -157,7 +157,7 @@ func TestForwardedLimits(t *testing.T) {
 	unknown := request(t, http.MethodPost, "https://alice.example/tell", io.MultiReader(strings.NewReader(body), strings.NewReader("x")))
 	unknown.ContentLength = -1
 	do(t, c, unknown).want(t, 413, "too large")
-	if got := get(t, c, "https://alice.example/large.txt"); got.StatusCode != 200 || got.body != large {
+	if got := get(t, c, "https://alice.example/large.txt"); got.StatusCode != http.StatusOK || got.body != large {
 		t.Errorf("%d, %d bytes, want %d", got.StatusCode, len(got.body), len(large))
 	}
 }

@@ -67,7 +67,7 @@ func (h *handler) handle(ctx context.Context, msg jetstream.Msg) {
 	}
 	h.settle(msg.InProgress()) // it has waited for its place
 	reason, again := "the edges that had it fell silent", h.m.opts.Again
-	times := int(min(meta.NumDelivered, uint64(len(again))+2)) //nolint:gosec // is small
+	times := int(min(meta.NumDelivered, uint64(len(again))+2))
 	if times <= len(again)+1 {
 		reason = h.m.deliver(ctx, h.id, t)
 	}

@@ -148,6 +148,7 @@ func (p *pump) receive(ctx context.Context) error {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
 	next, held, heard := uint32(0), 0, time.Now()
+	owed := uint32(0) // credit, given for several frames at a time
 	for {
 		var f frame
 		select {
@@ -159,8 +160,11 @@ func (p *pump) receive(ctx context.Context) error {
 			}
 			f = frame{kind: kindPing}
 		case <-p.taken:
-			held--
-			f = frame{kind: kindCredit, n: 1}
+			if owed++; owed < window/2 {
+				continue
+			}
+			held -= int(owed)
+			f, owed = frame{kind: kindCredit, n: owed}, 0
 		case msg := <-p.in:
 			heard = time.Now()
 			end, err := p.take(msg.Data, &next, &held)
