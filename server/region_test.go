@@ -21,6 +21,7 @@ import (
 
 // across is an edge in ams that forwards to edges in fra over a lattice.
 type across struct {
+	net  *latticetest.Net
 	ams  *edge
 	fra  []*edge
 	stop []func() // what serves other regions at an edge of fra, and waits
@@ -28,9 +29,8 @@ type across struct {
 
 func startAcross(t testing.TB, fra int, eng engine.Engine) *across {
 	t.Helper()
-	nodes := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: fra})
-	a := &across{}
-	for _, node := range nodes.Nodes() {
+	a := &across{net: latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: fra})}
+	for _, node := range a.net.Nodes() {
 		var srv *server.Server
 		p := placement.New(placement.Options{
 			Lattice: node.Lattice,
@@ -143,6 +143,35 @@ func TestForwardedDrain(t *testing.T) {
 	if n == 0 {
 		t.Error("the edge that shut down had nothing in flight")
 	}
+}
+
+// TestForwardedCut: a region that cannot be reached is told so in time, what it had in
+// hand too, and it answers again when it is back.
+func TestForwardedCut(t *testing.T) {
+	eng := newStub()
+	a := startAcross(t, 1, eng)
+	a.deploy(t, "slow.wasm", "wait:slow")
+	client := a.ams.client()
+	code := make(chan int, 1)
+	go func() {
+		resp, err := client.Do(request(t, http.MethodPost, "https://alice.example/slow", strings.NewReader("body")))
+		if err != nil {
+			t.Error(err)
+			code <- 0
+			return
+		}
+		closed(t, resp.Body)
+		code <- resp.StatusCode
+	}()
+	<-eng.entered
+	a.net.Cut(true, "fra1")
+	if got := <-code; got != http.StatusServiceUnavailable {
+		t.Errorf("what the region had in hand: %d", got)
+	}
+	get(t, client, "https://alice.example/up.txt").want(t, 503, "regions")
+	latticetest.Await(t, func() bool { return a.fra[0].srv.InFlight() == 0 }, nil) // nobody waits for it any more
+	a.net.Cut(false, "fra1")
+	latticetest.Await(t, func() bool { return get(t, client, "https://alice.example/up.txt").StatusCode == http.StatusOK }, nil)
 }
 
 // TestForwardedLimits: the limits on bodies are those of any request, over the lattice too.
