@@ -123,11 +123,12 @@ func comes(t *testing.T, hub, l *lattice.Lattice, patience time.Duration) bool {
 		t.Fatal(err)
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the edge ends anyway
+	word := rand.Text() // other tests have edges of this name in this lattice
 	for ctx.Err() == nil {
 		if out, err := l.Conn(ctx); err == nil {
-			_ = out.Publish(sub.Subject, nil)
+			_ = out.Publish(sub.Subject, []byte(word))
 		}
-		if _, err := sub.NextMsg(50 * time.Millisecond); err == nil {
+		if m, err := sub.NextMsg(50 * time.Millisecond); err == nil && string(m.Data) == word {
 			return true
 		}
 	}
