@@ -95,8 +95,8 @@ func (c *ca) issue(ctx context.Context, host string, failed bool) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	var heard atomic.Int64 // Unix nanoseconds
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { heard.Store(time.Now().UnixNano()) }})
+	var heard atomic.Int64
+	ctx = hear(ctx, &heard)
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	err := config.RenewCertAsync(context.WithValue(ctx, attempt{}, end), host, true)
@@ -110,6 +110,16 @@ func (c *ca) issue(ctx context.Context, host string, failed bool) error {
 		}
 	}
 	return err
+}
+
+// hear notes in last when a CA answered, in Unix nanoseconds. What comes after ctx has
+// ended does not count: a server may answer as we hang up, just because of that.
+func hear(ctx context.Context, last *atomic.Int64) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() {
+		if ctx.Err() == nil {
+			last.Store(time.Now().UnixNano())
+		}
+	}})
 }
 
 // onEvent ends an order when it has failed.

@@ -129,25 +129,27 @@ func neverDecides() fault {
 // TestACMEFaultyCA wants the next CA to take over, and a CA that is alone to be left in
 // peace, at both edges.
 func TestACMEFaultyCA(t *testing.T) {
-	p := startPebble(t)
 	limit := time.Now().Add(3 * time.Hour).UTC()
 	for name, tt := range map[string]struct {
 		fault fault
 		want  string        // in the words of the failure
 		next  time.Duration // until the next try
+
+		timeout time.Duration // of an order; the default lets a busy machine come to an end
 	}{
-		"500":     {onOrder(500, "our database is down"), "our database is down", 30 * time.Second},
-		"429":     {onOrder(429, "too many certificates already issued"), "too many certificates", 2 * time.Minute},
-		"limited": {onOrder(429, "too many new orders recently, retry after "+limit.Format(time.DateTime)+" UTC: see the docs"), "too many new orders", 3 * time.Hour},
-		"chain":   {foreignChain(newInternal(t, certs.InternalOptions{})), "its chain does not verify", 2 * time.Minute},
+		"500":     {onOrder(500, "our database is down"), "our database is down", 30 * time.Second, 0},
+		"429":     {onOrder(429, "too many certificates already issued"), "too many certificates", 2 * time.Minute, 0},
+		"limited": {onOrder(429, "too many new orders recently, retry after "+limit.Format(time.DateTime)+" UTC: see the docs"), "too many new orders", 3 * time.Hour, 0},
+		"chain":   {foreignChain(newInternal(t, certs.InternalOptions{})), "its chain does not verify", 2 * time.Minute, 0},
 		"hangs": {fault{answer: func(_ http.ResponseWriter, r *http.Request) bool {
 			<-r.Context().Done()
 			return true
-		}}, "no certificate within", 30 * time.Second},
+		}}, "no certificate within", 30 * time.Second, 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
+			p := startPebble(t)
 			faulty := startFaultyCA(t, p, tt.fault)
-			e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{faulty.url, p.URL}, Roots: faulty.roots, Timeout: 6 * time.Second})
+			e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{faulty.url, p.URL}, Roots: faulty.roots, Timeout: 4 * tt.timeout})
 			validateAt(p, e)
 			host := name + ".faulty-ca.example"
 			cert := e.mustGet(t, p, host)
@@ -157,7 +159,7 @@ func TestACMEFaultyCA(t *testing.T) {
 			e.stop()
 
 			dir, clock := t.TempDir(), new(clock)
-			alone := certs.ACMEOptions{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: 3 * time.Second}
+			alone := certs.ACMEOptions{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: tt.timeout}
 			e = startEdge(t, p, dir, clock, alone)
 			other := startEdge(t, p, dir, clock, alone)
 			validateAt(p, e)

@@ -12,6 +12,7 @@ var (
 	Seal       = seal
 	SelfSigned = selfSigned
 	ErrSealed  = errSealed
+	Hear       = hear
 )
 
 // Crash makes f forget its locks, without releasing them.
