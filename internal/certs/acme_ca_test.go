@@ -129,6 +129,7 @@ func neverDecides() fault {
 // TestACMEFaultyCA wants the next CA to take over, and a CA that is alone to be left in
 // peace, at both edges.
 func TestACMEFaultyCA(t *testing.T) {
+	p := startPebble(t)
 	limit := time.Now().Add(3 * time.Hour).UTC()
 	for name, tt := range map[string]struct {
 		fault fault
@@ -147,9 +148,8 @@ func TestACMEFaultyCA(t *testing.T) {
 		}}, "no certificate within", 30 * time.Second, 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := startPebble(t)
 			faulty := startFaultyCA(t, p, tt.fault)
-			e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{faulty.url, p.URL}, Roots: faulty.roots, Timeout: 4 * tt.timeout})
+			e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{faulty.url, p.URL}, Roots: faulty.roots, Timeout: 2 * tt.timeout})
 			validateAt(p, e)
 			host := name + ".faulty-ca.example"
 			cert := e.mustGet(t, p, host)

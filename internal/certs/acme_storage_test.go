@@ -59,35 +59,33 @@ func TestACMETamperedStorage(t *testing.T) {
 
 // TestACMETornStorage orders anew what an edge that died left in halves.
 func TestACMETornStorage(t *testing.T) {
+	p := startPebble(t)
 	for name, tear := range map[string]func(crt, key string) error{
-		"another-key": func(_, key string) error {
+		"another key": func(_, key string) error {
 			return os.Rename(pairUntil(t, filepath.Dir(key), "x", time.Now(), "x.example").Key, key)
 		},
-		"no-key":   func(_, key string) error { return os.Remove(key) },
+		"no key":   func(_, key string) error { return os.Remove(key) },
 		"half":     func(crt, _ string) error { return os.Truncate(crt, 300) },
 		"metadata": func(crt, _ string) error { return os.Truncate(strings.TrimSuffix(crt, "crt")+"json", 10) },
 	} {
-		t.Run(name, func(t *testing.T) {
-			p := startPebble(t)
-			dir, host := t.TempDir(), name+".torn.example"
-			e := startEdge(t, p, dir, nil, certs.ACMEOptions{})
-			validateAt(p, e)
-			first := e.mustGet(t, p, host)
-			e.stop()
-			found, err := filepath.Glob(dir + "/certificates/*/*/*.crt")
-			if err != nil || len(found) != 1 {
-				t.Fatal(found, err)
-			}
-			if err := tear(found[0], strings.TrimSuffix(found[0], "crt")+"key"); err != nil {
-				t.Fatal(err)
-			}
-			e = startEdge(t, p, dir, nil, certs.ACMEOptions{})
-			validateAt(p, e)
-			if cert, err := e.get(t, p, host); err != nil || cert.SerialNumber.Cmp(first.SerialNumber) == 0 {
-				t.Error(err)
-			}
-			e.stop()
-		})
+		dir, host := t.TempDir(), strings.ReplaceAll(name, " ", "-")+".torn.example"
+		e := startEdge(t, p, dir, nil, certs.ACMEOptions{})
+		validateAt(p, e)
+		first := e.mustGet(t, p, host)
+		e.stop()
+		found, err := filepath.Glob(dir + "/certificates/*/*/*.crt")
+		if err != nil || len(found) != 1 {
+			t.Fatal(found, err)
+		}
+		if err := tear(found[0], strings.TrimSuffix(found[0], "crt")+"key"); err != nil {
+			t.Fatal(err)
+		}
+		e = startEdge(t, p, dir, nil, certs.ACMEOptions{})
+		validateAt(p, e)
+		if cert, err := e.get(t, p, host); err != nil || cert.SerialNumber.Cmp(first.SerialNumber) == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+		e.stop()
 	}
 }
 
@@ -204,6 +202,7 @@ func (s *sick) Unlock(ctx context.Context, name string) error {
 // TestACMEStorageIsIll takes the storage away, with a renewal due: who is up stays up,
 // others are refused in bounded time and without an order, and it ends when the storage is back.
 func TestACMEStorageIsIll(t *testing.T) {
+	p := startPebble(t)
 	for name, ill := range map[string]func(context.Context) error{
 		"no-quorum": func(context.Context) error { return errors.New("no quorum") },
 		"hangs": func(ctx context.Context) error {
@@ -212,7 +211,6 @@ func TestACMEStorageIsIll(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := startPebble(t)
 			storage, clock := &sick{Storage: newFolder(t, t.TempDir(), 0)}, new(clock)
 			e := startEdge(t, p, "", clock, certs.ACMEOptions{Storage: storage})
 			validateAt(p, e)

@@ -189,13 +189,13 @@ func TestACMEFailuresBackOff(t *testing.T) {
 }
 
 func TestACMEDeadFirstCA(t *testing.T) {
+	p := startPebble(t)
 	for name, answer := range map[string]http.HandlerFunc{
 		"hangs-up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"500":      func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) },
 		"rubbish":  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := startPebble(t)
 			var asked atomic.Int32
 			dead := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				asked.Add(1)
