@@ -123,7 +123,7 @@ func comes(t *testing.T, hub, l *lattice.Lattice, patience time.Duration) bool {
 		t.Fatal(err)
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the edge ends anyway
-	word := rand.Text() // other tests have edges of this name in this lattice
+	word := rand.Text()     // other tests have edges of this name in this lattice
 	for ctx.Err() == nil {
 		if out, err := l.Conn(ctx); err == nil {
 			_ = out.Publish(sub.Subject, []byte(word))

@@ -143,6 +143,7 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 		return err
 	}
 	defer it.Stop()
+	due := uint64(0) // a sequence that was there when last looked
 	for n, idle := uint64(1), 0; ; n++ {
 		m, err := next(ctx, it)
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
@@ -150,6 +151,12 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 			// the server's count does not always see.
 			if idle++; idle > 1 && x.last() >= until {
 				s.use(x)
+			}
+			if idle%2 == 0 && idle <= 4 || idle%10 == 0 {
+				if x.last() < due && there(ctx, stream, due) {
+					return errStalled
+				}
+				due = lastOf(ctx, stream)
 			}
 			n--
 			continue
@@ -170,6 +177,28 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 			s.use(x)
 		}
 	}
+}
+
+// errStalled ends following by a consumer that lives and gives nothing.
+var errStalled = errors.New("what is there does not come")
+
+// lastOf is the stream's last sequence, 0 if it cannot be asked.
+func lastOf(ctx context.Context, stream jetstream.Stream) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return 0
+	}
+	return info.State.LastSeq
+}
+
+// there reports whether a sequence has neither expired nor been replaced.
+func there(ctx context.Context, stream jetstream.Stream, seq uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := stream.GetMsg(ctx, seq)
+	return err == nil
 }
 
 // next waits for a message for a second.

@@ -110,3 +110,40 @@ func TestRegions(t *testing.T) {
 	conformance(t, net.Node("fra1"), state.Options{Home: "ams"}, state.Near)
 	conformance(t, net.Node("fra1"), state.Options{Home: "ams"}, state.Strict)
 }
+
+// TestStalled: lists go on when the server stops giving what it has.
+func TestStalled(t *testing.T) {
+	t.Parallel()
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
+	node := net.Node("ams1")
+	s, _ := run(t, node, state.Options{})
+	up(t, s)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	js, err := node.JetStream(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(ctx, "KV_terrane_state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range stream.ConsumerNames(ctx).Name() {
+		if _, err := stream.PauseConsumer(ctx, name, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kv := s.KV("/git/alice", state.Strict)
+	if _, err := kv.Put(ctx, "key", nil, 0, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		keys, err := kv.List(ctx, "", "", 10)
+		if err == nil && len(keys) == 1 {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("list: %q, %v", keys, err)
+		}
+	}
+}
