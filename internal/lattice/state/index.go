@@ -152,7 +152,7 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 			if idle++; idle > 1 && x.last() >= until {
 				s.use(x)
 			}
-			if idle%2 == 0 && idle <= 4 || idle%10 == 0 {
+			if idle%2 == 0 {
 				if x.last() < due && there(ctx, stream, due) {
 					return errStalled
 				}
@@ -193,11 +193,12 @@ func lastOf(ctx context.Context, stream jetstream.Stream) uint64 {
 	return info.State.LastSeq
 }
 
-// there reports whether a sequence has neither expired nor been replaced.
+// there reports whether there is a message of this sequence or behind it: it may have
+// expired, and been the last.
 func there(ctx context.Context, stream jetstream.Stream, seq uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_, err := stream.GetMsg(ctx, seq)
+	_, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))
 	return err == nil
 }
 
