@@ -69,7 +69,7 @@ func TestEdgeCutOff(t *testing.T) {
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
 	var stores []*state.Store
 	for _, node := range net.Nodes() {
-		s, _ := run(t, node, state.Options{Timeout: 700 * time.Millisecond})
+		s, _ := run(t, node, state.Options{Timeout: 2 * time.Second})
 		up(t, s)
 		stores = append(stores, s)
 	}
