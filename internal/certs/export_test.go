@@ -20,8 +20,7 @@ func Crash(f *Folder) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, l := range f.held {
-		l.cancel()
-		<-l.done
+		l.stop()
 	}
 }
 

@@ -25,9 +25,8 @@ const (
 
 // heldLock is a lock of this process.
 type heldLock struct {
-	file   string
-	cancel context.CancelFunc
-	done   chan struct{}
+	file string
+	stop func() // of keepLease
 }
 
 // lockWatch is what a waiter saw of the highest file, and since when.
@@ -114,26 +113,12 @@ func (f *Folder) tryLock(dir string, seen *lockWatch) (string, error) {
 
 // hold keeps the lease from running out.
 func (f *Folder) hold(name, file string) {
-	ctx, cancel := context.WithCancel(context.Background())
-	l := &heldLock{file: file, cancel: cancel, done: make(chan struct{})}
+	l := &heldLock{file: file, stop: keepLease(f.lease, func(_ context.Context, n int) bool {
+		return !errors.Is(overwrite(file, beat(n)), fs.ErrNotExist)
+	})}
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.held[name] = l
-	f.mu.Unlock()
-	go func() {
-		defer close(l.done)
-		tick := time.NewTicker(f.lease / 4)
-		defer tick.Stop()
-		for n := 1; ; n++ {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			if errors.Is(overwrite(l.file, beat(n)), fs.ErrNotExist) {
-				return // lost to another: we stalled for longer than a lease
-			}
-		}
-	}()
 }
 
 // Unlock releases a lock that this process holds.
@@ -145,8 +130,7 @@ func (f *Folder) Unlock(_ context.Context, name string) error {
 	if !ok {
 		return fmt.Errorf("unlock %s: it is not held", name)
 	}
-	l.cancel()
-	<-l.done
+	l.stop()
 	if err := overwrite(l.file, released); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("unlock %s: %w", name, err)
 	}

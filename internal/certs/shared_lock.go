@@ -14,10 +14,9 @@ import (
 
 // sharedLock is a lock of this process.
 type sharedLock struct {
-	id     []byte // of this hold
-	at     uint64 // version; of the goroutine until done is closed
-	cancel context.CancelFunc
-	done   chan struct{}
+	id   []byte // of this hold
+	at   uint64 // version; of the goroutine until stop has returned
+	stop func() // of keepLease
 }
 
 // Lock waits until the lock is free, its holder's lease ran out, or ctx ends.
@@ -57,26 +56,10 @@ func (s *Shared) Lock(ctx context.Context, name string) error {
 
 // hold keeps the lease from running out.
 func (s *Shared) hold(name string, l *sharedLock) {
-	ctx, cancel := context.WithCancel(context.Background())
-	l.cancel, l.done = cancel, make(chan struct{})
+	l.stop = keepLease(s.lease, func(ctx context.Context, n int) bool { return s.beat(ctx, sharedLocks+name, l, n) })
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.held[name] = l
-	s.mu.Unlock()
-	go func() {
-		defer close(l.done)
-		tick := time.NewTicker(s.lease / 4)
-		defer tick.Stop()
-		for n := 1; ; n++ {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			if !s.beat(ctx, sharedLocks+name, l, n) {
-				return // lost to another: we stalled for longer than a lease
-			}
-		}
-	}()
 }
 
 // beat changes the lock, and reports whether it may still be ours.
@@ -114,8 +97,7 @@ func (s *Shared) Unlock(ctx context.Context, name string) error {
 	if !ok {
 		return fmt.Errorf("unlock %s: it is not held", name)
 	}
-	l.cancel()
-	<-l.done
+	l.stop()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.lease)
 	defer cancel()
 	key := sharedLocks + name
