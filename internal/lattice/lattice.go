@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/terrane/terrane/internal/dirlock"
 )
 
 // Lattice is an edge's part in the fabric. Its methods are safe for concurrent use.
@@ -73,9 +75,9 @@ func (l *Lattice) Run(ctx context.Context) error {
 		l.hold(ctx, token)
 		return nil
 	}
-	unlock, err := lock(l.opts.Dir)
+	lock, err := dirlock.Take(l.opts.Dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("lattice: %w", err)
 	}
 	var s *server.Server
 	if retry(ctx, func() (err error) { s, err = l.start(token); return err }, l.failed) == nil {
@@ -85,7 +87,7 @@ func (l *Lattice) Run(ctx context.Context) error {
 		l.hold(ctx, token)
 		stop(s)
 	}
-	return unlock()
+	return lock.Release()
 }
 
 // hold keeps the connection until ctx ends.

@@ -2,12 +2,10 @@ package lattice
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +13,6 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -152,21 +149,6 @@ func (l *Lattice) start(token string) (*server.Server, error) {
 func stop(s *server.Server) {
 	s.Shutdown()
 	s.WaitForShutdown()
-}
-
-// lock keeps two processes from using one folder.
-func lock(dir string) (unlock func() error, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // our own folder
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("lattice: %s is in use by another process: give each edge its own data folder", dir), f.Close())
-	}
-	return func() error { return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close()) }, nil
 }
 
 // retry calls f until it succeeds or ctx ends, and tells of each new failure.

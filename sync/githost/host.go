@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/terrane/terrane/internal/dirlock"
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
 )
@@ -69,7 +69,7 @@ const (
 )
 
 // ErrInUse is wrapped by Run's error when another process has the folder.
-var ErrInUse = errors.New("in use by another process")
+var ErrInUse = dirlock.ErrInUse
 
 // Host keeps the repositories. Only New makes one.
 type Host struct {
@@ -79,7 +79,7 @@ type Host struct {
 	slots   chan struct{}
 	strikes *strikes
 	metrics *metrics
-	lock    *os.File // set by Run before ready is closed
+	lock    *dirlock.Lock // set by Run before ready is closed
 	hostKey ssh.Signer
 	addr    net.Addr // of ssh; likewise
 	ready   chan struct{}
@@ -152,14 +152,14 @@ func (h *Host) HostKey() ssh.PublicKey { return h.hostKey.PublicKey() }
 // Run makes the repositories or mends what a killed process left in them, and serves
 // ssh until ctx ends. It can be called once. Handlers must have ended before ctx does.
 func (h *Host) Run(ctx context.Context) error {
-	if err := os.MkdirAll(h.o.Dir, 0o700); err != nil {
-		return err
-	}
 	var err error
-	if h.lock, err = takeLock(ctx, filepath.Join(h.o.Dir, "lock")); err != nil || ctx.Err() != nil {
+	if h.lock, err = dirlock.Wait(ctx, h.o.Dir, lockWait); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
-	defer h.lock.Close() //nolint:errcheck // gives the lock back once its git commands have ended
+	defer h.lock.File().Close() //nolint:errcheck // gives the lock back once its git commands have ended
 	if err := h.writeHooks(); err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -23,31 +22,6 @@ const (
 	maxPacks  = 50      // pushes after which packs are made one
 	maxMemory = 1 << 30 // of address space, for one git command
 )
-
-// takeLock waits for git commands of a process that was killed: they hold the lock
-// as well.
-func takeLock(ctx context.Context, path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // in a folder of our own
-	if err != nil {
-		return nil, err
-	}
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(lockWait); ; {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
-			return nil, errors.Join(fmt.Errorf("%s: %w: give each edge a data folder of its own", filepath.Dir(path), ErrInUse), f.Close())
-		}
-		select {
-		case <-ctx.Done():
-			return nil, f.Close()
-		case <-tick.C:
-		}
-	}
-}
 
 // open makes the repository, or mends it.
 func (h *Host) open(ctx context.Context, r *repo) error {
@@ -168,7 +142,7 @@ func (h *Host) command(ctx context.Context, r *repo, args ...string) *exec.Cmd {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
-	cmd.ExtraFiles = []*os.File{h.lock}
+	cmd.ExtraFiles = []*os.File{h.lock.File()}
 	return cmd
 }
 

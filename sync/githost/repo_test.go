@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/terrane/terrane/internal/dirlock"
 )
 
 // TestCompact: packs become one, and nothing is lost.
@@ -19,10 +21,10 @@ func TestCompact(t *testing.T) {
 	ctx, dir := t.Context(), t.TempDir()
 	h := &Host{o: Options{Dir: dir}}
 	var err error
-	if h.lock, err = takeLock(ctx, filepath.Join(dir, "lock")); err != nil {
+	if h.lock, err = dirlock.Take(dir); err != nil {
 		t.Fatal(err)
 	}
-	defer h.lock.Close() //nolint:errcheck // a test
+	defer h.lock.Release() //nolint:errcheck // a test
 	r := &repo{Repo: Repo{Prefix: "/git/", Branch: "main"}, dir: Dir(dir, "/git/")}
 	must := func(out []byte, err error) string {
 		t.Helper()

@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -14,8 +13,7 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/terrane/terrane/internal/dirlock"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -32,7 +30,7 @@ const (
 type Mirror struct {
 	dir  string
 	keep int
-	lock *os.File
+	lock *dirlock.Lock
 
 	mu      sync.Mutex
 	refs    map[tenant.Hash]int // records and stages that name the object
@@ -47,7 +45,7 @@ type history struct {
 }
 
 // ErrInUse is wrapped by Open's error when another process holds the mirror.
-var ErrInUse = errors.New("in use by another process")
+var ErrInUse = dirlock.ErrInUse
 
 // Open takes the folder dir for this process, makes it if need be, and removes
 // what an earlier process left unfinished. keep is how many releases of a tenant
@@ -58,7 +56,7 @@ func Open(dir string, keep int) (*Mirror, error) {
 			return nil, fmt.Errorf("make mirror: %w", err)
 		}
 	}
-	lock, err := takeLock(filepath.Join(dir, "lock"))
+	lock, err := dirlock.Take(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -68,40 +66,15 @@ func Open(dir string, keep int) (*Mirror, error) {
 	}
 	for _, step := range []func() error{m.cleanTmp, m.readRecords, m.sweep} {
 		if err := step(); err != nil {
-			return nil, errors.Join(fmt.Errorf("open mirror: %w", err), lock.Close())
+			return nil, errors.Join(fmt.Errorf("open mirror: %w", err), lock.Release())
 		}
 	}
 	return m, nil
 }
 
-func takeLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's own data folder
-	if err != nil {
-		return nil, fmt.Errorf("lock mirror: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder := make([]byte, 20)
-		n, _ := f.ReadAt(holder, 0)
-		err = fmt.Errorf("data folder %s: %w (pid %s): give each edge its own",
-			filepath.Dir(path), ErrInUse, bytes.TrimSpace(holder[:n]))
-		return nil, errors.Join(err, f.Close())
-	}
-	pid := strconv.Itoa(os.Getpid()) + "\n"
-	if err := errors.Join(f.Truncate(0), writeAt(f, pid)); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock mirror: %w", err), f.Close())
-	}
-	return f, nil
-}
-
-func writeAt(f *os.File, s string) error {
-	_, err := f.WriteAt([]byte(s), 0)
-	return err
-}
-
 // Close gives the folder back. No other method may be called after it, and no Stage be open.
 func (m *Mirror) Close() error {
-	// Unlocked by name: a child between fork and exec still holds the descriptor.
-	return errors.Join(unix.Flock(int(m.lock.Fd()), unix.LOCK_UN), m.lock.Close())
+	return m.lock.Release()
 }
 
 func (m *Mirror) cleanTmp() error {
