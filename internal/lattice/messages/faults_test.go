@@ -85,6 +85,55 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// TestLoop: a module that answers each message by two of the same subject fills what is
+// its own, and holds up nobody else.
+func TestLoop(t *testing.T) {
+	t.Parallel()
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
+	refused, others := make(chan error, 1), make(chan string, 1)
+	var guest hostcalls.Messages
+	var deepest atomic.Int64
+	e := start(t, net.Node("ams1"), func(ctx context.Context, task *messages.Task) (*messages.Answer, error) {
+		if task.Path == "/bob" {
+			others <- string(task.Body)
+			return &messages.Answer{Code: 200}, nil
+		}
+		deepest.Store(max(deepest.Load(), int64(task.Hops)))
+		for range 2 {
+			err := guest.Publish(ctx, &hostcalls.Message{Subject: "orders.new", Body: task.Body, Hops: task.Hops + 1})
+			if err != nil && strings.Contains(err.Error(), "messages wait already") {
+				select {
+				case refused <- err:
+				default:
+				}
+			}
+		}
+		return &messages.Answer{Code: 200}, nil
+	})
+	guest = e.Of(alice, orders)
+	e.Set(alice, orders)
+	e.Set(bob, &tenant.Manifest{Subscriptions: []tenant.Subscription{{Subject: "orders.*", Path: "/bob"}}})
+	e.publish(t, alice, make([]byte, 100<<10)) // 160 of them may wait
+	ctx := limit(t)
+	select {
+	case <-refused:
+	case <-ctx.Done():
+		t.Fatal("nothing of a loop is refused")
+	}
+	if n, err := e.Waiting(ctx); err != nil || n > 200 {
+		t.Errorf("%d messages wait, %v, want 160 or a few more", n, err)
+	}
+	e.publish(t, bob, []byte("7"))
+	select {
+	case <-others:
+	case <-ctx.Done():
+		t.Fatal("another tenant's message waits for the loop's")
+	}
+	if n := deepest.Load(); n > messages.MaxHops {
+		t.Errorf("a message led to %d others, one after the other", n)
+	}
+}
+
 // hears wants that the tenant is told something.
 func (e *edge) hears(t *testing.T, want string) {
 	t.Helper()
@@ -144,6 +193,7 @@ func TestRemoved(t *testing.T) {
 
 // TestHolderDies: an edge that dies with a message in hand loses it to another.
 func TestHolderDies(t *testing.T) {
+	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
 	taken, over := make(chan string, 16), make(chan struct{})
 	var dead atomic.Value
@@ -180,6 +230,7 @@ func TestHolderDies(t *testing.T) {
 // TestRegionCut: a region that is cut off goes on with what it has, fails in time at
 // what it has not, and finds the others again.
 func TestRegionCut(t *testing.T) {
+	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1})
 	handled := make(chan string, 16)
 	do := func(node *latticetest.Node) doer {

@@ -18,7 +18,8 @@ const (
 	maxAge     = 24 * time.Hour
 	atOnce     = 8 // messages of one tenant at one edge
 	roomEvery  = 200 * time.Millisecond
-	pullTime   = 10 * time.Second // after which another leader of the stream is found
+	pullTime   = 10 * time.Second
+	pullBeat   = 2 * time.Second // of who leads the stream: after two that are missing, another is looked for
 )
 
 // intake is what Run's goroutine has subscribed to.
@@ -143,13 +144,17 @@ func (in *intake) consume(ctx context.Context, id tenant.ID) error {
 	s.messages = nil
 	limit, cancel := context.WithTimeout(ctx, retryEvery)
 	defer cancel()
+	l := in.m.opts.Lattice
 	consumer, err := in.js.CreateOrUpdateConsumer(limit, streamName, jetstream.ConsumerConfig{
 		Durable:       token(id),
 		Metadata:      map[string]string{"tenant": string(id)},
-		FilterSubject: keptSubject(id, in.m.opts.Lattice.Domain(), ">"),
+		FilterSubject: keptSubject(id, l.Domain(), ">"),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       in.m.opts.Wait + min(in.m.opts.Wait, 30*time.Second),
 		MaxAckPending: 256,
+		// Replicas remember what is in hand: on their disks it would cost more than the
+		// messages do. When all of them die at once, it is delivered again.
+		MemoryStorage: l.Replicas() > 1,
 
 		InactiveThreshold: maxAge + time.Hour,
 	})
@@ -162,7 +167,7 @@ func (in *intake) consume(ctx context.Context, id tenant.ID) error {
 	h := &handler{m: in.m, id: id, places: make(chan struct{}, atOnce)}
 	waiting, stop := context.WithCancel(ctx)
 	s.messages, err = consumer.Consume(func(msg jetstream.Msg) { h.take(waiting, msg) },
-		jetstream.PullMaxMessages(atOnce), jetstream.PullExpiry(pullTime),
+		jetstream.PullMaxMessages(atOnce), jetstream.PullExpiry(pullTime), jetstream.PullHeartbeat(pullBeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			in.m.log.Debug("messages", "tenant", id, "err", err)
 		}))

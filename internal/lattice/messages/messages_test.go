@@ -9,15 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/lattice/messages"
 	"github.com/terrane/terrane/tenant"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const alice, bob tenant.ID = "/git/alice", "/git/bob"
 
@@ -152,6 +148,7 @@ func TestNearest(t *testing.T) {
 // TestFailOver: work moves to another region when an edge dies with it in hand, and the
 // asker does not notice.
 func TestFailOver(t *testing.T) {
+	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1}, latticetest.Region{Name: "nyc", Edges: 1})
 	taken := make(chan string, 8)
 	release := make(chan struct{})

@@ -20,6 +20,10 @@ import (
 const (
 	maxPending = 2000
 	smallSize  = 8 << 10
+
+	keepTime    = 8 * time.Second       // for a message to be kept; a new leader's election fits in
+	fullEvery   = 50 * time.Millisecond // between two looks whether there is room again
+	leaderEvery = 50 * time.Millisecond
 )
 
 // mayPend is how many may wait when one of size bytes comes.
@@ -64,8 +68,9 @@ func (g *guests) Publish(ctx context.Context, msg *hostcalls.Message) error {
 	if err := g.taken(msg.Subject); err != nil {
 		return err
 	}
-	l := g.m.opts.Lattice
-	js, err := l.JetStream(ctx)
+	ctx, cancel := context.WithTimeout(ctx, keepTime)
+	defer cancel()
+	js, err := g.m.jetStream(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,11 +78,21 @@ func (g *guests) Publish(ctx context.Context, msg *hostcalls.Message) error {
 		return err
 	}
 	t := &Task{Subject: msg.Subject, Body: msg.Body, Hops: msg.Hops}
-	_, err = js.PublishMsg(ctx, t.msg(keptSubject(g.id, l.Domain(), string(msg.Subject))), jetstream.WithExpectStream(streamName))
+	_, err = js.PublishMsg(ctx, t.msg(keptSubject(g.id, g.m.opts.Lattice.Domain(), string(msg.Subject))),
+		jetstream.WithExpectStream(streamName), jetstream.WithRetryWait(leaderEvery), jetstream.WithRetryAttempts(int(keepTime/leaderEvery)))
 	if err == nil {
 		g.m.metrics.published.Inc()
 	}
 	return err
+}
+
+// jetStream does not ask whether the region's JetStream answers, as that of Lattice does.
+func (m *Messages) jetStream(ctx context.Context) (jetstream.JetStream, error) {
+	conn, err := m.opts.Lattice.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return jetstream.New(conn)
 }
 
 // taken reports whether a module of the release takes the subject.
@@ -91,24 +106,26 @@ func (g *guests) taken(subject tenant.Subject) error {
 // room refuses a message where too many wait already. What other edges have published
 // within the last second it may not know yet.
 func (g *guests) room(ctx context.Context, js jetstream.JetStream, size int) error {
+	most := mayPend(size)
 	g.mu.Lock()
-	asks := time.Since(g.asked) > time.Second
+	asks := time.Since(g.asked) > time.Second || g.pending >= most && time.Since(g.asked) > fullEvery
 	if asks {
 		g.asked = time.Now() // the others need not wait for this one
 	}
 	g.mu.Unlock()
 	if asks {
-		pending, err := waiting(ctx, js, g.id)
-		if err != nil {
-			return err
+		limit, cancel := context.WithTimeout(ctx, time.Second)
+		pending, err := waiting(limit, js, g.id)
+		cancel()
+		if err == nil { // else nobody leads: nothing is kept until somebody does, which the publishing waits for
+			g.mu.Lock()
+			g.pending = pending
+			g.mu.Unlock()
 		}
-		g.mu.Lock()
-		g.pending = pending
-		g.mu.Unlock()
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if most := mayPend(size); g.pending >= most {
+	if g.pending >= most {
 		return fmt.Errorf("%d messages wait already: want fewer than %d for one of %d bytes", g.pending, most, size)
 	}
 	g.pending++
@@ -130,7 +147,7 @@ func waiting(ctx context.Context, js jetstream.JetStream, id tenant.ID) (uint64,
 
 // Waiting counts the messages of all tenants that no module has handled yet, in this region.
 func (m *Messages) Waiting(ctx context.Context) (uint64, error) {
-	js, err := m.opts.Lattice.JetStream(ctx)
+	js, err := m.jetStream(ctx)
 	if err != nil {
 		return 0, err
 	}
