@@ -107,6 +107,7 @@ type bench struct {
 	t testing.TB
 	x *hostcalls.Exchange
 	*memoryGuest
+	ctx   context.Context //nolint:containedctx // of the calls
 	funcs map[string]hostcalls.Func
 	at    uint32
 	log   *recorder
@@ -144,7 +145,7 @@ func request() *hostcalls.Request {
 }
 
 func newBench(t testing.TB, tn *hostcalls.Tenant, req *hostcalls.Request) *bench {
-	b := &bench{t: t, memoryGuest: newGuest(), at: scratch, log: &recorder{}, funcs: map[string]hostcalls.Func{}}
+	b := &bench{t: t, memoryGuest: newGuest(), ctx: t.Context(), at: scratch, log: &recorder{}, funcs: map[string]hostcalls.Func{}}
 	if tn.Logger == nil {
 		tn.Logger = b.log
 	}
@@ -169,7 +170,7 @@ func (b *bench) try(name string, a ...uint32) (uint64, error) {
 	for i, v := range a {
 		stack[i] = 0xdeadbeef<<32 | uint64(v)
 	}
-	err := f.Call(b.t.Context(), b.x, b.memoryGuest, stack)
+	err := f.Call(b.ctx, b.x, b.memoryGuest, stack)
 	return stack[0], err
 }
 
