@@ -56,7 +56,8 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 
 func (v *visit) run(ctx context.Context, m *module, x *hostcalls.Exchange, r *release) error {
 	defer v.place.site.leave()
-	d := &deadline{Context: ctx, at: time.Now().Add(r.wall())}
+	v.ends = time.Now().Add(r.wall())
+	d := &deadline{Context: ctx, at: v.ends}
 	defer d.end()
 	return v.srv.opts.Sites.modules.run(d, m, x) //nolint:contextcheck // d is ctx with an end
 }

@@ -13,7 +13,10 @@ import (
 func (v *visit) beginStream(resp *hostcalls.Response) (io.Writer, error) {
 	v.streaming = true
 	// A visitor who takes no more than a chunk must not hold the guest beyond its time.
-	until := time.Now().Add(min(v.srv.opts.WriteTimeout, v.place.release.wall()))
+	until := v.ends
+	if slow := time.Now().Add(v.srv.opts.WriteTimeout); slow.Before(until) {
+		until = slow
+	}
 	if err := http.NewResponseController(v.ResponseWriter).SetWriteDeadline(until); err != nil {
 		return nil, err
 	}

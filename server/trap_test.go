@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"context"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -76,4 +78,25 @@ func TestTrapsAreNamed(t *testing.T) {
 			e.log.wait(t, want)
 		}
 	}
+}
+
+// TestVisitorWhoNeverReads: a guest that sends a stream to a visitor who takes none of it is
+// ended when its time is up.
+func TestVisitorWhoNeverReads(t *testing.T) {
+	e := startEdge(t, edgeOptions{engine: newEngine(t),
+		sites: func(o *server.SitesOptions) {
+			o.Limits.Wall, o.Limits.CPU, o.Limits.ResponseBody = 300*time.Millisecond, time.Minute, 1<<40
+		},
+		server: func(o *server.Options) { o.ServePlain, o.WriteTimeout = true, time.Hour }})
+	e.deploy("alice.example", "index.wasm", guest(t, "testdata/gush.wasm"))
+	conn, err := net.Dial("tcp", e.http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, conn)
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: alice.example\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	e.log.wait(t, "index.wasm at revision r1 trapped: context ") // ended by the deadline, or by the broken connection
+	e.log.wait(t, "gush")
 }

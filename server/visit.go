@@ -32,6 +32,7 @@ type visit struct {
 	guest  hostcalls.Request
 	body   []byte
 	held   int64                                        // bytes taken from Server.buffers
+	ends   time.Time                                    // of the guest
 	stream func(*hostcalls.Response) (io.Writer, error) // v.beginStream, bound once
 
 	forwarded bool  // by another edge
