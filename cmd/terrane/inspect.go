@@ -79,8 +79,8 @@ func inspect(ctx context.Context, name string, cfg *config.Config) (*inspection,
 		in.refuse(err)
 		return in, nil
 	}
-	if most := int64(cfg.Limits.ModuleSize); int64(len(wasm)) > most {
-		in.refuse(fmt.Errorf("the module has %d bytes, the limit is %d", len(wasm), most))
+	if err := checkSize(wasm, cfg); err != nil {
+		in.refuse(err)
 	}
 	eng, err := newEngine(cfg.Engine, engineOptions{}) //nolint:contextcheck // starts nothing
 	if err != nil {
@@ -90,6 +90,7 @@ func inspect(ctx context.Context, name string, cfg *config.Config) (*inspection,
 	switch {
 	case errors.Is(err, engine.ErrRefused):
 		in.refuse(err)
+		err = nil
 	case err != nil:
 		return nil, errors.Join(err, eng.Close(ctx))
 	default:
@@ -97,6 +98,14 @@ func inspect(ctx context.Context, name string, cfg *config.Config) (*inspection,
 	}
 	in.Runs = len(in.Faults) == 0
 	return in, errors.Join(err, eng.Close(ctx))
+}
+
+// checkSize refuses a module that is larger than modules may be.
+func checkSize(wasm []byte, cfg *config.Config) error {
+	if most := int64(cfg.Limits.ModuleSize); int64(len(wasm)) > most {
+		return fmt.Errorf("the module has %d bytes, the limit is %d", len(wasm), most)
+	}
+	return nil
 }
 
 func (in *inspection) refuse(err error) {

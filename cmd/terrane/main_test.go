@@ -28,6 +28,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			wd, err := os.Getwd()
 			e.Setenv("EXAMPLES", wd+"/../../examples")
+			e.Setenv("TESTDATA", wd+"/../../internal/engine/enginetest/testdata")
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
 			return err
 		},

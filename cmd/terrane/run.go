@@ -108,6 +108,9 @@ func runModule(ctx context.Context, file string, cfg *config.Config, t *hostcall
 	if err != nil {
 		return err
 	}
+	if err := checkSize(wasm, cfg); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
 	eng, err := newEngine(cfg.Engine, engineOptions{}) //nolint:contextcheck // starts nothing
 	if err != nil {
 		return err
