@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine/prepare"
 )
@@ -15,9 +17,7 @@ const initializer = "_initialize"
 // run the module within the limits, and rewrites it (package prepare). Of the options the
 // engine sets those that are about itself.
 func Prepare(wasm []byte, funcs []hostcalls.Func, limits Limits, o prepare.Options) (*Info, *prepare.Result, error) {
-	if limits.Memory == 0 {
-		limits.Memory = defaultMemory
-	}
+	limits, o = complete(limits, o)
 	info, err := Describe(wasm)
 	if err != nil {
 		return nil, nil, err
@@ -26,10 +26,31 @@ func Prepare(wasm []byte, funcs []hostcalls.Func, limits Limits, o prepare.Optio
 		return nil, nil, err
 	}
 	o.Entry, o.Init = info.Entry, initializer
-	o.MemoryPages, o.TableSize = uint32(min(limits.Memory, 4<<30)/PageSize), MaxTable
 	result, err := prepare.Prepare(wasm, o)
 	if err != nil {
 		return nil, nil, Refuse(err)
 	}
 	return info, result, nil
+}
+
+func complete(limits Limits, o prepare.Options) (Limits, prepare.Options) {
+	if limits.Memory == 0 {
+		limits.Memory = defaultMemory
+	}
+	o.MemoryPages, o.TableSize = uint32(min(limits.Memory, 4<<30)/PageSize), MaxTable
+	return limits, o
+}
+
+// rules is raised when Describe or Check judge a module otherwise than before.
+const rules = 1
+
+// Fingerprint names all that the outcome of Prepare depends on but the module, limits.Memory
+// and o.Mark, for those who keep it.
+func Fingerprint(funcs []hostcalls.Func, o prepare.Options) []byte {
+	limits, o := complete(Limits{}, o)
+	out := fmt.Appendf(nil, "%d %s %d %+v %s %+v", rules, prepare.Version, limits.Memory, o, initializer, hostcalls.Dialects())
+	for i := range funcs {
+		out = fmt.Appendf(out, " %q.%q %s", funcs[i].Module, funcs[i].Name, signature(&funcs[i]))
+	}
+	return out
 }

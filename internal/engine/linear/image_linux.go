@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,42 +68,63 @@ func (r *Restorer) Close() error {
 }
 
 // NewImage copies the content of a memory. Its caller closes it when no Memory uses it.
-func (r *Restorer) NewImage(content []byte) (*Image, error) {
-	img := &Image{size: len(content), page: os.Getpagesize(), fd: -1, pagemap: -1}
+func (r *Restorer) NewImage(m *Memory) (*Image, error) {
+	img := &Image{size: m.size, page: os.Getpagesize(), fd: -1, pagemap: -1}
 	if r.pagemap != nil {
 		img.pagemap = int(r.pagemap.Fd())
 	}
 	if img.size == 0 {
 		return img, nil
 	}
-	if err := img.fill(content); err != nil {
+	if err := img.fill(m); err != nil {
 		return nil, errors.Join(fmt.Errorf("image of a guest's memory: %w", err), img.Close())
 	}
 	return img, nil
 }
 
-func (img *Image) fill(content []byte) (err error) {
+func (img *Image) fill(m *Memory) (err error) {
 	if img.fd, err = unix.MemfdCreate("terrane-image", unix.MFD_CLOEXEC); err != nil {
 		return err
 	}
 	if err := unix.Ftruncate(img.fd, int64(img.size)); err != nil {
 		return err
 	}
-	img.zero = make([]bool, (img.size+img.page-1)/img.page)
-	zeros := make([]byte, img.page)
-	for i := range img.zero {
-		from := i * img.page
-		page := content[from:min(from+img.page, img.size)]
-		if img.zero[i] = bytes.Equal(page, zeros[:len(page)]); img.zero[i] {
-			continue
-		}
-		img.held += int64(img.page)
-		if n, err := unix.Pwrite(img.fd, page, int64(from)); err != nil || n != len(page) {
-			return fmt.Errorf("%d of %d bytes written: %w", n, len(page), err)
+	img.zero = slices.Repeat([]bool{true}, (img.size+img.page-1)/img.page)
+	// Reading a page that was never written would fault it in.
+	written, err := m.written(img.pagemap)
+	if err != nil {
+		written = [][2]int{{0, img.size}}
+	}
+	for _, w := range written {
+		if err := img.copyFrom(m.all[:img.size], w[0], min(w[1], img.size)); err != nil {
+			return err
 		}
 	}
 	img.view, err = unix.Mmap(img.fd, 0, img.size, unix.PROT_READ, unix.MAP_SHARED)
 	return err
+}
+
+// copyFrom writes the pages from from to until that are not zero, those in a row at once.
+func (img *Image) copyFrom(content []byte, from, until int) error {
+	zeros := make([]byte, img.page)
+	for from < until {
+		end := from
+		for ; end < until; end += img.page {
+			page := content[end:min(end+img.page, until)]
+			if bytes.Equal(page, zeros[:len(page)]) {
+				break
+			}
+			img.zero[end/img.page] = false
+			img.held += int64(img.page)
+		}
+		if run := content[from:min(end, until)]; len(run) > 0 {
+			if n, err := unix.Pwrite(img.fd, run, int64(from)); err != nil || n != len(run) {
+				return fmt.Errorf("%d of %d bytes written: %w", n, len(run), err)
+			}
+		}
+		from = end + img.page
+	}
+	return nil
 }
 
 // Size is the size of the image in bytes.

@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -15,6 +16,7 @@ type Memory struct {
 	high   int // the largest size since the last Reset
 	image  *Image
 	shrink bool
+	fresh  bool // all is zero but what was written since New
 	scan   scan
 }
 
@@ -28,7 +30,7 @@ func New(limit uint64) (*Memory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reserve %d bytes for a guest: %w", limit, err)
 	}
-	m.all = all
+	m.all, m.fresh = all, true
 	_ = unix.Madvise(all, unix.MADV_NOHUGEPAGE) // else one byte written costs 2 MiB; kernels without huge pages refuse
 	return m, nil
 }
@@ -69,8 +71,22 @@ func (m *Memory) Adopt(img *Image) error {
 		}
 		_ = unix.Madvise(m.all[:img.size], unix.MADV_NOHUGEPAGE)
 	}
-	m.image, m.size = img, img.size
+	m.image, m.size, m.fresh = img, img.size, false
 	return nil
+}
+
+var errUnknown = errors.New("what was written is not known")
+
+// written finds where a memory that has adopted nothing may differ from zeros.
+func (m *Memory) written(pagemap int) (found [][2]int, err error) {
+	if !m.fresh || pagemap < 0 {
+		return nil, errUnknown
+	}
+	err = m.own(pagemap, m.size, func(from, until int) bool {
+		found = append(found, [2]int{from, until})
+		return true
+	})
+	return found, err
 }
 
 // Image is what the memory has adopted, nil if nothing.
@@ -103,22 +119,33 @@ func (m *Memory) Reset() (resident int64, err error) {
 // restore copies the image over the own pages below high. It stops when they are more
 // than keepPages.
 func (m *Memory) restore(high int) (pages int, err error) {
+	err = m.own(m.image.pagemap, high, func(from, until int) bool {
+		pages += (until - from) / m.image.page
+		if pages > keepPages {
+			return false
+		}
+		m.image.copyTo(m.all, from, until)
+		return true
+	})
+	return pages, err
+}
+
+// own calls visit for each range of own pages below high, until it returns false.
+func (m *Memory) own(pagemap, high int, visit func(from, until int) bool) error {
 	base := m.base()
 	for from := 0; from < high; {
-		regions, next, err := m.scan.own(m.image.pagemap, base+uintptr(from), base+uintptr(high))
+		regions, next, err := m.scan.own(pagemap, base+uintptr(from), base+uintptr(high))
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, r := range regions {
-			pages += int(r.end-r.start) / m.image.page
-			if pages > keepPages {
-				return pages, nil
+			if !visit(int(r.start-base), int(r.end-base)) {
+				return nil
 			}
-			m.image.copyTo(m.all, int(r.start-base), int(r.end-base))
 		}
 		from = int(next - base)
 	}
-	return pages, nil
+	return nil
 }
 
 func (m *Memory) base() uintptr { return uintptr(unsafe.Pointer(&m.all[0])) } //nolint:gosec // an address for the kernel

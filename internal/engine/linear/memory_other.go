@@ -80,8 +80,8 @@ func (*Restorer) Method() string { return "copy" }
 func (*Restorer) Close() error { return nil }
 
 // NewImage copies the content of a memory.
-func (*Restorer) NewImage(content []byte) (*Image, error) {
-	return &Image{append([]byte(nil), content...)}, nil
+func (*Restorer) NewImage(m *Memory) (*Image, error) {
+	return &Image{append([]byte(nil), m.Bytes()...)}, nil
 }
 
 // Size is the size of the image in bytes.

@@ -21,17 +21,18 @@ func TestResetEqualsImage(t *testing.T) {
 	for i := 3 * page; i < 5*page; i++ {
 		content[i] = byte(rng.Uint32())
 	}
-	img, err := restorer.NewImage(content)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = img.Close() }()
 	m, err := linear.New(100 * page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Free()
 	m.Reallocate(uint64(len(content)))
+	copy(m.Bytes()[3*page:], content[3*page:5*page])
+	img, err := restorer.NewImage(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = img.Close() }()
 	if err := m.Adopt(img); err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +61,64 @@ func TestResetEqualsImage(t *testing.T) {
 	}
 }
 
+// TestImages makes images of memories that were written in few places and in many, read where nothing was
+// written, or mapped by someone else, and wants each in a second memory.
+func TestImages(t *testing.T) {
+	restorer := linear.NewRestorer()
+	defer func() { _ = restorer.Close() }()
+	const pages = 300 // of the kernel, 4 KiB each or more
+	for name, fill := range map[string]func(mem []byte){
+		"nothing":   func([]byte) {},
+		"the first": func(mem []byte) { mem[0] = 1 },
+		"the last":  func(mem []byte) { mem[len(mem)-1] = 1 },
+		"every other": func(mem []byte) {
+			for at := 0; at < len(mem); at += 8 << 10 {
+				mem[at] = 1
+			}
+		},
+		"two runs":  func(mem []byte) { copy(mem[20<<10:], bytes.Repeat([]byte{1}, 50<<10)); mem[200<<10] = 1 },
+		"zeros":     func(mem []byte) { clear(mem[:100<<10]); mem[50<<10] = 1 },
+		"only read": func(mem []byte) { mem[4<<10] = byte(bytes.Count(mem, []byte{1}) + 1) },
+		"all":       func(mem []byte) { copy(mem, bytes.Repeat([]byte{1}, len(mem))) },
+	} {
+		own, _ := linear.New(pages * page)
+		own.Reallocate(pages * 4 << 10)
+		fill(own.Bytes())
+		other := make([]byte, pages*4<<10)
+		fill(other)
+		for _, m := range []*linear.Memory{own, linear.Over(other)} {
+			img, err := restorer.NewImage(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, _ := linear.New(pages * page)
+			second.Reallocate(uint64(len(other)))
+			if err := second.Adopt(img); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(second.Bytes(), other) {
+				t.Errorf("%s: the image differs from the memory it was made of", name)
+			}
+			for i := range second.Bytes() {
+				second.Bytes()[i]++
+			}
+			if _, err := second.Reset(); err != nil || !bytes.Equal(second.Bytes(), other) {
+				t.Errorf("%s: put back, the memory differs from its image (%v)", name, err)
+			}
+			second.Free()
+			if err := img.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		own.Free()
+	}
+}
+
 func BenchmarkReset(b *testing.B) {
 	restorer := linear.NewRestorer()
-	img, _ := restorer.NewImage(make([]byte, 17*page))
 	m, _ := linear.New(100 * page)
 	m.Reallocate(17 * page)
+	img, _ := restorer.NewImage(m)
 	_ = m.Adopt(img)
 	for b.Loop() {
 		m.Bytes()[5*page] = 1

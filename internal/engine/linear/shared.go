@@ -18,7 +18,7 @@ func (s *Shared) Adopt(r *Restorer, m *Memory) error {
 	s.users++
 	if s.image == nil {
 		var err error
-		if s.image, err = r.NewImage(m.Bytes()); err != nil {
+		if s.image, err = r.NewImage(m); err != nil {
 			return err
 		}
 	}

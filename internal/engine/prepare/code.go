@@ -7,9 +7,9 @@ import (
 )
 
 // code writes the code section. calls are what Enter calls, nil for nothing.
-func (p *preparation) code(more reach, calls ...*uint32) ([]byte, error) {
+func (p *preparation) code(more extras, calls ...*uint32) ([]byte, error) {
 	before, _ := p.m.Section(wasmbin.SecCode)
-	out := appendU32(make([]byte, 0, len(before.Payload)*3/2), uint32(len(p.m.Bodies)+1+len(more.callers)))
+	out := appendU32(make([]byte, 0, len(before.Payload)*3/2), uint32(len(p.m.Bodies)+1+len(more.functions)))
 	for i, b := range p.m.Bodies {
 		f, err := p.function(uint32(i), b)
 		if err != nil {
@@ -18,8 +18,8 @@ func (p *preparation) code(more reach, calls ...*uint32) ([]byte, error) {
 		out = appendBytes(out, f)
 	}
 	out = appendBytes(out, p.enter(calls))
-	for i := range more.callers {
-		out = appendBytes(out, more.callers[i].body())
+	for i := range more.functions {
+		out = appendBytes(out, more.functions[i].body)
 	}
 	return out, nil
 }

@@ -16,7 +16,7 @@
 //     to its initial value, the added ones among them, calls the function of the
 //     start section, which is no longer run at instantiation, then that of
 //     Options.Init, and then the entry.
-//   - What Options.Reach says.
+//   - What Options.Reach and Options.Mark say.
 //   - Maxima of memory and tables where there are none or higher ones.
 //
 // Custom sections other than the names are dropped: they speak of the old code.
@@ -44,6 +44,12 @@
 // A function that calls pays for its frame at its entry and gets it back at its
 // return; an engine's real frame is at most about eight times what is paid,
 // because each byte of code makes at most one value to be spilled.
+//
+// # Shells
+//
+// Shell makes of a prepared module one that an engine can look code up by, which it has compiled
+// of the prepared module: whatever else but the code an engine makes of the two is equal,
+// and the shell is validated in no time.
 //
 // # What a caller must do
 //

@@ -17,6 +17,7 @@ const (
 	Stack   = "terrane:stack"
 	Refused = "terrane:refused"
 	Enter   = "terrane:enter"
+	Mark    = "terrane:mark"
 )
 
 // FullFuel is what an instance starts with, and what Tick must set the fuel to: an
@@ -38,6 +39,9 @@ type Options struct {
 	// CallValue and CallVoid, and drops all of the module's exports that no function of
 	// the host calls, which are those of other types than the two of hostcalls.Guest.
 	Reach bool
+	// Mark is what the function returns that is exported as Mark, () -> (i64): by it, code tells
+	// which module it was compiled of. 0: there is none.
+	Mark uint64
 }
 
 const defaultStack = 2 << 20
@@ -100,7 +104,7 @@ func (p *preparation) run() (*Result, error) {
 			return nil, fmt.Errorf("exports %q: names that begin with %q are this host's", e.Name, Module+":")
 		}
 	}
-	more := p.reach() // these two first: they add types
+	more := p.extras() // these two first: they add types
 	code, err := p.code(more, p.m.Start, p.init(), entry)
 	if err != nil {
 		return nil, err

@@ -12,19 +12,25 @@ const (
 	CallVoid  = "terrane:callvoid"
 )
 
-// reach is what Options.Reach adds, in terms of the new module.
-type reach struct {
-	callers  []caller
-	exported func(wasmbin.Export) bool
+// extras is what Options.Reach and Options.Mark add, in terms of the new module.
+type extras struct {
+	functions []extra
+	exported  func(wasmbin.Export) bool
 }
 
-type caller struct {
-	name         string
-	callee, self uint32 // types
+// extra is a function that is added and exported.
+type extra struct {
+	name string
+	typ  uint32
+	body []byte
 }
 
-func (p *preparation) reach() reach {
-	r := reach{exported: func(wasmbin.Export) bool { return true }}
+func (p *preparation) extras() extras {
+	r := extras{exported: func(wasmbin.Export) bool { return true }}
+	if p.o.Mark != 0 {
+		body := appendS64([]byte{0, opI64Const}, int64(p.o.Mark))
+		r.functions = []extra{{Mark, p.typeIndex(wasmbin.FuncType{Results: []wasmbin.ValType{wasmbin.I64}}), append(body, opEnd)}}
+	}
 	if !p.o.Reach {
 		return r
 	}
@@ -39,13 +45,9 @@ func (p *preparation) reach() reach {
 	}
 	for i, name := range []string{CallValue, CallVoid} {
 		self := wasmbin.FuncType{Params: []wasmbin.ValType{wasmbin.I32, wasmbin.I32}, Results: kinds[i].Results}
-		r.callers = append(r.callers, caller{name, p.typeIndex(kinds[i]), p.typeIndex(self)})
+		// It calls the function of table 0 whose index is the first parameter.
+		body := appendU32([]byte{0, opLocalGet, 1, opLocalGet, 0, opCallIndirect}, p.typeIndex(kinds[i]))
+		r.functions = append(r.functions, extra{name, p.typeIndex(self), append(body, 0, opEnd)})
 	}
 	return r
-}
-
-// body calls the function of table 0 whose index is the first parameter.
-func (c *caller) body() []byte {
-	out := appendU32([]byte{0, opLocalGet, 1, opLocalGet, 0, opCallIndirect}, c.callee)
-	return append(out, 0, opEnd)
 }

@@ -8,6 +8,7 @@ import (
 
 // The instructions that are looked at or written.
 const (
+	opUnreachable  = 0x00
 	opBlock        = 0x02
 	opLoop         = 0x03
 	opIf           = 0x04

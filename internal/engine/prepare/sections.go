@@ -59,14 +59,14 @@ func flag(set bool) byte {
 	return 0
 }
 
-func (p *preparation) functionSection(procedure uint32, more reach) []byte {
-	out := appendU32(nil, uint32(len(p.m.Funcs)+1+len(more.callers)))
+func (p *preparation) functionSection(procedure uint32, more extras) []byte {
+	out := appendU32(nil, uint32(len(p.m.Funcs)+1+len(more.functions)))
 	for _, t := range p.m.Funcs {
 		out = appendU32(out, t)
 	}
 	out = appendU32(out, procedure)
-	for _, c := range more.callers {
-		out = appendU32(out, c.self)
+	for _, f := range more.functions {
+		out = appendU32(out, f.typ)
 	}
 	return out
 }
@@ -125,7 +125,7 @@ func (p *preparation) initial() [added]int64 {
 	return [added]int64{FullFuel, int64(min(p.o.Stack, math.MaxInt32)), 0}
 }
 
-func (p *preparation) exportSection(more reach) []byte {
+func (p *preparation) exportSection(more extras) []byte {
 	var own []wasmbin.Export
 	for _, e := range p.m.Exports {
 		if more.exported(e) {
@@ -136,7 +136,7 @@ func (p *preparation) exportSection(more reach) []byte {
 	if p.o.Reach {
 		memories = len(p.m.Memories)
 	}
-	out := appendU32(nil, uint32(len(own)+added+1+memories+len(more.callers)))
+	out := appendU32(nil, uint32(len(own)+added+1+memories+len(more.functions)))
 	for _, e := range own {
 		index := e.Index
 		if e.Kind == wasmbin.KindFunc {
@@ -151,8 +151,8 @@ func (p *preparation) exportSection(more reach) []byte {
 	if memories > 0 {
 		out = appendExport(out, Memory, wasmbin.KindMemory, 0)
 	}
-	for i, c := range more.callers {
-		out = appendExport(out, c.name, wasmbin.KindFunc, p.fn(p.funcs)+1+uint32(i))
+	for i, f := range more.functions {
+		out = appendExport(out, f.name, wasmbin.KindFunc, p.fn(p.funcs)+1+uint32(i))
 	}
 	return out
 }

@@ -17,6 +17,10 @@ func (w *writer) section(id byte, payload []byte) {
 	w.out = appendBytes(w.out, payload)
 }
 
+func (w *writer) custom(name string, payload []byte) {
+	w.section(wasmbin.SecCustom, append(appendBytes(nil, name), payload...))
+}
+
 // copy takes a section over as it is.
 func (w *writer) copy(m *wasmbin.Module, id byte) {
 	if s, ok := m.Section(id); ok {
@@ -60,7 +64,7 @@ func (w *writer) names(p *preparation) {
 			continue
 		}
 		if out := p.renumber(s); out != nil {
-			w.section(wasmbin.SecCustom, append(appendBytes(nil, "name"), out...))
+			w.custom("name", out)
 		}
 		return
 	}

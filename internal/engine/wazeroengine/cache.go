@@ -2,55 +2,47 @@ package wazeroengine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"strings"
-	"time"
+	"slices"
+	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"golang.org/x/sys/cpu"
+
+	"github.com/terrane/terrane/internal/engine/codecache"
+	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
-// cache keeps compiled code on disk, in the directory that wazero reads it from. Beside
-// it an index says, for each module, which file is its code, and the file's digest:
-// wazero itself would run a damaged file, or refuse the module for it.
+// cache keeps modules made ready on disk: of each its ready, with the shell for the module, and
+// the machine code of the module where wazero looks for that of the shell. wazero finds code
+// by the digest of a module's binary. It does not validate functions of which it
+// has the code, but for their bodies, and those of a shell it has validated in no time.
 //
-// A digest guards against damage and not against malice: who can write to the directory
-// runs code in this process.
+// Were the code gone when wazero looks for it, it would compile the shell. Therefore
+// prepared modules have a mark, which a shell has not: see Engine.load.
 type cache struct {
-	dir    string
-	build  string // what code depends on beside the module
+	*codecache.Cache
 	config wazero.RuntimeConfig
-	log    *slog.Logger
 	wazero wazero.CompilationCache
+	// A module that wazero finds on disk it shows to others before it is complete: of modules
+	// with one mark only one is compiled at a time.
+	compiling [64]sync.Mutex
 }
 
-const (
-	indexDir = "index"
-	// keepUnused is how long code is kept for a module that nobody compiles.
-	keepUnused = 30 * 24 * time.Hour
-)
-
-func openCache(dir string, config wazero.RuntimeConfig, log *slog.Logger) (*cache, error) {
-	c := &cache{dir: dir, build: build(), config: config, log: log}
-	if err := os.MkdirAll(filepath.Join(dir, indexDir), 0o700); err != nil {
+func openCache(dir string, config wazero.RuntimeConfig) (*cache, error) {
+	entries, err := codecache.Open(dir, build())
+	if err != nil {
 		return nil, err
 	}
-	if err := c.prune(time.Now().Add(-keepUnused)); err != nil {
-		return nil, err
-	}
-	var err error
-	c.wazero, err = wazero.NewCompilationCacheWithDir(dir)
-	return c, err
+	w, err := wazero.NewCompilationCacheWithDir(dir)
+	return &cache{Cache: entries, config: config, wazero: w}, err
 }
 
 // build names the compiler and the processor.
@@ -66,129 +58,97 @@ func build() string {
 	return fmt.Sprint(version, runtime.GOOS, runtime.GOARCH, runtime.Version(), cpu.X86, cpu.ARM64)
 }
 
-// prime makes sure that there is code for the module on disk, if it is valid; compile
-// is called to make way for a compilation, and returns what ends it.
-func (c *cache) prime(ctx context.Context, wasm []byte, compile func() (done func(), err error)) error {
-	key := sha256.New()
-	key.Write([]byte(c.build))
-	key.Write(wasm)
-	index := filepath.Join(c.dir, indexDir, hex.EncodeToString(key.Sum(nil)))
-	if err := c.verify(index); err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			c.log.Warn("compiled code discarded", "index", index, "err", err)
-		}
-		done, err := compile()
-		if err != nil {
-			return err
-		}
-		defer done()
-		if err := c.fill(ctx, index, wasm); err != nil {
-			c.log.Warn("compiled code not kept", "err", err) // or the module is invalid, which wazero says again
-		}
-	}
-	return nil
+// ready is what is known of a module that was prepared. prepare.Result.Wasm is its shell in the
+// cache, and the whole module before.
+type ready struct {
+	prepare.Result
+
+	Entry     string
+	HasMemory bool
 }
 
-// verify checks the file that index names.
-func (c *cache) verify(index string) error {
-	digest, name, err := readIndex(index)
+// markOf is the mark of the module with this key.
+func markOf(key codecache.Key) uint64 { return binary.BigEndian.Uint64(key[:]) | 1 } // 0 is none
+
+// encode writes the length of the JSON, the JSON, and the shell.
+func (r ready) encode() ([]byte, error) {
+	shell := r.Wasm
+	r.Wasm = nil
+	head, err := json.Marshal(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	code, err := os.Open(filepath.Join(c.dir, name)) //nolint:gosec // readIndex lets local names pass only
-	if err != nil {
-		return err
-	}
-	defer code.Close() //nolint:errcheck // only read
-	sum := sha256.New()
-	if _, err := io.Copy(sum, code); err != nil {
-		return err
-	}
-	if hex.EncodeToString(sum.Sum(nil)) != digest {
-		return fmt.Errorf("%s is damaged", name)
-	}
-	now := time.Now()
-	return os.Chtimes(index, now, now)
+	out := binary.AppendUvarint(nil, uint64(len(head)))
+	return append(append(out, head...), shell...), nil
 }
 
-func readIndex(index string) (digest, name string, err error) {
-	line, err := os.ReadFile(index) //nolint:gosec // its name is a digest
-	if err != nil {
-		return "", "", err
+var errHeader = errors.New("the header of an entry cannot be read")
+
+func decodeReady(b []byte) (*ready, error) {
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > uint64(len(b)-n) {
+		return nil, errHeader
 	}
-	digest, name, ok := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
-	if !ok || !filepath.IsLocal(name) {
-		return "", "", fmt.Errorf("%s is damaged", filepath.Base(index))
+	r := &ready{}
+	if err := json.Unmarshal(b[n:n+int(size)], r); err != nil {
+		return nil, errors.Join(errHeader, err)
 	}
-	return digest, name, nil
+	r.Wasm = b[n+int(size):]
+	return r, nil
 }
 
-// fill compiles a module in a runtime and a directory of its own, so that the one file
-// that appears there is its code, and then moves it in.
-func (c *cache) fill(ctx context.Context, index string, wasm []byte) error {
-	work, err := os.MkdirTemp(c.dir, "work-")
+// lock locks the compilation of modules with the mark, and of few others.
+func (c *cache) lock(mark uint64) (unlock func()) {
+	mu := &c.compiling[mark>>1%uint64(len(c.compiling))]
+	mu.Lock()
+	return mu.Unlock
+}
+
+// fill compiles a module, in a directory of its own, and keeps it.
+func (c *cache) fill(ctx context.Context, key codecache.Key, r *ready) error {
+	work, err := c.Work()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(work) }() // prune finds what is left
-	if err := c.compileIn(ctx, work, wasm); err != nil {
+	defer func() { _ = os.RemoveAll(work) }() // if it fails, a later process finds what is left
+	shell := *r
+	if shell.Wasm, err = prepare.Shell(r.Wasm, key[:]); err != nil {
 		return err
 	}
-	files, err := filepath.Glob(filepath.Join(work, "wazero-*", "*"))
-	if err != nil || len(files) != 1 {
-		return errors.Join(err, fmt.Errorf("%d files of compiled code, want 1", len(files)))
+	// What wazero makes of the shell is of no use, but for its name.
+	files, err := c.compileIn(ctx, work, shell.Wasm, r.Wasm)
+	if err != nil {
+		return err
 	}
 	name, err := filepath.Rel(work, files[0])
 	if err != nil {
 		return err
 	}
-	code, err := os.ReadFile(files[0])
+	header, err := shell.encode()
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(code)
-	entry := filepath.Join(work, indexDir)
-	return errors.Join(
-		os.WriteFile(entry, []byte(hex.EncodeToString(sum[:])+" "+name+"\n"), 0o600), //nolint:gosec // names that this package or wazero has made
-		os.MkdirAll(filepath.Join(c.dir, filepath.Dir(name)), 0o700),
-		os.Rename(files[0], filepath.Join(c.dir, name)),
-		os.Rename(entry, index),
-	)
+	return c.Store(key, codecache.Entry{Header: header, Code: name}, files[1])
 }
 
-func (c *cache) compileIn(ctx context.Context, work string, wasm []byte) error {
-	w, err := wazero.NewCompilationCacheWithDir(work)
+// compileIn returns the files of code that wazero makes of the modules in an empty directory.
+func (c *cache) compileIn(ctx context.Context, dir string, modules ...[]byte) (files []string, err error) {
+	w, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r := wazero.NewRuntimeWithConfig(ctx, c.config.WithCompilationCache(w))
-	_, err = r.CompileModule(ctx, wasm)
-	return errors.Join(err, r.Close(ctx), w.Close(ctx))
-}
-
-// prune removes what no index names, indices that nobody has used since then, and what
-// an earlier process left unfinished.
-func (c *cache) prune(since time.Time) error {
-	keep := map[string]bool{}
-	indices, _ := filepath.Glob(filepath.Join(c.dir, indexDir, "*"))
-	for _, index := range indices {
-		info, err := os.Stat(index)
-		_, name, bad := readIndex(index)
-		if err == nil && bad == nil && info.ModTime().After(since) {
-			keep[name] = true
-		} else if err := os.Remove(index); err != nil {
-			return err
+	defer func() { err = errors.Join(err, r.Close(ctx), w.Close(ctx)) }()
+	for _, wasm := range modules {
+		if _, err := r.CompileModule(ctx, wasm); err != nil {
+			return nil, err
 		}
+		all, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
+		all = slices.DeleteFunc(all, func(f string) bool { return slices.Contains(files, f) })
+		if len(all) != 1 {
+			return nil, fmt.Errorf("%d files of compiled code, want 1", len(all))
+		}
+		files = append(files, all[0])
 	}
-	code, _ := filepath.Glob(filepath.Join(c.dir, "wazero-*", "*"))
-	unfinished, _ := filepath.Glob(filepath.Join(c.dir, "work-*"))
-	for _, f := range append(code, unfinished...) {
-		if name, err := filepath.Rel(c.dir, f); err == nil && keep[name] {
-			continue
-		}
-		if err := os.RemoveAll(f); err != nil {
-			return err
-		}
-	}
-	return nil
+	return files, nil
 }

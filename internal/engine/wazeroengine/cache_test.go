@@ -1,14 +1,24 @@
-package wazeroengine_test
+package wazeroengine
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/tetratelabs/wazero"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/enginetest"
-	"github.com/terrane/terrane/internal/engine/wazeroengine"
 )
 
 func TestConformanceWithCache(t *testing.T) {
@@ -16,60 +26,272 @@ func TestConformanceWithCache(t *testing.T) {
 	for _, name := range []string{"anew", "cached"} {
 		t.Run(name, func(t *testing.T) {
 			enginetest.Run(t, func(t testing.TB, funcs []hostcalls.Func) engine.Engine {
-				return newEngine(t, wazeroengine.Options{Funcs: funcs, CacheDir: dir})
+				return openEngine(t, Options{Funcs: funcs, CacheDir: dir})
 			})
 		})
 	}
 }
 
-// TestCacheDamage damages each kind of file in turn: the module still compiles, and
-// what was damaged is whole again.
+func openEngine(t testing.TB, o Options) *Engine {
+	t.Helper()
+	if o.Funcs == nil {
+		o.Funcs = hostcalls.Functions()
+	}
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// answer compiles the module, gives it a request, closes it, and returns the response's body.
+func answer(t testing.TB, e *Engine, wasm []byte) string {
+	t.Helper()
+	m, err := e.Compile(t.Context(), wasm, engine.Limits{})
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	x := hostcalls.NewExchange(&hostcalls.Tenant{}, &hostcalls.Request{Method: "GET", Path: "/", Header: http.Header{}})
+	defer x.Close()
+	if err := errors.Join(m.Run(t.Context(), x), m.Close(t.Context())); err != nil {
+		t.Error(err)
+	}
+	return string(x.Response().Body)
+}
+
+// short is the guest hello with other code: it says less.
+func short(t testing.TB) []byte {
+	t.Helper()
+	return bytes.Replace(enginetest.Guest(t, "hello"), []byte("\x41\x0c"), []byte("\x41\x05"), 1)
+}
+
+// files are those of one module in the cache: the entry and the code.
+func files(t testing.TB, dir string) [2]string {
+	t.Helper()
+	entries, _ := filepath.Glob(filepath.Join(dir, "index", "*"))
+	code, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
+	if len(entries) != 1 || len(code) != 1 {
+		t.Fatalf("entries %q, code %q; want one each", entries, code)
+	}
+	return [2]string{entries[0], code[0]}
+}
+
+// TestCacheDamage damages each file in each place, cuts it, takes it away and puts that of another
+// module there. Each time the module is compiled again, and answers, and the next time not.
 func TestCacheDamage(t *testing.T) {
-	dir := t.TempDir()
-	compile := func() {
-		t.Helper()
-		e := newEngine(t, wazeroengine.Options{Funcs: hostcalls.Functions(), CacheDir: dir})
-		m, err := e.Compile(t.Context(), enginetest.Guest(t, "hello"), engine.Limits{})
+	dir, otherDir := t.TempDir(), t.TempDir()
+	e, other := openEngine(t, Options{CacheDir: dir}), openEngine(t, Options{CacheDir: otherDir})
+	defer func() { _ = errors.Join(e.Close(context.Background()), other.Close(context.Background())) }()
+	hello := enginetest.Guest(t, "hello")
+	answer(t, e, hello)
+	answer(t, other, short(t))
+	foreign := files(t, otherDir)
+	for i, file := range files(t, dir) {
+		whole, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
+		swapped, err := os.ReadFile(foreign[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		damaged := map[string][]byte{"gone": nil, "empty": {}, "another module's": swapped, "longer": append(bytes.Clone(whole), 0)}
+		for at := 0; at < len(whole); at += max(1, len(whole)/40) {
+			flipped := bytes.Clone(whole)
+			flipped[at] ^= 0x10
+			damaged[fmt.Sprint("byte ", at)], damaged[fmt.Sprint("cut at ", at)] = flipped, whole[:at]
+		}
+		for name, content := range damaged {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			if content != nil {
+				if err := os.WriteFile(file, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, want := range []float64{1, 0} {
+				before := testutil.ToFloat64(e.compiled)
+				if got := answer(t, e, hello); got != "hello, world" {
+					t.Errorf("file %d, %s: %q", i, name, got)
+				}
+				if n := testutil.ToFloat64(e.compiled) - before; n != want {
+					t.Errorf("file %d, %s: compiled %v times, want %v", i, name, n, want)
+				}
+			}
+			if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, whole) {
+				t.Errorf("file %d, %s: it was not made whole (%v)", i, name, err)
+			}
+		}
+	}
+}
+
+// thief is a runtime to whose files something happens after they were verified and
+// before they are opened.
+type thief struct {
+	wazero.Runtime
+	strike func()
+}
+
+func (t *thief) CompileModule(ctx context.Context, wasm []byte) (wazero.CompiledModule, error) {
+	t.strike()
+	return t.Runtime.CompileModule(ctx, wasm)
+}
+
+// TestImpostor takes the code away in the one moment in which wazero would compile the shell, or
+// puts another module's there.
+func TestImpostor(t *testing.T) {
+	hello, other := enginetest.Guest(t, "hello"), t.TempDir()
+	e := openEngine(t, Options{CacheDir: other})
+	answer(t, e, short(t))
+	foreign, err := os.ReadFile(files(t, other)[1])
+	if err := errors.Join(err, e.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for name, strike := range map[string]func(code string) error{
+		"gone":      os.Remove,
+		"exchanged": func(code string) error { return os.WriteFile(code, foreign, 0o600) },
+	} {
+		for _, times := range []int{1, 2} {
+			t.Run(fmt.Sprint(name, times), func(t *testing.T) {
+				dir := t.TempDir()
+				e := openEngine(t, Options{CacheDir: dir})
+				answer(t, e, hello)
+				left := times
+				honest := e.runtime
+				e.runtime = &thief{honest, func() {
+					if left > 0 {
+						left--
+						if err := strike(files(t, dir)[1]); err != nil {
+							t.Error(err)
+						}
+					}
+				}}
+				if got := answer(t, e, hello); got != "hello, world" {
+					t.Errorf("the module answers %q", got)
+				}
+				if n := testutil.ToFloat64(e.compiled); n != 2 {
+					t.Errorf("compiled %v times, want 2", n)
+				}
+				if err := e.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+				e = openEngine(t, Options{CacheDir: dir})
+				for range 2 {
+					if got := answer(t, e, hello); got != "hello, world" {
+						t.Errorf("after a restart the module answers %q", got)
+					}
+				}
+				if n := testutil.ToFloat64(e.compiled); n > 1 {
+					t.Errorf("after a restart it was compiled %v times", n)
+				}
+				if err := e.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// TestRestart makes 1,000 modules ready without compiling one.
+func TestRestart(t *testing.T) {
+	dir, hello := t.TempDir(), enginetest.Guest(t, "hello")
+	for _, want := range []float64{1000, 0} {
+		e := openEngine(t, Options{CacheDir: dir, Metrics: prometheus.NewRegistry()})
+		var modules []engine.Module
+		for i := range 1000 {
+			m, err := e.Compile(t.Context(), bytes.Replace(hello, []byte("world"), fmt.Appendf(nil, "%05d", i), 1), engine.Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			modules = append(modules, m)
+		}
+		if n := testutil.ToFloat64(e.compiled); n != want {
+			t.Errorf("%v modules were compiled, want %v", n, want)
+		}
+		for i, m := range modules {
+			x := hostcalls.NewExchange(&hostcalls.Tenant{}, &hostcalls.Request{})
+			err := errors.Join(m.Run(t.Context(), x), m.Close(t.Context()))
+			if got := string(x.Response().Body); err != nil || got != fmt.Sprintf("hello, %05d", i) {
+				t.Errorf("module %d answers %q, %v", i, got, err)
+			}
+			x.Close()
 		}
 		if err := e.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
-	code := func() string {
-		t.Helper()
-		files, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
-		indices, _ := filepath.Glob(filepath.Join(dir, "index", "*"))
-		if len(files) != 1 || len(indices) != 1 {
-			t.Fatalf("files %q, indices %q; want one each", files, indices)
+}
+
+// TestSharedCache lets two engines, as of two processes, compile the same modules at once.
+func TestSharedCache(t *testing.T) {
+	dir := t.TempDir()
+	guests := map[string][]byte{"hello, world": enginetest.Guest(t, "hello"), "hello": short(t)}
+	var wg sync.WaitGroup
+	for range 2 {
+		e := openEngine(t, Options{CacheDir: dir})
+		defer func() { _ = e.Close(context.Background()) }()
+		for want, wasm := range guests {
+			for range 3 {
+				wg.Go(func() {
+					for range 50 {
+						if got := answer(t, e, wasm); got != want {
+							t.Errorf("%q, want %q", got, want)
+						}
+					}
+				})
+			}
 		}
-		return files[0]
 	}
-	compile()
-	file := code()
-	whole, err := os.ReadFile(file)
+	wg.Wait()
+}
+
+// TestRefusalsOverTheCache wants the words that a module is refused with to be those without a cache, each
+// time, and a module refused for its limits to be taken with others.
+func TestRefusalsOverTheCache(t *testing.T) {
+	plain, cached := openEngine(t, Options{}), openEngine(t, Options{CacheDir: t.TempDir()})
+	defer func() { _ = errors.Join(plain.Close(context.Background()), cached.Close(context.Background())) }()
+	for _, name := range []string{"unknown", "fourgib", "hugetable", "outside", "hello"} {
+		for _, memory := range []int64{32 << 10, 1 << 20, 32 << 10} {
+			m, want := plain.Compile(t.Context(), enginetest.Guest(t, name), engine.Limits{Memory: memory})
+			if m != nil {
+				want = m.Close(t.Context())
+			}
+			for range 2 {
+				m, got := cached.Compile(t.Context(), enginetest.Guest(t, name), engine.Limits{Memory: memory})
+				if m != nil {
+					got = m.Close(t.Context())
+				}
+				if fmt.Sprint(got) != fmt.Sprint(want) || errors.Is(got, engine.ErrRefused) != errors.Is(want, engine.ErrRefused) {
+					t.Errorf("%s in %d bytes: %v; without a cache %v", name, memory, got, want)
+				}
+			}
+		}
+	}
+}
+
+// FuzzDecodeReady wants of any bytes an error or what encodes to something that decodes alike.
+func FuzzDecodeReady(f *testing.F) {
+	r := ready{Entry: "run", HasMemory: true}
+	r.Wasm, r.Fresh, r.Enter = []byte("\x00asm"), "it grows a table", 7
+	seed, err := r.encode()
 	if err != nil {
-		t.Fatal(err)
+		f.Fatal(err)
 	}
-	index, _ := filepath.Glob(filepath.Join(dir, "index", "*"))
-	for name, damage := range map[string]func() error{
-		"one byte":  func() error { return os.WriteFile(file, append([]byte{whole[0] ^ 1}, whole[1:]...), 0o600) },
-		"cut":       func() error { return os.Truncate(file, 7) },
-		"gone":      func() error { return os.Remove(file) },
-		"index":     func() error { return os.WriteFile(index[0], []byte("../../etc/passwd"), 0o600) },
-		"no index":  func() error { return os.Remove(index[0]) },
-		"left over": func() error { return os.Mkdir(filepath.Join(dir, "work-1"), 0o700) },
-	} {
-		if err := damage(); err != nil {
+	f.Add(seed)
+	f.Add([]byte(strings.Repeat("\xff", 9) + "\x01{}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := decodeReady(b)
+		if err != nil {
+			return
+		}
+		again, err := r.encode()
+		if err != nil {
 			t.Fatal(err)
 		}
-		compile()
-		if again, err := os.ReadFile(code()); err != nil || string(again) != string(whole) {
-			t.Errorf("%s: the code was not made whole", name)
+		if second, err := decodeReady(again); err != nil || fmt.Sprint(second) != fmt.Sprint(r) {
+			t.Errorf("%+v becomes %+v, %v", r, second, err)
 		}
-	}
+	})
 }

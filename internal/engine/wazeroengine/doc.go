@@ -14,6 +14,17 @@
 // away. Idle instances of all modules share one budget of memory, and the one idle for
 // longest goes first.
 //
+// # The cache
+//
+// With a CacheDir a module is compiled once. Beside its code its shell is kept (prepare.Shell), and
+// what Compile has found out about it, so that loading it neither parses nor validates its functions.
+// Every module is loaded that way, after its first compilation too. wazero finds the code by the
+// shell. That it has not compiled the shell itself, because the code was gone, or has
+// found other code, is asked of the first instance: it must return the module's mark.
+// An entry that fails on the way is discarded and the module compiled again; if it then
+// fails a second time, it runs without the cache. A module that is refused is not in the
+// cache, and is refused in the same words each time.
+//
 // # Time
 //
 // Compiled code cannot be preempted. The metering of prepared modules calls back every
@@ -26,6 +37,6 @@
 // # Goroutines and locks
 //
 // None are started. A Run holds its module's running for reading; the mutexes of pool,
-// gate and image guard a few instructions each, none is taken while another is
-// held, and none while a guest runs.
+// gate and image guard a few instructions each, that of the cache lets one of equal modules
+// compile. None is taken while another is held, and none while a guest runs.
 package wazeroengine

@@ -35,16 +35,17 @@ const defaultIdle = 256 << 20
 
 // Engine compiles modules for wazero. Only New makes one.
 type Engine struct {
-	funcs    []hostcalls.Func
-	log      *slog.Logger
-	runtime  wazero.Runtime
-	cache    *cache
-	restorer *linear.Restorer
-	pool     *pool.Pool[*instance]
-	gate     *gate.Gate
-	compiles chan struct{} // holds one of each compilation in progress
-	compiled prometheus.Counter
-	metrics  prometheus.Registerer
+	funcs       []hostcalls.Func
+	log         *slog.Logger
+	runtime     wazero.Runtime
+	cache       *cache // nil: none
+	fingerprint []byte // what is kept in it depends on this
+	restorer    *linear.Restorer
+	pool        *pool.Pool[*instance]
+	gate        *gate.Gate
+	compiles    chan struct{} // holds one of each compilation in progress
+	compiled    prometheus.Counter
+	metrics     prometheus.Registerer
 }
 
 // Engine is an engine.Engine.
@@ -58,7 +59,7 @@ func New(o Options) (*Engine, error) {
 	if o.Idle == 0 {
 		o.Idle = defaultIdle
 	}
-	e := &Engine{funcs: o.Funcs, log: o.Logger, restorer: linear.NewRestorer()}
+	e := &Engine{funcs: o.Funcs, fingerprint: engine.Fingerprint(o.Funcs, options()), log: o.Logger, restorer: linear.NewRestorer()}
 	e.pool = pool.New[*instance](o.Idle)
 	slots := max(1, runtime.GOMAXPROCS(0)-1)
 	e.gate = gate.New(slots)
@@ -70,7 +71,7 @@ func New(o Options) (*Engine, error) {
 	config := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
 	if o.CacheDir != "" {
 		var err error
-		if e.cache, err = openCache(o.CacheDir, config, o.Logger); err != nil {
+		if e.cache, err = openCache(o.CacheDir, config); err != nil {
 			return nil, fmt.Errorf("compiled code in %s: %w", o.CacheDir, err)
 		}
 		config = config.WithCompilationCache(e.cache.wazero)

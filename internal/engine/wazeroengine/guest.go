@@ -58,7 +58,7 @@ type tableFunction struct {
 // CallTable implements hostcalls.Guest.
 func (in *instance) CallTable(_ context.Context, index, arg uint32, result bool) (uint32, error) {
 	a := &in.allocator
-	if a.busy || in.module.prepared.Fresh != "" {
+	if a.busy || in.module.Fresh != "" {
 		fn, err := in.lookup(index, result)
 		if err != nil {
 			return 0, err

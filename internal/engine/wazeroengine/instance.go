@@ -61,10 +61,27 @@ func (in *instance) bind(mod api.Module) {
 	in.denied = mod.ExportedGlobal(prepare.Refused)
 }
 
+var errMark = errors.New("the code is of another module")
+
+// checkMark asks the code which module it was compiled of.
+func (in *instance) checkMark(ctx context.Context, want uint64) error {
+	if want == 0 {
+		return nil
+	}
+	fn := in.mod.ExportedFunction(prepare.Mark)
+	if fn == nil {
+		return errMark
+	}
+	if got, err := fn.Call(ctx); err != nil || got[0] != want {
+		return errors.Join(errMark, err)
+	}
+	return nil
+}
+
 // run calls the module's entry for a request. After an error the instance is void.
 func (in *instance) run(ctx context.Context, x *hostcalls.Exchange) error {
 	in.Context, in.x, in.since = ctx, x, time.Now()
-	x.Enter(in.module.entry)
+	x.Enter(in.module.Entry)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -2,10 +2,13 @@ package wazeroengine
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/codecache"
 	"github.com/terrane/terrane/internal/engine/linear"
 	"github.com/terrane/terrane/internal/engine/pool"
 	"github.com/terrane/terrane/internal/engine/prepare"
@@ -22,9 +26,7 @@ import (
 type module struct {
 	engine   *Engine
 	compiled wazero.CompiledModule
-	prepared prepare.Result // without its Wasm
-	memory   bool           // it has one
-	entry    string
+	ready    // without its Wasm
 	cpu      time.Duration
 	idle     pool.Stack[*instance]
 	image    linear.Shared
@@ -33,45 +35,103 @@ type module struct {
 	closed  bool         // guarded by running
 }
 
+// options are how modules are prepared.
+func options() prepare.Options { return prepare.Options{SparePage: true} }
+
 // Compile implements engine.Engine.
 func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits) (engine.Module, error) {
-	info, prepared, err := engine.Prepare(wasm, e.funcs, limits, prepare.Options{SparePage: true})
+	o := options()
+	var key codecache.Key
+	if e.cache != nil {
+		key = e.cache.Key(e.fingerprint, binary.BigEndian.AppendUint64(nil, uint64(limits.Memory)), wasm)
+		o.Mark = markOf(key)
+		m, err := e.load(ctx, key, limits)
+		if err == nil || exhausted(err) {
+			return m, err
+		}
+	}
+	info, prepared, err := engine.Prepare(wasm, e.funcs, limits, o)
 	if err != nil {
 		return nil, err
-	}
-	compiled, err := e.compile(ctx, prepared.Wasm)
-	if disk, ok := errors.AsType[*fs.PathError](err); ok {
-		return nil, fmt.Errorf("keep compiled code: %w", disk)
-	}
-	if cause := context.Cause(ctx); err != nil && errors.Is(err, cause) {
-		return nil, cause
-	}
-	if err != nil {
-		return nil, engine.Refuse(err)
-	}
-	prepared.Wasm = nil
-	m := &module{engine: e, compiled: compiled, prepared: *prepared, memory: info.Memory != nil, entry: info.Entry, cpu: limits.CPU}
-	in, err := m.instantiate(ctx) // segments outside memory show only now
-	if err != nil {
-		return nil, errors.Join(engine.Refuse(err), compiled.Close(ctx))
-	}
-	m.release(ctx, in)
-	return m, nil
-}
-
-func (e *Engine) compile(ctx context.Context, wasm []byte) (wazero.CompiledModule, error) {
-	if e.cache != nil {
-		if err := e.cache.prime(ctx, wasm, func() (func(), error) { return e.compiling(ctx) }); err != nil {
-			return nil, err
-		}
-		return e.runtime.CompileModule(ctx, wasm)
 	}
 	done, err := e.compiling(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
+	r := &ready{Result: *prepared, Entry: info.Entry, HasMemory: info.Memory != nil}
+	if e.cache != nil {
+		if err := e.cache.fill(ctx, key, r); err != nil {
+			e.log.Warn("compiled code not kept", "err", err) // or the module is invalid, which wazero says again
+		} else if m, err := e.load(ctx, key, limits); err == nil || exhausted(err) {
+			return m, err
+		}
+	}
+	m, err := e.start(ctx, r, o.Mark, limits)
+	if disk, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("keep compiled code: %w", disk)
+	}
+	if cause := context.Cause(ctx); err != nil && errors.Is(err, cause) {
+		return nil, cause
+	}
+	if err != nil && !exhausted(err) {
+		return nil, engine.Refuse(err)
+	}
+	return m, err
+}
+
+// load starts a module of what the cache has of it. After an error that entry is gone.
+func (e *Engine) load(ctx context.Context, key codecache.Key, limits engine.Limits) (engine.Module, error) {
+	m, err := e.loadEntry(ctx, key, limits)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !exhausted(err) {
+		e.log.Warn("compiled code discarded", "key", hex.EncodeToString(key[:]), "err", errors.Join(err, e.cache.Discard(key)))
+	}
+	return m, err
+}
+
+func (e *Engine) loadEntry(ctx context.Context, key codecache.Key, limits engine.Limits) (engine.Module, error) {
+	entry, err := e.cache.Load(key)
+	if err != nil {
+		return nil, err
+	}
+	r, err := decodeReady(entry.Header)
+	if err != nil {
+		return nil, err
+	}
+	return e.start(ctx, r, markOf(key), limits)
+}
+
+// start makes a module, and its first instance: segments outside memory show only then, and
+// code that is of another module by its mark, unless that is 0.
+func (e *Engine) start(ctx context.Context, r *ready, mark uint64, limits engine.Limits) (engine.Module, error) {
+	compiled, err := e.compile(ctx, r.Wasm, mark)
+	if err != nil {
+		return nil, err
+	}
+	m := &module{engine: e, compiled: compiled, ready: *r, cpu: limits.CPU}
+	m.Wasm = nil
+	in, err := m.instantiate(ctx)
+	if err != nil {
+		return nil, errors.Join(err, compiled.Close(ctx))
+	}
+	if err := in.checkMark(ctx, mark); err != nil {
+		in.close(ctx)
+		return nil, errors.Join(err, compiled.Close(ctx))
+	}
+	m.release(ctx, in)
+	return m, nil
+}
+
+func (e *Engine) compile(ctx context.Context, wasm []byte, mark uint64) (wazero.CompiledModule, error) {
+	if e.cache != nil {
+		defer e.cache.lock(mark)()
+	}
 	return e.runtime.CompileModule(ctx, wasm)
+}
+
+// exhausted reports whether the host lacks what the module would need to run.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // compiling waits until a module may be compiled, and counts it.
@@ -112,7 +172,7 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 }
 
 // recycles reports whether instances are kept.
-func (m *module) recycles() bool { return m.prepared.Fresh == "" && m.engine.pool.Keeps() }
+func (m *module) recycles() bool { return m.Fresh == "" && m.engine.pool.Keeps() }
 
 // release ends a request's use of an instance that has not trapped: it is put back
 // into its first state and kept, or closed.
@@ -134,9 +194,9 @@ func (m *module) instantiate(ctx context.Context) (*instance, error) {
 	in := &instance{module: m}
 	in.idle.Instance = in
 	ctx = context.WithoutCancel(ctx)
-	if m.memory {
+	if m.HasMemory {
 		var err error
-		if in.memory, err = linear.New(uint64(m.prepared.MemoryPages) * engine.PageSize); err != nil {
+		if in.memory, err = linear.New(uint64(m.MemoryPages) * engine.PageSize); err != nil {
 			return nil, err
 		}
 		ctx = experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(

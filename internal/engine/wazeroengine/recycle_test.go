@@ -17,7 +17,7 @@ import (
 // the memory of the recycled instance with that of a new one. That Enter restores the
 // globals, and that the tables of what is recycled cannot change, is tested in prepare.
 func TestRecycledEqualsNew(t *testing.T) {
-	e, err := New(Options{Funcs: hostcalls.Functions()})
+	e, err := New(Options{Funcs: hostcalls.Functions(), CacheDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func (in *instance) trap(err error) error {
 	}
 	reason, frames := in.split(err.Error())
 	t := &engine.Trap{Reason: reason, Backtrace: frames, Err: err}
-	t.Classify(in.Context, in.module.cpu, int64(in.module.prepared.MemoryPages)*engine.PageSize, in.refused || in.denied.Get() != 0)
+	t.Classify(in.Context, in.module.cpu, int64(in.module.MemoryPages)*engine.PageSize, in.refused || in.denied.Get() != 0)
 	return t
 }
 
@@ -47,9 +47,9 @@ func (in *instance) frame(line string) string {
 		return ""
 	case !found || err != nil:
 		return strings.TrimPrefix(line, ".")
-	case uint32(index) == in.module.prepared.Enter, uint32(index) == in.module.prepared.Tick:
+	case uint32(index) == in.module.Enter, uint32(index) == in.module.Tick:
 		return ""
-	case uint32(index) > in.module.prepared.Tick:
+	case uint32(index) > in.module.Tick:
 		index--
 	}
 	return "$" + strconv.FormatUint(index, 10) + "(" + signature

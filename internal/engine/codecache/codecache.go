@@ -1,0 +1,172 @@
+package codecache
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+const (
+	entriesDir = "index"
+	workPrefix = "work-"
+	// keepUnused is how long entries are kept that nobody loads.
+	keepUnused = 30 * 24 * time.Hour
+	// keepUnnamed is how long files are kept that no entry names.
+	keepUnnamed = time.Hour
+)
+
+// Cache is a directory of entries. Only Open makes one; there is nothing to close.
+type Cache struct {
+	dir   string
+	build string
+}
+
+// Key is what an entry is found by.
+type Key [sha256.Size]byte
+
+// Entry is what is kept of one module.
+type Entry struct {
+	Header []byte
+	Code   string // the file of code, relative to the directory, in a directory of its own; empty if there is none
+}
+
+// Open makes the directory if there is none, and prunes it. build names all that every entry
+// depends on: compiler, processor.
+func Open(dir, build string) (*Cache, error) {
+	c := &Cache{dir: dir, build: build}
+	if err := os.MkdirAll(filepath.Join(dir, entriesDir), 0o700); err != nil {
+		return nil, err
+	}
+	return c, c.prune(time.Now())
+}
+
+// Key is the key of what depends on these parts, in this order.
+func (c *Cache) Key(parts ...[]byte) Key {
+	h := sha256.New()
+	for _, part := range append([][]byte{[]byte(c.build)}, parts...) {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write(part)
+	}
+	return Key(h.Sum(nil))
+}
+
+func (c *Cache) path(key Key) string {
+	return filepath.Join(c.dir, entriesDir, hex.EncodeToString(key[:]))
+}
+
+// Load returns the entry, whole. An error that is fs.ErrNotExist means that there is none; any
+// other that it is damaged.
+func (c *Cache) Load(key Key) (*Entry, error) {
+	file := c.path(key)
+	raw, err := os.ReadFile(file) //nolint:gosec // its name is a digest
+	if err != nil {
+		return nil, err
+	}
+	r, err := decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	if r.entry.Code != "" {
+		sum, err := sumFile(filepath.Join(c.dir, r.entry.Code))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s is missing", r.entry.Code)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if sum != r.code {
+			return nil, fmt.Errorf("%s is damaged", r.entry.Code)
+		}
+	}
+	now := time.Now()
+	_ = os.Chtimes(file, now, now) // whoever cannot set it uses an entry that another process will prune
+	return &r.entry, nil
+}
+
+func sumFile(name string) (sum digest, err error) {
+	f, err := os.Open(name) //nolint:gosec // decode lets names below the directory pass only
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return sum, err
+	}
+	return digest(h.Sum(nil)), nil
+}
+
+// Work makes a directory beside the entries, for files that will be stored. Its caller
+// removes it.
+func (c *Cache) Work() (string, error) { return os.MkdirTemp(c.dir, workPrefix) }
+
+// Store keeps an entry. If it has a file of code, that is file now, in a directory made by
+// Work, and is moved.
+func (c *Cache) Store(key Key, e Entry, file string) error {
+	r := record{entry: e}
+	if e.Code != "" {
+		var err error
+		if r.code, err = sumFile(file); err != nil {
+			return err
+		}
+		to := filepath.Join(c.dir, e.Code)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.Rename(file, to)); err != nil {
+			return err
+		}
+	}
+	f, err := os.CreateTemp(c.dir, workPrefix) // prune finds what is left of it
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(r.encode())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return os.Rename(f.Name(), c.path(key))
+}
+
+// Discard removes an entry that has proved unusable.
+func (c *Cache) Discard(key Key) error {
+	if err := os.Remove(c.path(key)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// prune removes entries unused for long, and what no entry names.
+func (c *Cache) prune(now time.Time) error {
+	named := map[string]bool{}
+	entries, _ := filepath.Glob(filepath.Join(c.dir, entriesDir, "*"))
+	for _, file := range entries {
+		info, err := os.Stat(file)
+		if err != nil {
+			continue // another process has removed it
+		}
+		if code, err := readName(file); err == nil && now.Sub(info.ModTime()) < keepUnused {
+			named[code] = true
+		} else if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	for _, pattern := range []string{workPrefix + "*", "*/*"} { // a removed file makes its directory new
+		files, _ := filepath.Glob(filepath.Join(c.dir, pattern))
+		for _, file := range files {
+			name, err := filepath.Rel(c.dir, file)
+			info, missing := os.Stat(file)
+			if err != nil || missing != nil || named[name] || filepath.Dir(name) == entriesDir || now.Sub(info.ModTime()) < keepUnnamed {
+				continue
+			}
+			if err := os.RemoveAll(file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
