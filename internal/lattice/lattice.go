@@ -19,12 +19,17 @@ import (
 	"github.com/terrane/terrane/internal/dirlock"
 )
 
+// lookEvery is how often new connections of the embedded server are looked for.
+const lookEvery = 250 * time.Millisecond
+
 // Lattice is an edge's part in the fabric. Its methods are safe for concurrent use.
 type Lattice struct {
 	opts Options
 	log  *slog.Logger
 	tls  *tls.Config // nil without files
 	up   chan struct{}
+
+	joined chan struct{} // a token: see Joined
 
 	mu     sync.Mutex
 	server *server.Server // nil before it runs, or without one; guarded by mu
@@ -35,7 +40,7 @@ type Lattice struct {
 // New checks the options. It starts nothing. The error is Faults if it is theirs.
 func New(o Options) (*Lattice, error) {
 	faults := o.check()
-	l := &Lattice{opts: o, log: o.Logger, up: make(chan struct{}), reason: "not started yet"}
+	l := &Lattice{opts: o, log: o.Logger, up: make(chan struct{}), joined: make(chan struct{}, 1), reason: "not started yet"}
 	var err error
 	if l.tls, err = o.TLS.config(); err != nil {
 		faults = append(faults, Fault{"tls", err})
@@ -102,10 +107,47 @@ func (l *Lattice) hold(ctx context.Context, token string) {
 	l.conn, l.reason = conn, ""
 	l.mu.Unlock()
 	close(l.up)
-	<-ctx.Done()
+	l.watch(ctx)
 	conn.Close()
 	<-closed
 }
+
+// watch notes when a server that was not there has a connection to ours, until ctx
+// ends. nats-server has no event for that.
+func (l *Lattice) watch(ctx context.Context) {
+	l.mu.Lock()
+	s := l.server
+	l.mu.Unlock()
+	if s == nil {
+		<-ctx.Done()
+		return
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for was := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			n := s.NumRemotes() + s.NumLeafNodes()
+			if n > was {
+				l.join()
+			}
+			was = n
+		}
+	}
+}
+
+func (l *Lattice) join() {
+	select {
+	case l.joined <- struct{}{}:
+	default:
+	}
+}
+
+// Joined has a token when other edges may be in reach that were not before: what they
+// have missed should be said again. It is for one reader.
+func (l *Lattice) Joined() <-chan struct{} { return l.joined }
 
 // failed notes why there is no lattice.
 func (l *Lattice) failed(err error) {
@@ -132,7 +174,10 @@ func (l *Lattice) connect(token string, closed func()) (*nats.Conn, error) {
 				l.log.Warn("cut off from the lattice", "err", err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { l.log.Info("back in the lattice") }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			l.log.Info("back in the lattice")
+			l.join()
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			subject := ""
 			if sub != nil {

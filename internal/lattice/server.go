@@ -67,12 +67,13 @@ func (l *Lattice) serverOptions(token string) (*server.Options, error) {
 		}
 		s.Cluster.Name = o.Cluster.Name
 		s.Cluster.Host, s.Cluster.Port = mustAddr(o.Cluster.Listen)
+		s.Cluster.PoolSize = 1 // of messages; JetStream has a connection of its own. We have one account, which could use no more
 		s.Cluster.Advertise = o.Cluster.Advertise
 		s.Cluster.TLSConfig = tlsConfig
 		s.Cluster.PingInterval, s.Cluster.MaxPingsOut = s.PingInterval, s.MaxPingsOut
 		s.Routes = parseURLs(o.Cluster.Routes)
 	}
-	s.LeafNode.ReconnectInterval = time.Second
+	s.LeafNode.ReconnectInterval = 500 * time.Millisecond
 	if len(o.Leaf) > 0 {
 		remote := &server.RemoteLeafOpts{URLs: parseURLs(o.Leaf), TLSConfig: tlsConfig}
 		remote.TLS = tlsConfig != nil || remote.URLs[0].Scheme == "tls"

@@ -20,6 +20,7 @@ type Lattice interface {
 	Conn(ctx context.Context) (*nats.Conn, error)
 	Name() string
 	Region() string
+	Joined() <-chan struct{} // has a token when edges may be there that were not
 }
 
 // Options are what New takes.
@@ -44,6 +45,7 @@ type Presence struct {
 	name     string
 	instance string
 	touched  chan struct{}
+	again    int // words to be said soon; of Run's goroutine
 	table    table
 	twin     atomic.Int64 // when another edge was heard that has our name, in Unix nanoseconds
 	refused  prometheus.Counter
@@ -123,7 +125,10 @@ func (p *Presence) Run(ctx context.Context) error {
 }
 
 func (p *Presence) loop(ctx context.Context, conn *nats.Conn, words <-chan *nats.Msg) {
-	const least = 50 * time.Millisecond // between two words
+	const (
+		least = 50 * time.Millisecond // between two words
+		soon  = 250 * time.Millisecond
+	)
 	speak := time.NewTimer(0)
 	defer speak.Stop()
 	var last time.Time
@@ -135,6 +140,8 @@ func (p *Presence) loop(ctx context.Context, conn *nats.Conn, words <-chan *nats
 			p.hear(strings.TrimPrefix(m.Subject, subjects), m.Data, time.Now())
 		case <-p.touched:
 			speak.Reset(time.Until(last.Add(least)))
+		case <-p.o.Lattice.Joined():
+			p.greet()
 		case <-speak.C:
 			last = time.Now()
 			self := p.self()
@@ -143,9 +150,21 @@ func (p *Presence) loop(ctx context.Context, conn *nats.Conn, words <-chan *nats
 			for _, name := range p.table.fade(last) {
 				p.log.Warn("an edge is silent", "edge", name)
 			}
+			if p.again > 0 {
+				p.again--
+				speak.Reset(soon)
+				continue
+			}
 			speak.Reset(p.o.Interval)
 		}
 	}
+}
+
+// greet speaks to edges that have just come into reach, and again, as the first words
+// may have been too early for their subscriptions.
+func (p *Presence) greet() {
+	p.again = 2
+	p.Touch()
 }
 
 func (p *Presence) self() Edge {
@@ -196,7 +215,7 @@ func (p *Presence) hear(name string, data []byte, now time.Time) {
 		return
 	case !known:
 		p.log.Info("an edge is there", "edge", name, "region", e.Region)
-		p.Touch() // it does not know us yet
+		p.greet() // it does not know us yet
 		before.Stores = nil
 	}
 	if p.o.Heard == nil {

@@ -24,7 +24,10 @@ const beat = 100 * time.Millisecond
 // run starts the presence of an edge, until the test ends or stop is called.
 func run(t *testing.T, node *latticetest.Node, o Options) (p *Presence, stop func()) {
 	t.Helper()
-	o.Lattice, o.Interval, o.Logger = node, beat, latticetest.Logger(t)
+	o.Lattice, o.Logger = node, latticetest.Logger(t)
+	if o.Interval == 0 {
+		o.Interval = beat
+	}
 	if o.Self == nil {
 		o.Self = func() Edge { return Edge{Ready: true} }
 	}
@@ -125,6 +128,43 @@ func TestHeardTellsOfRevisions(t *testing.T) {
 	latticetest.Await(t, func() bool { return len(heard) == 0 && silent(speaker, "fra1") }, nil)
 	n.Cut(false, "fra1")
 	next(Store{Prefix: "/same/", Head: "x"}, Store{Prefix: "/git/", Head: "two"})
+}
+
+// TestNewsAfterPartition has edges that speak by themselves too seldom to be heard here:
+// what changed during a partition that nobody noticed is told when it ends.
+func TestNewsAfterPartition(t *testing.T) {
+	n := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 2}, latticetest.Region{Name: "fra", Edges: 1})
+	var head atomic.Int64
+	heard := make(chan string, 64)
+	self := func() Edge {
+		return Edge{Stores: []Store{{Prefix: "/git/", Head: strconv.FormatInt(head.Load(), 10)}}}
+	}
+	speaker, _ := run(t, n.Node("ams1"), Options{Interval: time.Hour, Self: self})
+	edges := []*Presence{speaker}
+	for _, name := range []string{"ams2", "fra1"} {
+		p, _ := run(t, n.Node(name), Options{Interval: time.Hour, Heard: func(edge string, stores []Store) {
+			if edge == "ams1" {
+				heard <- name + stores[0].Head
+			}
+		}})
+		edges = append(edges, p)
+	}
+	for _, p := range edges {
+		seen(t, p, "ams1", "ams2", "fra1")
+	}
+	for _, name := range []string{"ams2", "fra1"} {
+		n.Cut(true, name)
+		want := name + strconv.FormatInt(head.Add(1), 10)
+		speaker.Touch() // in vain
+		n.Cut(false, name)
+		for got := ""; got != want; {
+			select {
+			case got = <-heard:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("waited in vain for %s", want)
+			}
+		}
+	}
 }
 
 func silent(p *Presence, name string) bool {
