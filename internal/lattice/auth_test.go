@@ -38,7 +38,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-func (a *authority) sign(name string, parent *authority) (*x509.Certificate, *ecdsa.PrivateKey) {
+func (a *authority) sign(name string, parent *authority, change ...func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -48,6 +48,9 @@ func (a *authority) sign(name string, parent *authority) (*x509.Certificate, *ec
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: parent == nil, BasicConstraintsValid: true,
+	}
+	for _, f := range change {
+		f(c)
 	}
 	by, signer := c, key
 	if parent != nil {
@@ -79,8 +82,8 @@ func (a *authority) write(name string, data []byte) string {
 }
 
 // tls is the certificate of an edge.
-func (a *authority) tls(name string) lattice.TLS {
-	a.sign(name, a)
+func (a *authority) tls(name string, change ...func(*x509.Certificate)) lattice.TLS {
+	a.sign(name, a, change...)
 	at := func(file string) string { return filepath.Join(a.dir, file) }
 	return lattice.TLS{Cert: at(name + ".crt"), Key: at(name + ".key"), CA: at("ca.crt")}
 }

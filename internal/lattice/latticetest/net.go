@@ -38,6 +38,12 @@ type Node struct {
 // first region is the hub that the others are leaf nodes of. It ends with the test.
 func Start(t testing.TB, regions ...Region) *Net {
 	t.Helper()
+	return StartAs(t, func(*lattice.Options) {}, regions...)
+}
+
+// StartAs is Start for edges whose options are changed before they are used.
+func StartAs(t testing.TB, change func(*lattice.Options), regions ...Region) *Net {
+	t.Helper()
 	n := &Net{t: t, relays: map[[2]string]*relay{}}
 	for i, r := range regions {
 		for j := range r.Edges {
@@ -67,6 +73,7 @@ func Start(t testing.TB, regions ...Region) *Net {
 		}
 	}
 	for _, node := range n.nodes {
+		change(&node.opts)
 		node.Start()
 	}
 	return n
