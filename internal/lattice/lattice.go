@@ -68,6 +68,10 @@ func (l *Lattice) Region() string { return l.opts.Region }
 // Domain is the JetStream domain of the edge's region.
 func (l *Lattice) Domain() string { return l.opts.domain() }
 
+// External reports whether the lattice is the operator's NATS, whose JetStream all
+// regions share.
+func (l *Lattice) External() bool { return len(l.opts.URLs) > 0 }
+
 // Replicas is how many edges of the region should hold each piece of state.
 func (l *Lattice) Replicas() int { return l.opts.Replicas }
 

@@ -27,7 +27,13 @@ func conn(t *testing.T, n *latticetest.Node) *nats.Conn {
 	return c
 }
 
-func bucket(t *testing.T, n *latticetest.Node) jetstream.KeyValue {
+// edge is a *lattice.Lattice, or a node of a latticetest.Net.
+type edge interface {
+	JetStream(ctx context.Context) (jetstream.JetStream, error)
+	Replicas() int
+}
+
+func bucket(t *testing.T, n edge) jetstream.KeyValue {
 	t.Helper()
 	js, err := n.JetStream(limit(t))
 	if err != nil {

@@ -15,10 +15,10 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-const (
-	maxPayload   = 1<<20 + 64<<10 // bytes of a message: the largest value of a tenant, and headers
-	startTimeout = 20 * time.Second
-)
+// MaxPayload is how many bytes a message may have: the largest value of a tenant, and headers.
+const MaxPayload = 1<<20 + 64<<10
+
+const startTimeout = 20 * time.Second
 
 // serverOptions are those of the embedded server.
 func (l *Lattice) serverOptions(token string) (*server.Options, error) {
@@ -29,7 +29,7 @@ func (l *Lattice) serverOptions(token string) (*server.Options, error) {
 		Port:       -1,
 		NoSigs:     true,
 		NoLog:      true, // until SetLogger
-		MaxPayload: maxPayload,
+		MaxPayload: MaxPayload,
 		MaxConn:    4096,
 		MaxPending: 16 << 20,
 

@@ -145,8 +145,12 @@ func (c *Cron) Remove(id tenant.ID) {
 	delete(c.lines, id)
 }
 
-// home reports whether the tenant's lines fire in this region.
+// home reports whether the tenant's lines fire in this region. On an operator's NATS one
+// edge of all regions leads.
 func (c *Cron) home(m *tenant.Manifest) bool {
+	if c.opts.Lattice.External() {
+		return true
+	}
 	if len(m.Regions) > 0 {
 		return m.Regions[0] == c.opts.Lattice.Region()
 	}

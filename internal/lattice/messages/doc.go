@@ -17,7 +17,7 @@
 //	terrane.msg.TENANT.ask              requests, to one queue group of all edges
 //	terrane.msg.TENANT.who              all that serve the tenant say so at once: the first to
 //	terrane.msg.TENANT.at.EDGE          is asked again what another had and is silent about
-//	terrane.msg.TENANT.pub.DOMAIN.>     messages, kept by the stream terrane_msg of the domain
+//	terrane.msg.TENANT.pub.DOMAIN.>     messages, kept by the stream terrane_msg of the domain (terrane_msg_DOMAIN on an operator's NATS)
 //
 // Goroutines: one per task under way, at most maxTasks, and those of nats.go; Run
 // waits for all of them.

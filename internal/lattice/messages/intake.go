@@ -90,7 +90,7 @@ func (in *intake) makeStream(ctx context.Context) error {
 		return err
 	}
 	_, err = js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name:      streamName,
+		Name:      in.m.stream(),
 		Subjects:  []string{"terrane.msg.*.pub." + l.Domain() + ".>"},
 		Retention: jetstream.WorkQueuePolicy,
 		Discard:   jetstream.DiscardNew,
@@ -145,7 +145,7 @@ func (in *intake) consume(ctx context.Context, id tenant.ID) error {
 	limit, cancel := context.WithTimeout(ctx, retryEvery)
 	defer cancel()
 	l := in.m.opts.Lattice
-	consumer, err := in.js.CreateOrUpdateConsumer(limit, streamName, jetstream.ConsumerConfig{
+	consumer, err := in.js.CreateOrUpdateConsumer(limit, in.m.stream(), jetstream.ConsumerConfig{
 		Durable:       token(id),
 		Metadata:      map[string]string{"tenant": string(id)},
 		FilterSubject: keptSubject(id, l.Domain(), ">"),

@@ -173,6 +173,14 @@ func (m *Messages) start(ctx context.Context, do func(ctx context.Context)) {
 	})
 }
 
+// stream is the region's. An operator's NATS has those of all regions side by side.
+func (m *Messages) stream() string {
+	if l := m.opts.Lattice; l.External() {
+		return streamName + "_" + l.Domain()
+	}
+	return streamName
+}
+
 // token stands for a tenant in subjects.
 func token(id tenant.ID) string {
 	sum := sha256.Sum256([]byte(id))

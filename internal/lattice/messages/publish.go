@@ -79,7 +79,7 @@ func (g *guests) Publish(ctx context.Context, msg *hostcalls.Message) error {
 	}
 	t := &Task{Subject: msg.Subject, Body: msg.Body, Hops: msg.Hops}
 	_, err = js.PublishMsg(ctx, t.msg(keptSubject(g.id, g.m.opts.Lattice.Domain(), string(msg.Subject))),
-		jetstream.WithExpectStream(streamName), jetstream.WithRetryWait(leaderEvery), jetstream.WithRetryAttempts(int(keepTime/leaderEvery)))
+		jetstream.WithExpectStream(g.m.stream()), jetstream.WithRetryWait(leaderEvery), jetstream.WithRetryAttempts(int(keepTime/leaderEvery)))
 	if err == nil {
 		g.m.metrics.published.Inc()
 	}
@@ -115,7 +115,7 @@ func (g *guests) room(ctx context.Context, js jetstream.JetStream, size int) err
 	g.mu.Unlock()
 	if asks {
 		limit, cancel := context.WithTimeout(ctx, time.Second)
-		pending, err := waiting(limit, js, g.id)
+		pending, err := g.m.waiting(limit, js, g.id)
 		cancel()
 		if err == nil { // else nobody leads: nothing is kept until somebody does, which the publishing waits for
 			g.mu.Lock()
@@ -133,8 +133,8 @@ func (g *guests) room(ctx context.Context, js jetstream.JetStream, size int) err
 }
 
 // waiting counts the tenant's messages that no module has handled yet, in this region.
-func waiting(ctx context.Context, js jetstream.JetStream, id tenant.ID) (uint64, error) {
-	consumer, err := js.Consumer(ctx, streamName, token(id))
+func (m *Messages) waiting(ctx context.Context, js jetstream.JetStream, id tenant.ID) (uint64, error) {
+	consumer, err := js.Consumer(ctx, m.stream(), token(id))
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return 0, nil
 	}
@@ -151,7 +151,7 @@ func (m *Messages) Waiting(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	stream, err := js.Stream(ctx, streamName)
+	stream, err := js.Stream(ctx, m.stream())
 	if err != nil {
 		return 0, err
 	}
