@@ -142,10 +142,8 @@ func TestNewsAfterPartition(t *testing.T) {
 	speaker, _ := run(t, n.Node("ams1"), Options{Interval: time.Hour, Self: self})
 	edges := []*Presence{speaker}
 	for _, name := range []string{"ams2", "fra1"} {
-		p, _ := run(t, n.Node(name), Options{Interval: time.Hour, Heard: func(edge string, stores []Store) {
-			if edge == "ams1" {
-				heard <- name + stores[0].Head
-			}
+		p, _ := run(t, n.Node(name), Options{Interval: time.Hour, Self: self, Heard: func(_ string, stores []Store) {
+			heard <- name + stores[0].Head
 		}})
 		edges = append(edges, p)
 	}
