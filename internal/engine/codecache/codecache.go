@@ -10,14 +10,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 )
 
 const (
-	entriesDir = "index"
-	workPrefix = "work-"
-	// keepUnused is how long entries are kept that nobody loads.
-	keepUnused = 30 * 24 * time.Hour
+	entriesDir   = "index"
+	workPrefix   = "work-"
+	defaultLimit = 8 << 30
 	// keepUnnamed is how long files are kept that no entry names.
 	keepUnnamed = time.Hour
 )
@@ -26,6 +27,10 @@ const (
 type Cache struct {
 	dir   string
 	build string
+	limit int64 // bytes
+
+	mu   sync.Mutex
+	held int64 // bytes of all entries, or more
 }
 
 // Key is what an entry is found by.
@@ -40,7 +45,7 @@ type Entry struct {
 // Open makes the directory if there is none, and prunes it. build names all that every entry
 // depends on: compiler, processor.
 func Open(dir, build string) (*Cache, error) {
-	c := &Cache{dir: dir, build: build}
+	c := &Cache{dir: dir, build: build, limit: defaultLimit}
 	if err := os.MkdirAll(filepath.Join(dir, entriesDir), 0o700); err != nil {
 		return nil, err
 	}
@@ -69,7 +74,7 @@ func (c *Cache) Load(key Key) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := decode(raw)
+	r, err := decode(key, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -110,12 +115,17 @@ func (c *Cache) Work() (string, error) { return os.MkdirTemp(c.dir, workPrefix) 
 // Store keeps an entry. If it has a file of code, that is file now, in a directory made by
 // Work, and is moved.
 func (c *Cache) Store(key Key, e Entry, file string) error {
-	r := record{entry: e}
+	r, size := record{entry: e}, int64(0)
 	if e.Code != "" {
 		var err error
 		if r.code, err = sumFile(file); err != nil {
 			return err
 		}
+		info, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		size = info.Size()
 		to := filepath.Join(c.dir, e.Code)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.Rename(file, to)); err != nil {
 			return err
@@ -125,48 +135,107 @@ func (c *Cache) Store(key Key, e Entry, file string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(r.encode())
+	entry := r.encode(key)
+	size += int64(len(entry))
+	_, err = f.Write(entry)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return os.Rename(f.Name(), c.path(key))
-}
-
-// Discard removes an entry that has proved unusable.
-func (c *Cache) Discard(key Key) error {
-	if err := os.Remove(c.path(key)); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err := os.Rename(f.Name(), c.path(key)); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held += size; c.held > c.limit {
+		return c.prune(time.Now())
 	}
 	return nil
 }
 
-// prune removes entries unused for long, and what no entry names.
+// Discard removes an entry that has proved unusable.
+func (c *Cache) Discard(key Key) error {
+	return remove(c.path(key))
+}
+
+// kept is an entry with its file of code.
+type kept struct {
+	file, code string
+	size       int64
+	used       time.Time
+}
+
+// prune removes damaged entries, those unused for longest if all exceed the limit, until there is
+// room for some more, and what no entry names. The mutex is held, but by Open.
 func (c *Cache) prune(now time.Time) error {
+	all, err := c.entries()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(all, func(a, b kept) int { return b.used.Compare(a.used) }) // the oldest last
+	c.held = 0
+	for _, k := range all {
+		c.held += k.size
+	}
+	if c.held > c.limit {
+		for len(all) > 1 && c.held > c.limit-c.limit/8 {
+			oldest := all[len(all)-1]
+			if err := errors.Join(remove(oldest.file), remove(oldest.code)); err != nil {
+				return err
+			}
+			c.held -= oldest.size
+			all = all[:len(all)-1]
+		}
+	}
 	named := map[string]bool{}
-	entries, _ := filepath.Glob(filepath.Join(c.dir, entriesDir, "*"))
-	for _, file := range entries {
-		info, err := os.Stat(file)
-		if err != nil {
-			continue // another process has removed it
-		}
-		if code, err := readName(file); err == nil && now.Sub(info.ModTime()) < keepUnused {
-			named[code] = true
-		} else if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	for _, k := range all {
+		named[k.code] = true
 	}
 	for _, pattern := range []string{workPrefix + "*", "*/*"} { // a removed file makes its directory new
 		files, _ := filepath.Glob(filepath.Join(c.dir, pattern))
 		for _, file := range files {
-			name, err := filepath.Rel(c.dir, file)
 			info, missing := os.Stat(file)
-			if err != nil || missing != nil || named[name] || filepath.Dir(name) == entriesDir || now.Sub(info.ModTime()) < keepUnnamed {
+			if missing != nil || named[file] || filepath.Dir(file) == filepath.Join(c.dir, entriesDir) || now.Sub(info.ModTime()) < keepUnnamed {
 				continue
 			}
 			if err := os.RemoveAll(file); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// entries removes those that are damaged, and returns the others.
+func (c *Cache) entries() (all []kept, err error) {
+	files, _ := filepath.Glob(filepath.Join(c.dir, entriesDir, "*"))
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			continue // another process has removed it
+		}
+		k := kept{file: file, size: info.Size(), used: info.ModTime()}
+		code, err := readName(file)
+		if err != nil {
+			if err := os.RemoveAll(file); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if code != "" {
+			k.code = filepath.Join(c.dir, code)
+			if info, err := os.Stat(k.code); err == nil {
+				k.size += info.Size()
+			}
+		}
+		all = append(all, k)
+	}
+	return all, nil
+}
+
+// remove removes a file, if there is one.
+func remove(file string) error {
+	if err := os.Remove(file); file != "" && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

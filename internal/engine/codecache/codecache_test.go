@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -103,7 +104,7 @@ func TestDamage(t *testing.T) {
 			t.Errorf("%s: taken for an entry that was never made: %v", what, err)
 		}
 	}
-	for file, other := range map[string]string{c.path(key): "", filepath.Join(dir, codeName): filepath.Join(dir, "wazero-1/second")} {
+	for file, other := range map[string]string{c.path(key): c.path(second), filepath.Join(dir, codeName): filepath.Join(dir, "wazero-1/second")} {
 		whole, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -123,10 +124,10 @@ func TestDamage(t *testing.T) {
 		}
 		write(append(bytes.Clone(whole), 0))
 		refused("longer")
-		if other != "" {
-			b, _ := os.ReadFile(other)
-			write(b)
-			refused("swapped")
+		b, _ := os.ReadFile(other)
+		write(b)
+		refused("swapped")
+		if file != c.path(key) {
 			if err := os.Remove(file); err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +164,7 @@ func TestPrune(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const longAgo = keepUnused + time.Hour
+	const longAgo = 1000 * time.Hour
 	for _, name := range []string{"w/recent", "w/old", "w/bad", "w/unnamed", "work-1", "work-1/w", "work-3"} {
 		age(filepath.Join(dir, name), longAgo)
 	}
@@ -172,7 +173,10 @@ func TestPrune(t *testing.T) {
 	if _, err := c.Load(recent); err != nil { // which is what keeps it
 		t.Fatal(err)
 	}
-	c = open(t, dir)
+	c.limit = c.held / 2
+	if err := c.prune(time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := c.Load(recent); err != nil {
 		t.Errorf("an entry in use was removed: %v", err)
 	}
@@ -191,22 +195,61 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// TestLimit stores more than there is room for: what was loaded least recently goes, on disk
+// too, and what was just stored stays.
+func TestLimit(t *testing.T) {
+	dir := t.TempDir()
+	c := open(t, dir)
+	c.limit = 10_000
+	code := strings.Repeat("c", 900)
+	key := func(i int) Key { return c.Key([]byte{byte(i)}) }
+	for i := range 30 {
+		store(t, c, key(i), "header", fmt.Sprintf("w/%d", i), code)
+		at := time.Unix(int64(1e9+i), 0)
+		if err := os.Chtimes(c.path(key(i)), at, at); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Load(key(0)); err != nil {
+			t.Fatalf("after %d: %v", i, err)
+		}
+	}
+	for i, want := range map[int]bool{0: true, 29: true, 28: true, 1: false, 15: false} {
+		if _, err := c.Load(key(i)); (err == nil) != want {
+			t.Errorf("%d: %v, want it to be there: %v", i, err, want)
+		}
+	}
+	total, files := int64(0), 0
+	for _, pattern := range []string{"index/*", "w/*"} {
+		names, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, name := range names {
+			info, err := os.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total, files = total+info.Size(), files+1
+		}
+	}
+	if total > c.limit || total != c.held || files < 14 {
+		t.Errorf("%d files of %d bytes, counted as %d", files, total, c.held)
+	}
+}
+
 // FuzzDecode wants of any bytes an error or an entry that encodes to them, with a name that
 // leads nowhere else.
 func FuzzDecode(f *testing.F) {
 	for _, r := range []record{{}, {entry: Entry{Header: []byte("header")}}, {entry: Entry{Code: codeName}, code: digest{1}},
 		{entry: Entry{Code: "../etc/passwd"}}, {entry: Entry{Code: "/etc/passwd"}}, {entry: Entry{Code: strings.Repeat("a", maxName) + "/b"}}} {
-		f.Add(r.encode())
+		f.Add(r.encode(Key{}))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		r, err := decode(sealed(raw))
+		r, err := decode(Key{}, sealed(raw))
 		if err != nil {
 			return
 		}
 		if name := r.entry.Code; name != "" && (!filepath.IsLocal(name) || strings.Count(filepath.Clean(name), "/") != 1) {
 			t.Errorf("the code stands in %q", name)
 		}
-		if !bytes.Equal(r.encode(), sealed(raw)) {
+		if !bytes.Equal(r.encode(Key{}), sealed(raw)) {
 			t.Error("it encodes to something else")
 		}
 		file := filepath.Join(t.TempDir(), "entry")
@@ -225,6 +268,6 @@ func sealed(raw []byte) []byte {
 	if len(raw) < body {
 		return raw
 	}
-	sum := sha256.Sum256(raw[body:])
+	sum := seal(Key{}, raw[body:])
 	return slices.Concat(raw[:len(magic)], sum[:], raw[body:])
 }

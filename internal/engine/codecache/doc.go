@@ -10,7 +10,7 @@
 //
 // # What is trusted
 //
-// Each entry bears a digest of itself and of its file of code, which Load compares. They
+// Each entry bears a digest of itself, its key and its file of code, which Load compares. They
 // guard against damage and not against malice: who can write to the directory
 // runs code in this process. After Load has looked at a file of code it can still go, before the
 // runtime opens it: an engine must notice.
@@ -18,8 +18,9 @@
 // # Several processes
 //
 // May share a directory. Entries appear whole, by renaming, and the file of code before the
-// entry that names it. Open removes entries that nobody has loaded for 30 days, and what no
-// entry names after an hour, which another process may be about to name. Nothing is
+// entry that names it. When all exceed 8 GiB, those go that were loaded least recently: not after
+// a time, since an edge that has run for long has not loaded what it needs for as long. What no
+// entry names goes after an hour, for another process may be about to name it. Nothing is
 // synced: after a crash of the machine the digests show what is not whole.
 //
 // A Cache is safe for concurrent use. The package runs no goroutines.

@@ -14,7 +14,7 @@ type digest [sha256.Size]byte
 
 // record is the file of an entry:
 //
-//	magic | digest of what follows | digest of the code | length of its name, 2 bytes, big-endian | its name | header
+//	magic | digest of the key and what follows | digest of the code | length of its name, 2 bytes, big-endian | its name | header
 type record struct {
 	entry Entry
 	code  digest // zero if there is none
@@ -25,24 +25,32 @@ const magic = "terrane code 1\n\x00"
 // maxName bounds the name of a file of code.
 const maxName = 1 << 10
 
-func (r *record) encode() []byte {
+func (r *record) encode(key Key) []byte {
 	body := append([]byte(nil), r.code[:]...)
 	body = binary.BigEndian.AppendUint16(body, uint16(len(r.entry.Code)))
 	body = append(append(body, r.entry.Code...), r.entry.Header...)
-	sum := sha256.Sum256(body)
+	sum := seal(key, body)
 	return append(append([]byte(magic), sum[:]...), body...)
 }
 
 var errDamaged = errors.New("the entry is damaged")
 
+// seal is the digest of an entry's body: under another key it is another one.
+func seal(key Key, body []byte) digest {
+	h := sha256.New()
+	h.Write(key[:])
+	h.Write(body)
+	return digest(h.Sum(nil))
+}
+
 // decode takes what a damaged disk may have made of a record.
-func decode(raw []byte) (*record, error) {
+func decode(key Key, raw []byte) (*record, error) {
 	body, ok := bytes.CutPrefix(raw, []byte(magic))
 	if !ok || len(body) < 2*sha256.Size+2 {
 		return nil, errDamaged
 	}
 	sum, body := digest(body[:sha256.Size]), body[sha256.Size:]
-	if sha256.Sum256(body) != sum {
+	if seal(key, body) != sum {
 		return nil, errDamaged
 	}
 	r := &record{code: digest(body[:sha256.Size])}
