@@ -312,7 +312,7 @@ func (e *emitter) settle() {
 func (e *emitter) tickIfNegative() {
 	e.constant(0)
 	e.out = append(e.out, opI32GeS, opIf, emptyType, opElse)
-	e.index(opCall, e.p.tick)
+	e.index(opCall, e.p.guards+e.p.tick)
 	e.op(opEnd)
 }
 

@@ -39,6 +39,9 @@ type Options struct {
 	// CallValue and CallVoid, and drops all of the module's exports that no function of
 	// the host calls, which are those of other types than the two of hostcalls.Guest.
 	Reach bool
+	// Guard is for engines that cannot unwind a guest out of a function of the host: when an
+	// imported function returns and Stack is negative, the guest traps, below Guards.
+	Guard bool
 	// Mark is what the function returns that is exported as Mark, () -> (i64): by it, code tells
 	// which module it was compiled of. 0: there is none.
 	Mark uint64
@@ -52,6 +55,9 @@ type Result struct {
 	// Enter is the index of the function exported as Enter, and Tick that of the import:
 	// functions from there on had an index lower by one. From Enter on all are added.
 	Enter, Tick uint32
+	// Guards is the index of what Options.Guard adds: a function for each that is imported, Tick
+	// included, in their order.
+	Guards      uint32
 	MemoryPages uint32 // the memory's maximum; 0 if there is no memory
 	// Fresh says what Enter and the memory's image cannot put back, each with the first
 	// function that changes it; empty if nothing.
@@ -89,6 +95,7 @@ type preparation struct {
 	known   map[string]uint32 // types by their text, once one was asked for
 	fresh   []string
 	effort  int64
+	guards  uint32 // new index of the first guard, 0 if there are none
 	scan    scan   // of the present function
 	scratch []byte // likewise
 	checks  []bool // of the functions written, whether they look at the fuel whenever called
@@ -104,7 +111,7 @@ func (p *preparation) run() (*Result, error) {
 			return nil, fmt.Errorf("exports %q: names that begin with %q are this host's", e.Name, Module+":")
 		}
 	}
-	more := p.extras() // these two first: they add types
+	more := p.extras() // these two first: they add types and functions
 	code, err := p.code(more, p.m.Start, p.init(), entry)
 	if err != nil {
 		return nil, err
@@ -137,11 +144,20 @@ func (p *preparation) run() (*Result, error) {
 	w.section(wasmbin.SecCode, code)
 	w.copy(p.m, wasmbin.SecData)
 	w.names(p)
-	return &Result{Wasm: w.out, Enter: p.fn(p.funcs), Tick: p.tick, MemoryPages: pages, Fresh: strings.Join(p.fresh, "; ")}, nil
+	return &Result{Wasm: w.out, Enter: p.fn(p.funcs), Tick: p.tick, Guards: p.guards, MemoryPages: pages, Fresh: strings.Join(p.fresh, "; ")}, nil
 }
 
-// fn is the new index of a function.
+// fn is the new index of a function, for whoever calls it or keeps it: of its guard, if it has
+// one.
 func (p *preparation) fn(old uint32) uint32 {
+	if old < p.tick {
+		return p.guards + old
+	}
+	return p.moved(old)
+}
+
+// moved is the new index of the function itself.
+func (p *preparation) moved(old uint32) uint32 {
 	if old >= p.tick {
 		return old + 1
 	}

@@ -63,7 +63,7 @@ func FuzzRandomModules(f *testing.F) {
 func differ(t *testing.T, data []byte) (end string) {
 	t.Helper()
 	wasm := wasmgen.Module(data, wasmgen.Options{})
-	res, err := prepare.Prepare(wasm, prepare.Options{Entry: wasmgen.Run, MemoryPages: 1 << 16, TableSize: 1 << 20, Stack: 1 << 30})
+	res, err := prepare.Prepare(wasm, prepare.Options{Entry: wasmgen.Run, MemoryPages: 1 << 16, TableSize: 1 << 20, Stack: 1 << 30, Guard: len(data)%2 == 0})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,13 +12,14 @@ const (
 	CallVoid  = "terrane:callvoid"
 )
 
-// extras is what Options.Reach and Options.Mark add, in terms of the new module.
+// extras is what Options.Reach, Options.Mark and Options.Guard add, in terms of the new module.
 type extras struct {
 	functions []extra
+	exports   int // of them, the first
 	exported  func(wasmbin.Export) bool
 }
 
-// extra is a function that is added and exported.
+// extra is a function that is added.
 type extra struct {
 	name string
 	typ  uint32
@@ -26,6 +27,31 @@ type extra struct {
 }
 
 func (p *preparation) extras() extras {
+	r := p.exports()
+	if r.exports = len(r.functions); p.o.Guard {
+		p.guards = p.fn(p.funcs) + 1 + uint32(r.exports)
+		for i := range p.tick {
+			t, _ := p.m.TypeOf(i)
+			r.functions = append(r.functions, p.guard(i, t))
+		}
+		r.functions = append(r.functions, p.guard(p.tick, wasmbin.FuncType{}))
+	}
+	return r
+}
+
+// guard calls an imported function, a new index, and traps if Stack is negative then.
+func (p *preparation) guard(fn uint32, t wasmbin.FuncType) extra {
+	body := []byte{0}
+	for i := range t.Params {
+		body = appendU32(append(body, opLocalGet), uint32(i))
+	}
+	body = appendU32(append(body, opCall), fn)
+	body = appendU32(append(body, opGlobalGet), p.stack())
+	return extra{"", p.typeIndex(t), append(body, opI32Const, 0, opI32GeS, opIf, emptyType, opElse, opUnreachable, opEnd, opEnd)}
+}
+
+// exports are the functions that are added and exported.
+func (p *preparation) exports() extras {
 	r := extras{exported: func(wasmbin.Export) bool { return true }}
 	if p.o.Mark != 0 {
 		body := appendS64([]byte{0, opI64Const}, int64(p.o.Mark))

@@ -136,7 +136,7 @@ func (p *preparation) exportSection(more extras) []byte {
 	if p.o.Reach {
 		memories = len(p.m.Memories)
 	}
-	out := appendU32(nil, uint32(len(own)+added+1+memories+len(more.functions)))
+	out := appendU32(nil, uint32(len(own)+added+1+memories+more.exports))
 	for _, e := range own {
 		index := e.Index
 		if e.Kind == wasmbin.KindFunc {
@@ -151,7 +151,7 @@ func (p *preparation) exportSection(more extras) []byte {
 	if memories > 0 {
 		out = appendExport(out, Memory, wasmbin.KindMemory, 0)
 	}
-	for i, f := range more.functions {
+	for i, f := range more.functions[:more.exports] {
 		out = appendExport(out, f.name, wasmbin.KindFunc, p.fn(p.funcs)+1+uint32(i))
 	}
 	return out

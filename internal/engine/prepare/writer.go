@@ -117,7 +117,7 @@ func (p *preparation) nameMap(in *wasmbin.Reader, value func([]byte) []byte) []b
 	n := in.Count()
 	out := appendU32(nil, uint32(n))
 	for range n {
-		out = value(appendU32(out, p.fn(in.U32())))
+		out = value(appendU32(out, p.moved(in.U32())))
 		if in.Err() != nil {
 			break
 		}
