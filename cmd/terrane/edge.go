@@ -117,7 +117,7 @@ func (e *edge) buildSites(context.Context) error {
 		Verifier:       e.previewing(e.serving(blobs)),
 		Guest:          e.guest(blobs),
 		Limits:         limits(&c.Limits),
-		ModuleBytes:    moduleBytes(c.Engine),
+		ModuleBytes:    moduleBytes,
 		RequireConsent: c.DNS.RequireConsent,
 		Logger:         e.logger("server"),
 		Metrics:        e.metrics,

@@ -28,11 +28,6 @@ func newEngine(c config.Engine, o engineOptions) (engine.Engine, error) {
 	})
 }
 
-// moduleBytes is the memory that compiled modules may take; 0: any. Without code on disk a
-// module that was unloaded would be compiled while a visitor waits.
-func moduleBytes(c config.Engine) int64 {
-	if c.Name != wazeroengine.Name {
-		return 0
-	}
-	return 1 << 30
-}
+// moduleBytes is the memory that compiled modules may take. All engines keep code on disk, so
+// that no visitor waits for a compiler when a module that was unloaded is asked.
+const moduleBytes = 1 << 30

@@ -10,5 +10,7 @@ import (
 )
 
 func newOtherEngine(_ config.Engine, o engineOptions) (engine.Engine, error) {
-	return wasmerengine.New(wasmerengine.Options{Funcs: hostcalls.Functions(), Logger: o.logger, Metrics: o.metrics})
+	return wasmerengine.New(wasmerengine.Options{
+		Funcs: hostcalls.Functions(), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
+	})
 }

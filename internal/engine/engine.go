@@ -54,7 +54,7 @@ const (
 type Trap struct {
 	Kind      TrapKind
 	Reason    string   // one line, for the tenant's log; never for a visitor
-	Backtrace []string // innermost function first; nil when the engine has none
+	Backtrace []string // innermost function first; nil if the guest had not begun
 	Err       error    // the cause, nil when it is the guest's own
 }
 

@@ -110,6 +110,26 @@ func compare(b *testing.B, contenders []Contender, prepare func(*testing.B, engi
 	}
 }
 
+// Compile is the time to make the module ready: anew, and from compiled code on disk.
+func Compile(b *testing.B, wasm []byte, newEngine NewCached) {
+	for name, dir := range map[string]string{"anew": "", "cached": b.TempDir()} {
+		b.Run(name, func(b *testing.B) {
+			s := start(b, func(t testing.TB, funcs []hostcalls.Func) engine.Engine { return newEngine(t, funcs, dir, nil) })
+			before := spent()
+			for b.Loop() {
+				m, err := s.e.Compile(b.Context(), wasm, engine.Limits{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := m.Close(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
+
 func compiled(b *testing.B, e engine.Engine, wasm []byte) engine.Module {
 	b.Helper()
 	m, err := e.Compile(b.Context(), wasm, engine.Limits{})

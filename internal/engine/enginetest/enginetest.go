@@ -150,6 +150,7 @@ func testEnds(t *testing.T, newEngine New) {
 		{guest: "recurse", reason: "stack overflow", trace: "down down"},
 		{guest: "nest", reason: "stack overflow"},
 		{guest: "refuse", reason: errFail.Error(), trace: "fail caller"},
+		{guest: "refusetable", reason: errFail.Error(), trace: "fail caller"},
 		{guest: "exit3", kind: engine.TrapExit, reason: "exit status 3"},
 	} {
 		t.Run(tt.guest, func(t *testing.T) {
@@ -166,38 +167,44 @@ func testEnds(t *testing.T, newEngine New) {
 				if !ok || trap.Kind != tt.kind || !strings.Contains(trap.Reason, tt.reason) || strings.Contains(trap.Reason, "\n") {
 					t.Fatalf("got %#v; want kind %d, one line with %q", err, tt.kind, tt.reason)
 				}
-				var names []string
-				for _, f := range trap.Backtrace {
-					name, _, _ := strings.Cut(f, "(")
-					names = append(names, name[strings.LastIndex(name, ".")+1:])
-				}
-				if names != nil && !strings.HasPrefix(strings.Join(names, " "), tt.trace) {
-					t.Errorf("backtrace %q, want it to begin with %q", trap.Backtrace, tt.trace)
-				}
+				expectTrace(t, trap, tt.trace)
 			}
 		})
 	}
 }
 
+// expectTrace wants a backtrace of functions with these names, or some backtrace if there are none.
+func expectTrace(t *testing.T, trap *engine.Trap, want string) {
+	t.Helper()
+	var names []string
+	for _, f := range trap.Backtrace {
+		name, _, _ := strings.Cut(f, "(")
+		names = append(names, name[strings.LastIndex(name, ".")+1:])
+	}
+	if names == nil || !strings.HasPrefix(strings.Join(names, " "), want) {
+		t.Errorf("backtrace %q, want it to begin with %q", trap.Backtrace, want)
+	}
+}
+
 func testDeadlines(t *testing.T, newEngine New) {
 	s := start(t, newEngine)
-	for _, guest := range []string{"spin", "tree", "hostspin", "fill", "startspin", "wait"} {
+	for guest, trace := range map[string]string{"spin": "forever", "tree": "f", "hostspin": "", "fill": "", "startspin": "init", "wait": "wait"} {
 		t.Run(guest, func(t *testing.T) {
 			t.Parallel()
 			wall := s.compile(guest, engine.Limits{})
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			expectDeadline(t, ctx, wall)
+			expectDeadline(t, ctx, wall, trace)
 			ctx, cancel = context.WithCancel(t.Context()) // the visitor leaves
 			time.AfterFunc(50*time.Millisecond, cancel)
-			expectDeadline(t, ctx, wall)
+			expectDeadline(t, ctx, wall, trace)
 			if guest == "wait" {
 				return
 			}
 			cpu := s.compile(guest, engine.Limits{CPU: 50 * time.Millisecond})
 			ctx, cancel = context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			expectDeadline(t, ctx, cpu)
+			expectDeadline(t, ctx, cpu, trace)
 			if ctx.Err() != nil {
 				t.Error("the bound on processor time did not hold")
 			}
@@ -205,13 +212,15 @@ func testDeadlines(t *testing.T, newEngine New) {
 	}
 }
 
-func expectDeadline(t *testing.T, ctx context.Context, m engine.Module) { //nolint:revive // t first in tests
+func expectDeadline(t *testing.T, ctx context.Context, m engine.Module, trace string) { //nolint:revive // t first in tests
 	t.Helper()
 	began := time.Now()
 	_, err := request(ctx, m)
 	trap, ok := errors.AsType[*engine.Trap](err)
 	if !ok || trap.Kind != engine.TrapDeadline || trap.Reason == "" {
 		t.Errorf("got %#v, want a deadline", err)
+	} else {
+		expectTrace(t, trap, trace)
 	}
 	if d := time.Since(began); d > patience/2 {
 		t.Errorf("it took %v", d)

@@ -13,16 +13,24 @@ type metrics struct {
 	instances prometheus.Counter
 }
 
-// Register makes the pool's metrics known to r, unless that is nil.
-func (p *Pool[T]) Register(r prometheus.Registerer) error {
+// Compilations counts what an engine compiles.
+func Compilations() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "terrane_engine_compilations_total",
+		Help: "Modules compiled; all others that were made ready had their code on disk.",
+	})
+}
+
+// Register makes the pool's metrics, and more of its engine, known to r, unless that is nil.
+func (p *Pool[T]) Register(r prometheus.Registerer, more ...prometheus.Collector) error {
 	if r == nil {
 		return nil
 	}
 	p.metrics.registry = r
-	p.metrics.all = []prometheus.Collector{p.metrics.instances, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	p.metrics.all = append(more, p.metrics.instances, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "terrane_engine_idle_bytes",
 		Help: "Memory that idle instances hold.",
-	}, func() float64 { return float64(p.Size()) })}
+	}, func() float64 { return float64(p.Size()) }))
 	var errs []error
 	for _, c := range p.metrics.all {
 		errs = append(errs, r.Register(c))

@@ -3,7 +3,10 @@
 package wasmerengine_test
 
 import (
+	"os"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
@@ -31,4 +34,14 @@ func BenchmarkBesideWazero(b *testing.B) {
 	enginetest.Compare(b, "../../../examples",
 		enginetest.Contender{Name: "wazero", New: wazero(0)}, enginetest.Contender{Name: "wazero fresh", New: wazero(-1)},
 		enginetest.Contender{Name: "wasmer", New: wasmer(0)}, enginetest.Contender{Name: "wasmer fresh", New: wasmer(-1)})
+}
+
+func BenchmarkCompile(b *testing.B) {
+	wasm, err := os.ReadFile("../wazeroengine/testdata/hello80.wasm")
+	if err != nil {
+		b.Fatal(err)
+	}
+	enginetest.Compile(b, wasm, func(t testing.TB, funcs []hostcalls.Func, dir string, _ prometheus.Registerer) engine.Engine {
+		return newEngine(t, wasmerengine.Options{Funcs: funcs, CacheDir: dir})
+	})
 }

@@ -25,27 +25,34 @@ type code struct {
 	users int // instances, and the module while it is its newest
 }
 
-// newCode compiles wasm or, if that is nil, takes over what was compiled.
-func newCode(wasm []byte, compiled *code, imports []*hostcalls.Func, indices []uint32) (*code, error) {
+// newCode compiles a module or, if it is compiled, takes over what lend has given for it. It
+// must not be given anything else: libwasmer believes it.
+func (m *module) newCode(module []byte, compiled bool) (*code, error) {
 	c := &code{users: 1}
 	var e C.ending
-	if compiled == nil {
-		C.code_new(&c.c, (*C.uint8_t)(unsafe.SliceData(wasm)), C.size_t(len(wasm)), nil, C.size_t(len(imports)), &e)
-	} else {
-		C.code_new(&c.c, nil, 0, &compiled.c, C.size_t(len(imports)), &e)
-	}
+	C.code_new(&c.c, (*C.uint8_t)(unsafe.SliceData(module)), C.size_t(len(module)), C.bool(compiled), C.size_t(len(m.imports)), &e)
 	if e.failed {
 		C.code_delete(&c.c)
 		return nil, errors.New(C.GoString(&e.reason[0]))
 	}
-	for i, f := range imports {
+	for i, f := range m.imports {
 		params, result := kinds(f.Params), C.wasm_valkind_t(C.NO_RESULT)
 		if len(f.Results) > 0 {
 			result = kinds(f.Results)[0]
 		}
-		C.code_import(&c.c, C.uint32_t(indices[i]), unsafe.SliceData(params), C.size_t(len(params)), result)
+		C.code_import(&c.c, C.uint32_t(m.indices[i]), unsafe.SliceData(params), C.size_t(len(params)), result)
 	}
 	return c, nil
+}
+
+// lend gives what was compiled to f. If libwasmer does not give it, f is not called.
+func (c *code) lend(f func(compiled []byte)) {
+	bytes := C.code_bytes(&c.c)
+	if bytes.data == nil {
+		return
+	}
+	defer C.wasm_byte_vec_delete(&bytes)
+	f(unsafe.Slice((*byte)(unsafe.Pointer(bytes.data)), bytes.size))
 }
 
 func kinds(in []hostcalls.ValueType) []C.wasm_valkind_t {

@@ -14,6 +14,10 @@
 // since an engine frees the code of its modules, and what it notes of their instances, at its
 // own end only. After Options.Renew instances a module's engine is replaced.
 //
+// Compiled code is kept in Options.CacheDir (package codecache) under the digest of the
+// prepared module, of the libwasmer that is loaded and of the processor. libwasmer believes
+// what it is given as code, so it is given only what the cache has checked.
+//
 // # Instances
 //
 // They are recycled as those of package wazeroengine are: the memory is put back by
@@ -28,6 +32,12 @@
 // the long-running guests given to the next (package gate). A guest in flight holds a
 // thread; at most Options.Guests do, and others wait. Guests run on the thread's stack: a call
 // begins only if what prepare allows them is left of it.
+//
+// # Ends
+//
+// A function of the host that fails returns like any other, with a negative stack in the guest,
+// which then traps (prepare.Options.Guard): a trap that a function of the host raises has no
+// backtrace.
 //
 // # Goroutines and locks
 //

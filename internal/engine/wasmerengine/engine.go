@@ -14,6 +14,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/codecache"
 	"github.com/terrane/terrane/internal/engine/gate"
 	"github.com/terrane/terrane/internal/engine/linear"
 	"github.com/terrane/terrane/internal/engine/pool"
@@ -21,12 +22,13 @@ import (
 
 // Options are what an Engine needs.
 type Options struct {
-	Funcs   []hostcalls.Func      // what guests may import, usually hostcalls.Functions()
-	Idle    int64                 // bytes that idle instances of all modules may hold; 0: 256 MiB, negative: none
-	Renew   int                   // instances of a module after which its engine is replaced; 0: 1,000
-	Guests  int                   // guests in flight, each of which holds a thread; others wait; 0: 1,000
-	Logger  *slog.Logger          // nil discards
-	Metrics prometheus.Registerer // nil registers nothing
+	Funcs    []hostcalls.Func      // what guests may import, usually hostcalls.Functions()
+	CacheDir string                // where compiled code is kept; empty: nowhere
+	Idle     int64                 // bytes that idle instances of all modules may hold; 0: 256 MiB, negative: none
+	Renew    int                   // instances of a module after which its engine is replaced; 0: 1,000
+	Guests   int                   // guests in flight, each of which holds a thread; others wait; 0: 1,000
+	Logger   *slog.Logger          // nil discards
+	Metrics  prometheus.Registerer // nil registers nothing
 }
 
 const (
@@ -46,7 +48,9 @@ type Engine struct {
 	restorer *linear.Restorer
 	pool     *pool.Pool[*instance]
 	gate     *gate.Gate
-	compiles chan struct{} // holds one of each compilation in progress
+	cache    *codecache.Cache // nil: code is not kept
+	compiles chan struct{}    // holds one of each compilation in progress
+	compiled prometheus.Counter
 	guests   chan struct{} // holds one of each guest in flight
 }
 
@@ -81,10 +85,15 @@ func New(o Options) (*Engine, error) {
 		funcs: o.Funcs, renew: o.Renew, log: o.Logger,
 		restorer: linear.NewRestorer(), pool: pool.New[*instance](o.Idle), gate: gate.New(slots),
 		compiles: make(chan struct{}, slots), // deploys leave requests a processor
+		compiled: pool.Compilations(),
 		guests:   make(chan struct{}, o.Guests),
 	}
-	if err := e.pool.Register(o.Metrics); err != nil {
-		return nil, errors.Join(err, e.restorer.Close())
+	var err error
+	if e.cache, err = openCache(o.CacheDir); err == nil {
+		err = e.pool.Register(o.Metrics, e.compiled)
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.Close(context.Background()))
 	}
 	e.log.Info("engine ready", "engine", Name, "restore", e.restorer.Method(), "idle_bytes", o.Idle)
 	return e, nil

@@ -28,14 +28,15 @@ var _ hostcalls.Guest = (*instance)(nil)
 // tickIndex stands for tick among the functions that guests call.
 const tickIndex = math.MaxUint32
 
-// terraneHostFunction calls a function for the guest that runs on this thread; false
-// traps it.
+// terraneHostFunction calls a function for the guest that runs on this thread. If it fails, the
+// guest traps when it returns (prepare.Options.Guard): a trap of libwasmer's own has no backtrace.
 //
 //export terraneHostFunction
-func terraneHostFunction(handle C.uintptr_t, index C.uint32_t, stack *C.uint64_t) C.bool {
+func terraneHostFunction(handle C.uintptr_t, index C.uint32_t, stack *C.uint64_t) {
 	in, _ := cgo.Handle(handle).Value().(*instance)
-	in.failed = in.host(uint32(index), unsafe.Slice((*uint64)(stack), maxParams))
-	return in.failed == nil
+	if in.failed = in.host(uint32(index), unsafe.Slice((*uint64)(stack), maxParams)); in.failed != nil {
+		C.global_set(in.stack, -1)
+	}
 }
 
 func (in *instance) host(index uint32, stack []uint64) (err error) {

@@ -74,6 +74,37 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
+// TestLoadingLeaksNothing compiles a module, and loads it from disk again and again.
+func TestLoadingLeaksNothing(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	e := newEngine(t, wasmerengine.Options{Funcs: hostcalls.Functions(), CacheDir: t.TempDir()})
+	wasm := hostcallstest.Guest(t, "wasi-c")
+	load := func(n int) {
+		for range n {
+			m, err := e.Compile(t.Context(), wasm, engine.Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	load(20)
+	heap, maps := wasmerengine.Heap(), mappings(t)
+	load(200)
+	if left := int64(wasmerengine.Heap() - heap); left > 64_000 {
+		t.Errorf("%d bytes are left after 200 modules", left)
+	}
+	if more := mappings(t) - maps; more > 20 {
+		t.Errorf("%d mappings more after 200 modules", more)
+	}
+	if err := e.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // resident is the memory of this process, in bytes.
 func resident(t testing.TB) int64 {
 	statm, err := os.ReadFile("/proc/self/statm")

@@ -60,13 +60,7 @@ type export struct {
 
 // Compile implements engine.Engine.
 func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits) (engine.Module, error) {
-	select {
-	case e.compiles <- struct{}{}:
-		defer func() { <-e.compiles }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	info, prepared, err := engine.Prepare(wasm, e.funcs, limits, prepare.Options{Stack: stackBudget, Reach: true})
+	info, prepared, err := engine.Prepare(wasm, e.funcs, limits, prepare.Options{Stack: stackBudget, Reach: true, Guard: true})
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +69,8 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	if err := m.describe(wasm, prepared.Wasm); err != nil {
 		return nil, err
 	}
-	if m.code, err = newCode(prepared.Wasm, nil, m.imports, m.indices); err != nil {
-		return nil, engine.Refuse(err)
+	if err := m.compile(ctx, prepared.Wasm); err != nil {
+		return nil, err
 	}
 	in, err := m.instantiate() // segments outside memory show only now
 	if err != nil {
@@ -173,12 +167,13 @@ func (m *module) take() *code {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.code.made >= m.engine.renew {
-		if c, err := newCode(nil, m.code, m.imports, m.indices); err == nil {
-			m.drop(m.code)
-			m.code = c
+		old, err := m.code, errNoCode
+		old.lend(func(compiled []byte) { err = m.adopt(compiled) })
+		if err == nil {
+			m.drop(old)
 		} else {
 			m.engine.log.Warn("engine of a module not replaced", "err", err)
-			m.code.made = 0
+			old.made = 0
 		}
 	}
 	m.code.made++

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Go's part: calls the function of the index for the guest of the handle; false traps.
-extern bool terraneHostFunction(uintptr_t handle, uint32_t index, uint64_t *stack);
+// Go's part: calls the function of the index for the guest of the handle.
+extern void terraneHostFunction(uintptr_t handle, uint32_t index, uint64_t *stack);
 
 // byte_t is char in wasm.h, and what is in a memory is not.
 extern char *wasm_memory_data(wasm_memory_t *);
@@ -19,18 +19,13 @@ static _Thread_local uintptr_t current;
 
 static wasm_trap_t *callback(void *env, const wasm_val_vec_t *args, wasm_val_vec_t *results) {
   const host_func *f = env;
-  uint64_t stack[MAX_PARAMS];
+  uint64_t stack[MAX_PARAMS] = {0};
   for (size_t i = 0; i < args->size && i < MAX_PARAMS; i++) {
     const wasm_val_t *v = &args->data[i];
     stack[i] = v->kind == WASM_I64 ? (uint64_t)v->of.i64 : (uint32_t)v->of.i32;
   }
   wasm_val_vec_delete((wasm_val_vec_t *)args); // libwasmer forgets it
-  if (!terraneHostFunction(current, f->index, stack)) {
-    wasm_val_vec_delete(results); // likewise, if there is a trap
-    char text[] = "host";
-    wasm_byte_vec_t message = {sizeof text, text};
-    return wasm_trap_new(f->store, &message); // who is given it frees it
-  }
+  terraneHostFunction(current, f->index, stack);
   if (f->result != NO_RESULT) { // libwasmer reads the result where it is told, and frees nothing
     static _Thread_local wasm_val_t result;
     result.kind = f->result;
@@ -56,8 +51,10 @@ void code_import(code *c, uint32_t index, const uint8_t *params, size_t n, wasm_
     out.data[0] = wasm_valtype_new(result);
   wasm_functype_t *type = wasm_functype_new(&in, &out);
   host_func *f = &c->funcs[c->imports++];
-  *f = (host_func){.store = c->store, .index = index, .result = result};
+  *f = (host_func){.index = index, .result = result};
   f->func = wasm_func_new_with_env(c->store, type, callback, f, keep);
+  wasm_valtype_vec_delete((wasm_valtype_vec_t *)wasm_functype_params(type)); // libwasmer forgets them
+  wasm_valtype_vec_delete((wasm_valtype_vec_t *)wasm_functype_results(type));
   wasm_functype_delete(type);
 }
 
@@ -88,24 +85,21 @@ static void complain(ending *e) {
     strcpy(e->reason, "libwasmer does not say why");
 }
 
-void code_new(code *c, const uint8_t *wasm, size_t n, const code *compiled, size_t imports, ending *e) {
+void code_new(code *c, const uint8_t *bytes, size_t n, bool compiled, size_t imports, ending *e) {
   memset(c, 0, sizeof *c);
   c->engine = wasm_engine_new();
   c->store = wasm_store_new(c->engine);
-  if (wasm != NULL) {
-    wasm_byte_vec_t bytes = {n, (char *)wasm};
-    c->module = wasm_module_new(c->store, &bytes);
-  } else {
-    wasm_byte_vec_t bytes = {0};
-    wasm_module_serialize(compiled->module, &bytes);
-    if (bytes.data != NULL) {
-      c->module = wasm_module_deserialize(c->store, &bytes);
-      wasm_byte_vec_delete(&bytes);
-    }
-  }
+  wasm_byte_vec_t vec = {n, (char *)bytes};
+  c->module = compiled ? wasm_module_deserialize(c->store, &vec) : wasm_module_new(c->store, &vec);
   c->funcs = calloc(imports + 1, sizeof *c->funcs);
   if (c->module == NULL)
     complain(e);
+}
+
+wasm_byte_vec_t code_bytes(const code *c) {
+  wasm_byte_vec_t bytes = {0};
+  wasm_module_serialize(c->module, &bytes);
+  return bytes;
 }
 
 void code_delete(code *c) {

@@ -47,7 +47,10 @@ void wasm_module_serialize(const wasm_module_t *, wasm_byte_vec_t *);
 wasm_module_t *wasm_module_deserialize(wasm_store_t *, const wasm_byte_vec_t *);
 wasm_valtype_t *wasm_valtype_new(wasm_valkind_t);
 void wasm_valtype_vec_new_uninitialized(wasm_valtype_vec_t *, size_t);
+void wasm_valtype_vec_delete(wasm_valtype_vec_t *);
 wasm_functype_t *wasm_functype_new(wasm_valtype_vec_t *, wasm_valtype_vec_t *);
+const wasm_valtype_vec_t *wasm_functype_params(const wasm_functype_t *);
+const wasm_valtype_vec_t *wasm_functype_results(const wasm_functype_t *);
 void wasm_functype_delete(wasm_functype_t *);
 wasm_func_t *wasm_func_new_with_env(wasm_store_t *, const wasm_functype_t *, wasm_func_callback_with_env_t, void *, void (*)(void *));
 void wasm_func_delete(wasm_func_t *);
@@ -65,7 +68,6 @@ void wasm_global_get(const wasm_global_t *, wasm_val_t *);
 void wasm_global_set(wasm_global_t *, const wasm_val_t *);
 size_t wasm_memory_data_size(const wasm_memory_t *);
 bool wasm_memory_grow(wasm_memory_t *, uint32_t);
-wasm_trap_t *wasm_trap_new(wasm_store_t *, const wasm_byte_vec_t *);
 void wasm_trap_message(const wasm_trap_t *, wasm_byte_vec_t *);
 void wasm_trap_trace(const wasm_trap_t *, wasm_frame_vec_t *);
 void wasm_trap_delete(wasm_trap_t *);
@@ -87,7 +89,6 @@ typedef struct ending {
 
 // A host function as a guest imports it.
 typedef struct host_func {
-  wasm_store_t *store;
   wasm_func_t *func;
   uint32_t index;        // in Go's list
   wasm_valkind_t result; // or NO_RESULT
@@ -108,8 +109,11 @@ typedef struct guest {
   wasm_extern_vec_t exports;
 } guest;
 
-// code_new compiles wasm, or takes over what was compiled if it is NULL. Its imports are to be added before there are instances.
-void code_new(code *, const uint8_t *wasm, size_t n, const code *compiled, size_t imports, ending *);
+// code_new compiles a module of n bytes, or takes over what code_bytes has given for one. Its
+// imports are to be added before there are instances.
+void code_new(code *, const uint8_t *bytes, size_t n, bool compiled, size_t imports, ending *);
+// code_bytes is compiled code, for wasm_byte_vec_delete; without data if libwasmer does not give it.
+wasm_byte_vec_t code_bytes(const code *);
 void code_import(code *, uint32_t index, const uint8_t *params, size_t n, wasm_valkind_t result);
 void code_delete(code *);
 

@@ -60,8 +60,8 @@ func (in *instance) fault() error {
 		return hostcalls.ErrNoFunction
 	}
 	for _, index := range e.functions[:e.frames] {
-		if uint32(index) < p.Enter {
-			in.frames = append(in.frames, in.frame(uint32(index)))
+		if name := in.frame(uint32(index)); name != "" {
+			in.frames = append(in.frames, name)
 		}
 	}
 	if err == nil {
@@ -74,10 +74,17 @@ func (in *instance) fault() error {
 	return err
 }
 
-// frame is a function as the module's author knows it. Preparation has moved those
-// that the module defines.
+// frame is a function as the module's author knows it; empty if it was added. Preparation has
+// moved those that the module defines, and put guards before the others.
 func (in *instance) frame(index uint32) string {
-	if index > in.module.prepared.Tick {
+	p := &in.module.prepared
+	switch {
+	case index >= p.Guards && index < p.Guards+p.Tick:
+		f := in.module.imports[index-p.Guards]
+		return f.Module + "." + f.Name
+	case index >= p.Enter:
+		return ""
+	case index > p.Tick:
 		index--
 	}
 	if name := in.module.names.Function(index); name != "" {

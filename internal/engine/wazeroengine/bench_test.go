@@ -9,8 +9,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/enginetest"
 	"github.com/terrane/terrane/internal/engine/wazeroengine"
 )
 
@@ -80,28 +83,8 @@ func spent() int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-// BenchmarkCompile is the time to make a module ready: anew, and from compiled code on
-// disk.
 func BenchmarkCompile(b *testing.B) {
-	wasm := benchGuest(b, "hello80")
-	for name, dir := range map[string]string{"anew": "", "cached": b.TempDir()} {
-		b.Run(name, func(b *testing.B) {
-			e, err := wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions(), CacheDir: dir})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer func() { _ = e.Close(context.Background()) }()
-			before := spent()
-			for b.Loop() {
-				m, err := e.Compile(b.Context(), wasm, engine.Limits{})
-				if err != nil {
-					b.Fatal(err)
-				}
-				if err := m.Close(b.Context()); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op")
-		})
-	}
+	enginetest.Compile(b, benchGuest(b, "hello80"), func(t testing.TB, funcs []hostcalls.Func, dir string, _ prometheus.Registerer) engine.Engine {
+		return newEngine(t, wazeroengine.Options{Funcs: funcs, CacheDir: dir})
+	})
 }

@@ -21,15 +21,10 @@ import (
 	"github.com/terrane/terrane/internal/engine/enginetest"
 )
 
-func TestConformanceWithCache(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{"anew", "cached"} {
-		t.Run(name, func(t *testing.T) {
-			enginetest.Run(t, func(t testing.TB, funcs []hostcalls.Func) engine.Engine {
-				return openEngine(t, Options{Funcs: funcs, CacheDir: dir})
-			})
-		})
-	}
+func TestCache(t *testing.T) {
+	enginetest.RunCache(t, func(t testing.TB, funcs []hostcalls.Func, dir string, metrics prometheus.Registerer) engine.Engine {
+		return openEngine(t, Options{Funcs: funcs, CacheDir: dir, Metrics: metrics})
+	})
 }
 
 func openEngine(t testing.TB, o Options) *Engine {

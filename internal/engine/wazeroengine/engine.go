@@ -45,7 +45,6 @@ type Engine struct {
 	gate        *gate.Gate
 	compiles    chan struct{} // holds one of each compilation in progress
 	compiled    prometheus.Counter
-	metrics     prometheus.Registerer
 }
 
 // Engine is an engine.Engine.
@@ -64,10 +63,7 @@ func New(o Options) (*Engine, error) {
 	slots := max(1, runtime.GOMAXPROCS(0)-1)
 	e.gate = gate.New(slots)
 	e.compiles = make(chan struct{}, slots) // deploys leave requests a processor
-	e.compiled = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "terrane_engine_compilations_total",
-		Help: "Modules compiled; all others that were made ready had their code on disk.",
-	})
+	e.compiled = pool.Compilations()
 	config := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
 	if o.CacheDir != "" {
 		var err error
@@ -78,7 +74,7 @@ func New(o Options) (*Engine, error) {
 	}
 	ctx := context.Background()
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	if err := errors.Join(e.offer(ctx), e.pool.Register(o.Metrics), e.register(o.Metrics)); err != nil {
+	if err := errors.Join(e.offer(ctx), e.pool.Register(o.Metrics, e.compiled)); err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}
 	e.log.Info("engine ready", "engine", Name, "restore", e.restorer.Method(), "idle_bytes", o.Idle)
@@ -116,22 +112,12 @@ func types(in []hostcalls.ValueType) []api.ValueType {
 	return out
 }
 
-func (e *Engine) register(r prometheus.Registerer) error {
-	if e.metrics = r; r == nil {
-		return nil
-	}
-	return r.Register(e.compiled)
-}
-
 // Name is "wazero".
 func (e *Engine) Name() string { return Name }
 
 // Close implements engine.Engine.
 func (e *Engine) Close(ctx context.Context) error {
 	e.pool.Unregister()
-	if e.metrics != nil {
-		e.metrics.Unregister(e.compiled)
-	}
 	err := errors.Join(e.runtime.Close(ctx), e.restorer.Close())
 	if e.cache != nil {
 		err = errors.Join(err, e.cache.wazero.Close(ctx))
