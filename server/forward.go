@@ -18,8 +18,9 @@ import (
 // Elsewhere reaches the edges of other regions, for sites whose manifest keeps them
 // there.
 type Elsewhere interface {
-	// Dial connects to the ServeForwarded of the nearest edge of a region.
-	Dial(ctx context.Context, region string) (net.Conn, error)
+	// Dial connects to the ServeForwarded of the nearest edge of a region, or to one
+	// that is none of those named.
+	Dial(ctx context.Context, region string, not ...string) (net.Conn, error)
 }
 
 // What one edge tells another of a request that it forwards. Visitors cannot: edges
@@ -28,6 +29,8 @@ const (
 	forwardedFor  = "Terrane-Forwarded-For"  // the visitor's address and port
 	forwardedOver = "Terrane-Forwarded-Over" // "https" or "http"
 	forwardedID   = "Terrane-Request-Id"
+
+	notBegun = "Terrane-Not-Begun" // of a response: the edge had no room for the request
 )
 
 // theirs are header fields that a reverse proxy takes away, and guests want.
@@ -38,7 +41,7 @@ var theirs = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-For
 // newForwarder returns what sends a visit to the regions of its release.
 func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport: &http.Transport{
+		Transport: retrying{&http.Transport{
 			DialContext:           func(ctx context.Context, _, addr string) (net.Conn, error) { return dialFirst(ctx, e, addr) },
 			ResponseHeaderTimeout: limit,
 			IdleConnTimeout:       30 * time.Second,
@@ -46,7 +49,7 @@ func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 
 			MaxResponseHeaderBytes: 256 << 10,
 			DisableCompression:     true,
-		},
+		}},
 		FlushInterval: -1,
 		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // the access log has it
 		Rewrite: func(p *httputil.ProxyRequest) {
@@ -68,6 +71,7 @@ func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 		ModifyResponse: func(resp *http.Response) error {
 			v := resp.Request.Context().Value(visitKey{}).(*visit)
 			v.elsewhere = true
+			resp.Header.Del(notBegun)
 			v.srv.metrics.forwarded.Inc()
 			return nil
 		},
@@ -87,12 +91,14 @@ func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 // visitKey finds the visit in a forwarded request's context.
 type visitKey struct{}
 
-// dialFirst tries the regions in addr, "ams,fra:80", one after the other.
+// dialFirst tries the regions in addr, "ams,fra!ams1!ams2:80", one after the other, but
+// not the edges behind them.
 func dialFirst(ctx context.Context, e Elsewhere, addr string) (net.Conn, error) {
-	regions, _, _ := net.SplitHostPort(addr)
+	host, _, _ := net.SplitHostPort(addr)
+	names := strings.Split(host, notThese)
 	var errs []error
-	for region := range strings.SplitSeq(regions, ",") {
-		conn, err := e.Dial(ctx, region)
+	for region := range strings.SplitSeq(names[0], ",") {
+		conn, err := e.Dial(ctx, region, names[1:]...)
 		if err == nil {
 			return conn, nil
 		}

@@ -17,7 +17,7 @@ import (
 // regions has the listeners of each region's edges.
 type regions map[string]net.Addr
 
-func (r regions) Dial(ctx context.Context, region string) (net.Conn, error) {
+func (r regions) Dial(ctx context.Context, region string, _ ...string) (net.Conn, error) {
 	addr, ok := r[region]
 	if !ok {
 		return nil, fmt.Errorf("no edge in %q", region)

@@ -29,6 +29,9 @@ func (v *visit) retryLater(code int, why, reason string) {
 	v.srv.metrics.rejected(why)
 	v.refused = true
 	v.Header()["Retry-After"] = []string{"1"}
+	if v.forwarded && code == http.StatusServiceUnavailable {
+		v.Header()[notBegun] = []string{"1"}
+	}
 	v.page(code, reason)
 }
 

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,18 +29,26 @@ type across struct {
 	stop []func() // what serves other regions at an edge of fra, and waits
 }
 
-func startAcross(t testing.TB, fra int, eng engine.Engine) *across {
+func startAcross(t testing.TB, fra int, eng engine.Engine, inFra ...func(*server.SitesOptions)) *across {
 	t.Helper()
 	a := &across{net: latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: fra})}
 	for _, node := range a.net.Nodes() {
 		var srv *server.Server
 		p := placement.New(placement.Options{
 			Lattice: node.Lattice,
+			Edges:   a.names,
 			Serve:   func(ctx context.Context, ln net.Listener) error { return srv.ServeForwarded(ctx, ln) },
 		})
 		e := startEdge(t, edgeOptions{
 			engine: eng,
-			sites:  func(o *server.SitesOptions) { o.Limits.Concurrency, o.Logger = 256, slog.New(slog.DiscardHandler) },
+			sites: func(o *server.SitesOptions) {
+				o.Limits.Concurrency, o.Logger = 256, slog.New(slog.DiscardHandler)
+				for _, change := range inFra {
+					if node.Region() == "fra" {
+						change(o)
+					}
+				}
+			},
 			server: func(o *server.Options) {
 				o.Edge, o.Region, o.Elsewhere, o.ServePlain, o.Drain = node.Name(), node.Region(), p, true, 20*time.Second
 			},
@@ -51,6 +61,16 @@ func startAcross(t testing.TB, fra int, eng engine.Engine) *across {
 		a.fra, a.stop = append(a.fra, e), append(a.stop, latticetest.Run(t, p.Run))
 	}
 	return a
+}
+
+// names are the edges of a region.
+func (a *across) names(region string) (list []string) {
+	for _, node := range a.net.Nodes() {
+		if node.Region() == region {
+			list = append(list, node.Name())
+		}
+	}
+	return list
 }
 
 // deploy deploys files at all edges, to stay in fra, and waits until they are served.
@@ -172,6 +192,97 @@ func TestForwardedCut(t *testing.T) {
 	latticetest.Await(t, func() bool { return a.fra[0].srv.InFlight() == 0 }, nil) // nobody waits for it any more
 	a.net.Cut(false, "fra1")
 	latticetest.Await(t, func() bool { return get(t, client, "https://alice.example/up.txt").StatusCode == http.StatusOK }, nil)
+}
+
+// TestForwardedFull: what an edge has no room for is given to one that has.
+func TestForwardedFull(t *testing.T) {
+	eng := newStub()
+	a := startAcross(t, 3, eng, func(o *server.SitesOptions) { o.Limits.Concurrency = 1 })
+	a.deploy(t, "slow.wasm", "wait:slow")
+	client := a.ams.client()
+	slow := func() answer {
+		return do(t, client, request(t, http.MethodPost, "https://alice.example/slow", strings.NewReader("body")))
+	}
+	var all sync.WaitGroup
+	for range 3 { // one at each edge
+		all.Go(func() { slow().want(t, 200, "slow") })
+		select {
+		case <-eng.entered:
+		case <-time.After(10 * time.Second):
+			t.Fatal("an edge has room, and does not get the request")
+		}
+	}
+	full := slow()
+	full.want(t, 503, "in flight")
+	if h := full.Header; h.Get("Retry-After") == "" || h.Get("Terrane-Not-Begun") != "" || !strings.HasPrefix(h.Get("Terrane-Edge"), "fra") {
+		t.Errorf("where all are full: %v", h)
+	}
+	close(eng.proceed)
+	all.Wait()
+}
+
+// TestForwardedClosing: a request that meets a connection that is being closed is done
+// on another, once, whatever its method.
+func TestForwardedClosing(t *testing.T) {
+	n := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1})
+	var served atomic.Int64
+	closes := make(chan struct{})
+	once := func(ctx context.Context, c net.Conn) { // answers a request, and closes when the next one comes
+		defer c.Close() //nolint:errcheck // the end
+		r, err := http.ReadRequest(bufio.NewReader(c))
+		if err == nil {
+			_, err = io.Copy(io.Discard, r.Body)
+		}
+		if err == nil {
+			_, err = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		served.Add(1)
+		select {
+		case <-closes:
+		case <-ctx.Done():
+		}
+	}
+	latticetest.Run(t, placement.New(placement.Options{
+		Lattice: n.Node("fra1").Lattice,
+		Serve: func(ctx context.Context, ln net.Listener) error {
+			var all sync.WaitGroup
+			defer all.Wait()
+			all.Go(func() { <-ctx.Done(); closed(t, ln) })
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return nil //nolint:nilerr // ctx has ended
+				}
+				all.Go(func() { once(ctx, c) })
+			}
+		},
+	}).Run)
+	e := startEdge(t, edgeOptions{engine: newStub(), server: func(o *server.Options) {
+		o.Edge, o.Region, o.Elsewhere = "ams1", "ams", placement.New(placement.Options{Lattice: n.Node("ams1").Lattice})
+	}})
+	e.place("alice.example", []string{"fra"}, "index.wasm", "say:here")
+	client := e.client()
+	latticetest.Await(t, func() bool { return get(t, client, "https://alice.example/").StatusCode == http.StatusOK }, nil)
+	const count = 50
+	first := served.Load()
+	for i := range count {
+		go func() { // before, while or after the request is sent
+			select {
+			case closes <- struct{}{}:
+			case <-t.Context().Done():
+			}
+		}()
+		do(t, client, request(t, http.MethodPost, "https://alice.example/", strings.NewReader("body"))).want(t, 200, "ok")
+		if t.Failed() {
+			t.Fatalf("request %d", i)
+		}
+	}
+	if n := served.Load() - first; n != count {
+		t.Errorf("%d requests were done for %d", n, count)
+	}
 }
 
 // TestForwardedLimits: the limits on bodies are those of any request, over the lattice too.

@@ -125,7 +125,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.drain(base, servers, cut)
 	if s.forwarder != nil {
-		s.forwarder.Transport.(*http.Transport).CloseIdleConnections()
+		s.forwarder.Transport.(retrying).CloseIdleConnections()
 	}
 	stopFlushing()
 	<-flushed

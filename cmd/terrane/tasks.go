@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/lattice/cron"
 	"github.com/terrane/terrane/internal/lattice/messages"
 	"github.com/terrane/terrane/internal/lattice/placement"
+	"github.com/terrane/terrane/internal/lattice/presence"
 	"github.com/terrane/terrane/server"
 	"github.com/terrane/terrane/tenant"
 )
@@ -32,10 +35,23 @@ func (e *edge) buildTasks(context.Context) (err error) {
 	}
 	e.lattice.placement = placement.New(placement.Options{
 		Lattice: l,
+		Edges:   e.readyIn,
 		Serve:   func(ctx context.Context, ln net.Listener) error { return e.server.ServeForwarded(ctx, ln) },
 		Logger:  e.logger("placement"),
 	})
 	return nil
+}
+
+// readyIn are the names of a region's edges that are ready, the least busy first.
+func (e *edge) readyIn(region string) (names []string) {
+	edges := e.lattice.presence.Edges()
+	slices.SortStableFunc(edges, func(a, b presence.Peer) int { return cmp.Compare(a.Requests, b.Requests) })
+	for _, p := range edges {
+		if p.Region == region && p.Ready && !p.Silent {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 // do has this edge do a task.

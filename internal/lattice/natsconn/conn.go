@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -21,13 +22,16 @@ const (
 // errSilent is why a stream ended whose peer is gone.
 var errSilent = errors.New("the other edge is silent")
 
-// conn is one end of a stream: its user's end of a pipe, whose other end a pump has.
-type conn struct {
+// Conn is one end of a stream: its user's end of a pipe, whose other end a pump has.
+type Conn struct {
 	net.Conn
+	pump          *pump
+	tells         bool // the peer says what it has read before it ends
 	local, remote addr
 	abort         context.CancelCauseFunc
+	over          chan struct{} // closed when the peer has ended, or the stream broke
 	done          chan struct{}
-	err           error // why the stream broke, set before the pump closes its end
+	err           error // why the stream broke; read after over
 }
 
 // addr is a subject.
@@ -39,13 +43,13 @@ func (addr) Network() string { return "nats" }
 func (a addr) String() string { return string(a) }
 
 // LocalAddr is the subject that the peer sends to.
-func (c *conn) LocalAddr() net.Addr { return c.local }
+func (c *Conn) LocalAddr() net.Addr { return c.local }
 
 // RemoteAddr is the peer's subject.
-func (c *conn) RemoteAddr() net.Addr { return c.remote }
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
 // Read returns io.EOF only where the peer has closed.
-func (c *conn) Read(b []byte) (int, error) {
+func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if errors.Is(err, io.EOF) && c.err != nil {
 		err = c.err
@@ -53,8 +57,22 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Sent counts what was sent so far, for Unread.
+func (c *Conn) Sent() uint32 { return c.pump.sent.Load() }
+
+// Unread reports that the peer has ended, and that its user has read nothing of what
+// was sent since Sent was as given. False also means that it is not known.
+func (c *Conn) Unread(since uint32) bool {
+	select {
+	case <-c.over:
+		return c.tells && c.err == nil && int32(c.pump.theirs.Load()-since) <= 0
+	default:
+		return false
+	}
+}
+
 // Close sends what was written, for linger at most, and waits for it.
-func (c *conn) Close() error {
+func (c *Conn) Close() error {
 	err := c.Conn.Close()
 	timer := time.AfterFunc(linger, func() { c.abort(errSilent) })
 	defer timer.Stop()
@@ -69,34 +87,43 @@ type pump struct {
 	to      string // the peer's subject
 	pipe    net.Conn
 	arrived chan []byte   // data for the pipe, in order
-	taken   chan struct{} // one for each that the pipe took
 	credit  chan struct{} // one for each frame that may be sent
+	closed  chan struct{} // by the user
+	idle    chan struct{} // closed when the user is given nothing more
+
+	sent   atomic.Uint32 // frames of data
+	theirs atomic.Uint32 // how many of them the peer's user has read, as far as is known
+	given  atomic.Uint32 // frames of the peer that it was told were read
 }
 
 // start runs a stream whose peer listens at to. It owns sub, whose messages come
 // to in, and calls end when it is over.
-func start(nc *nats.Conn, sub *nats.Subscription, in <-chan *nats.Msg, to string, end func()) *conn {
+func start(nc *nats.Conn, sub *nats.Subscription, in <-chan *nats.Msg, to string, tells bool, end func()) *Conn {
 	user, pipe := net.Pipe()
 	p := &pump{
-		nc: nc, in: in, to: to, pipe: pipe,
-		arrived: make(chan []byte, window), taken: make(chan struct{}, window), credit: make(chan struct{}, window),
+		nc: nc, in: in, to: to, pipe: pipe, arrived: make(chan []byte, window), credit: make(chan struct{}, window),
+		closed: make(chan struct{}), idle: make(chan struct{}),
 	}
 	for range window {
 		p.credit <- struct{}{}
 	}
 	// The stream ends by its pipe, its peer or silence: no caller's context spans it.
 	ctx, cancel := context.WithCancelCause(context.Background())
-	c := &conn{Conn: user, local: addr(sub.Subject), remote: addr(to), abort: cancel, done: make(chan struct{})}
+	c := &Conn{
+		Conn: user, pump: p, tells: tells, local: addr(sub.Subject), remote: addr(to), abort: cancel,
+		over: make(chan struct{}), done: make(chan struct{}),
+	}
 	go func() {
 		defer close(c.done)
 		defer end()
 		var all sync.WaitGroup
 		all.Go(func() { cancel(p.send(ctx)) })
-		delivered := make(chan struct{})
-		all.Go(func() { defer close(delivered); p.deliver(ctx) })
-		if c.err = p.receive(ctx); c.err == nil {
+		all.Go(func() { defer close(p.idle); p.deliver(ctx) })
+		c.err = p.receive(ctx)
+		close(c.over)
+		if c.err == nil {
 			close(p.arrived)
-			<-delivered // the peer is gone, but not what it sent
+			<-p.idle // the peer is gone, but not what it sent
 		}
 		_ = pipe.Close()
 		cancel(c.err)
@@ -106,51 +133,73 @@ func start(nc *nats.Conn, sub *nats.Subscription, in <-chan *nats.Msg, to string
 	return c
 }
 
-// send sends what its user writes, until the user closes the pipe.
+// send sends what its user writes, until the user closes the pipe; then what was read,
+// and the end.
 func (p *pump) send(ctx context.Context) error {
 	buf, out := make([]byte, maxChunk), make([]byte, 0, maxChunk+8)
-	for seq := uint32(0); ; seq++ {
+	for {
 		n, err := p.pipe.Read(buf)
 		if err != nil {
-			return errors.Join(net.ErrClosed, p.nc.Publish(p.to, frame{kind: kindEnd, n: seq}.append(nil)))
+			close(p.closed)
+			<-p.idle
+			return errors.Join(net.ErrClosed, p.nc.Publish(p.to, frame{kind: kindEnd, n: p.sent.Load()}.append(nil)))
+		}
+		if n == 0 { // somebody wrote nothing
+			continue
 		}
 		select {
 		case <-p.credit:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		seq := p.sent.Add(1) - 1
 		if err := p.nc.Publish(p.to, frame{kind: kindData, n: seq, data: buf[:n]}.append(out)); err != nil {
 			return err
 		}
 	}
 }
 
-// deliver gives the user what has arrived.
+// deliver gives the user what has arrived, and the peer credit for it.
 func (p *pump) deliver(ctx context.Context) {
+	owed := uint32(0)
+	give := func() {
+		if owed > 0 {
+			p.given.Add(owed)
+			_ = p.nc.Publish(p.to, frame{kind: kindCredit, n: owed}.append(nil)) // send fails likewise
+			owed = 0
+		}
+	}
+	defer give()
 	for {
 		select {
 		case data, ok := <-p.arrived:
 			if !ok {
 				return
 			}
-			if _, err := p.pipe.Write(data); err != nil {
+			n, err := p.pipe.Write(data)
+			if n > 0 {
+				owed++
+			}
+			if err != nil {
 				return
 			}
-			p.taken <- struct{}{} // has room for all that may be under way
+			if owed == window/2 {
+				give()
+			}
+		case <-p.closed:
+			return
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// receive takes what the peer sends, and answers for it.
+// receive takes what the peer sends, until its end, which is nil.
 func (p *pump) receive(ctx context.Context) error {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
-	next, held, heard := uint32(0), 0, time.Now()
-	owed := uint32(0) // credit, given for several frames at a time
+	next, heard := uint32(0), time.Now()
 	for {
-		var f frame
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -158,29 +207,20 @@ func (p *pump) receive(ctx context.Context) error {
 			if now.Sub(heard) > silence {
 				return errSilent
 			}
-			f = frame{kind: kindPing}
-		case <-p.taken:
-			if owed++; owed < window/2 {
-				continue
-			}
-			held -= int(owed)
-			f, owed = frame{kind: kindCredit, n: owed}, 0
-		case msg := <-p.in:
-			heard = time.Now()
-			end, err := p.take(msg.Data, &next, &held)
-			if end || err != nil {
+			if err := p.nc.Publish(p.to, frame{kind: kindPing}.append(nil)); err != nil {
 				return err
 			}
-			continue
-		}
-		if err := p.nc.Publish(p.to, f.append(nil)); err != nil {
-			return err
+		case msg := <-p.in:
+			heard = time.Now()
+			if end, err := p.take(msg.Data, &next); end || err != nil {
+				return err
+			}
 		}
 	}
 }
 
 // take handles one frame; end reports the peer's.
-func (p *pump) take(b []byte, next *uint32, held *int) (end bool, err error) {
+func (p *pump) take(b []byte, next *uint32) (end bool, err error) {
 	f, err := parseFrame(b)
 	if err != nil {
 		return false, err
@@ -188,6 +228,7 @@ func (p *pump) take(b []byte, next *uint32, held *int) (end bool, err error) {
 	switch f.kind {
 	case kindPing:
 	case kindCredit:
+		p.theirs.Add(f.n)
 		for range f.n {
 			select {
 			case p.credit <- struct{}{}:
@@ -202,11 +243,10 @@ func (p *pump) take(b []byte, next *uint32, held *int) (end bool, err error) {
 		if f.kind == kindEnd {
 			return true, nil
 		}
-		if *held == window {
+		if *next-p.given.Load() == window {
 			return false, fmt.Errorf("%w: more than %d frames under way", errFrame, window)
 		}
 		*next++
-		*held++
 		p.arrived <- f.data // has room for window
 	}
 	return false, nil

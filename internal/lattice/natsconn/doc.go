@@ -7,9 +7,12 @@
 // these kinds, its first byte:
 //
 //	'D' seq bytes  data; seq counts the frames of data from 0, so that a gap is seen
-//	'C' n          credit: the receiver took n frames
+//	'C' n          credit: the receiver's user took n frames
 //	'P'            ping, once a second, so that a peer that died is missed
 //	'F' seq        end, behind all data
+//
+// An end that is closed gives credit for all that was read before it says so: of the
+// rest its peer knows that nobody has seen it, and may say it again on another stream.
 //
 // A sender has at most window frames under way. What breaks a rule, leaves a gap or
 // is silent for silence ends the stream with an error, never with part of the data

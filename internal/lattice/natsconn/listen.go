@@ -19,6 +19,8 @@ const (
 	closing = time.Second // in which Close hears of the last calls
 
 	statusHeader, noResponders = "Status", "503"
+
+	tells = "1" // an answer to a call: before its end comes credit for all that was read
 )
 
 // ErrNoListener is Dial's where nobody listens.
@@ -27,29 +29,39 @@ var ErrNoListener = errors.New("no edge listens")
 // ErrRefused is Dial's where the listener has just been closed: another may take the call.
 var ErrRefused = errors.New("the edge has stopped listening")
 
-// Listener is a net.Listener on a subject. Its connections outlive it.
+// Listener is a net.Listener on subjects. Its connections outlive it.
 type Listener struct {
 	nc      *nats.Conn
-	sub     *nats.Subscription
+	subs    []*nats.Subscription
 	calls   chan *nats.Msg
 	closed  chan struct{}
 	close   sync.Once
 	streams chan struct{} // one for each open connection
 }
 
-// Listen takes the connections made to subject. Of the listeners on one subject and
-// queue the nearest gets each one, which is how NATS spreads messages in a queue group.
-func Listen(nc *nats.Conn, subject, queue string) (*Listener, error) {
+// Listen takes the connections made to any of the subjects. Of the listeners on one
+// subject and queue the nearest gets each one, which is how NATS spreads messages in a
+// queue group.
+func Listen(nc *nats.Conn, queue string, subjects ...string) (*Listener, error) {
 	l := &Listener{
 		nc: nc, calls: make(chan *nats.Msg, 64), closed: make(chan struct{}), streams: make(chan struct{}, maxConns),
 	}
-	var err error
-	if l.sub, err = nc.ChanQueueSubscribe(subject, queue, l.calls); err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", subject, err)
+	fail := func(err error) (*Listener, error) {
+		for _, sub := range l.subs {
+			err = errors.Join(err, sub.Unsubscribe())
+		}
+		return nil, fmt.Errorf("listen on %s: %w", subjects, err)
+	}
+	for _, subject := range subjects {
+		sub, err := nc.ChanQueueSubscribe(subject, queue, l.calls)
+		if err != nil {
+			return fail(err)
+		}
+		l.subs = append(l.subs, sub)
 	}
 	// Whoever dials after Listen has returned is heard.
 	if err := nc.Flush(); err != nil {
-		return nil, errors.Join(fmt.Errorf("listen on %s: %w", subject, err), l.sub.Unsubscribe())
+		return fail(err)
 	}
 	return l, nil
 }
@@ -88,21 +100,25 @@ func (l *Listener) accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.nc.PublishRequest(call.Reply, sub.Subject, nil); err != nil {
+	if err := l.nc.PublishRequest(call.Reply, sub.Subject, []byte(tells)); err != nil {
 		return nil, errors.Join(err, sub.Unsubscribe())
 	}
-	return start(l.nc, sub, in, call.Reply, func() { <-l.streams }), nil
+	return start(l.nc, sub, in, call.Reply, false, func() { <-l.streams }), nil
 }
 
 // Close stops listening, and refuses the calls that nobody has accepted. Connections stay.
 func (l *Listener) Close() (err error) {
 	l.close.Do(func() {
 		close(l.closed)
-		gone := l.sub.StatusChanged(nats.SubscriptionClosed)
-		if err = l.sub.Drain(); err == nil {
-			select {
-			case <-gone:
-			case <-time.After(closing): // cut off: nobody can call
+		late := time.After(closing) // cut off: nobody can call
+		for _, sub := range l.subs {
+			gone := sub.StatusChanged(nats.SubscriptionClosed)
+			failed := sub.Drain()
+			if err = errors.Join(err, failed); failed == nil {
+				select {
+				case <-gone:
+				case <-late:
+				}
 			}
 		}
 		for {
@@ -120,16 +136,16 @@ func (l *Listener) Close() (err error) {
 	return err
 }
 
-// Addr is the subject.
-func (l *Listener) Addr() net.Addr { return addr(l.sub.Subject) }
+// Addr is the first subject.
+func (l *Listener) Addr() net.Addr { return addr(l.subs[0].Subject) }
 
 // Dial connects to a listener on subject. ctx bounds the wait for it alone.
-func Dial(ctx context.Context, nc *nats.Conn, subject string) (net.Conn, error) {
+func Dial(ctx context.Context, nc *nats.Conn, subject string) (*Conn, error) {
 	sub, in, err := inbox(nc)
 	if err != nil {
 		return nil, err
 	}
-	fail := func(err error) (net.Conn, error) {
+	fail := func(err error) (*Conn, error) {
 		return nil, errors.Join(fmt.Errorf("dial %s: %w", subject, err), sub.Unsubscribe())
 	}
 	if err := nc.PublishRequest(subject, sub.Subject, nil); err != nil {
@@ -145,7 +161,7 @@ func Dial(ctx context.Context, nc *nats.Conn, subject string) (net.Conn, error) 
 		case !isInbox(msg.Reply):
 			return fail(ErrRefused)
 		}
-		return start(nc, sub, in, msg.Reply, func() {}), nil //nolint:contextcheck // ctx bounds the dialing alone
+		return start(nc, sub, in, msg.Reply, string(msg.Data) == tells, func() {}), nil //nolint:contextcheck // ctx bounds the dialing alone
 	}
 }
 

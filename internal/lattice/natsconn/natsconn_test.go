@@ -51,7 +51,7 @@ func connect(t testing.TB, n int) []*nats.Conn {
 
 func listen(t testing.TB, nc *nats.Conn) *natsconn.Listener {
 	t.Helper()
-	l, err := natsconn.Listen(nc, subject, "q")
+	l, err := natsconn.Listen(nc, "q", subject)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func listen(t testing.TB, nc *nats.Conn) *natsconn.Listener {
 }
 
 // pair returns both ends of a stream.
-func pair(t testing.TB, dialer, listener *nats.Conn) (c1, c2 net.Conn) {
+func pair(t testing.TB, dialer, listener *nats.Conn) (c1 *natsconn.Conn, c2 net.Conn) {
 	t.Helper()
 	l := listen(t, listener)
 	defer l.Close() //nolint:errcheck // its connections stay
@@ -142,6 +142,68 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// TestUnread: an end that was closed has the other know whether what it sent was read.
+func TestUnread(t *testing.T) {
+	nc := connect(t, 2)
+	for name, tt := range map[string]struct {
+		before, after string // that is read before the mark, and written after it
+		reads         int    // of what was written after the mark
+		want          bool
+	}{
+		"nothing read":      {after: "request", want: true},
+		"some read":         {after: "request", reads: 1},
+		"all read":          {after: "request", reads: 7},
+		"reused, unread":    {before: "first", after: "request", want: true},
+		"reused, some read": {before: "first", after: "request", reads: 1},
+		"nothing written":   {before: "first", want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c1, c2 := pair(t, nc[0], nc[1])
+			exchange := func(text string, reads int) {
+				if _, err := io.WriteString(c1, text); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(c2, make([]byte, reads)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			exchange(tt.before, len(tt.before))
+			mark := c1.Sent()
+			if c1.Unread(mark) {
+				t.Error("unread, and the other end is open")
+			}
+			if tt.after != "" {
+				exchange(tt.after, tt.reads)
+			}
+			if err := c2.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c1.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Errorf("read: %v", err)
+			}
+			if got := c1.Unread(mark); got != tt.want {
+				t.Errorf("unread: %v, want %v", got, tt.want)
+			}
+			_ = c1.Close()
+		})
+	}
+}
+
+// TestUnreadLost: of a peer that is gone nobody knows what it has read.
+func TestUnreadLost(t *testing.T) {
+	t.Parallel()
+	nc := connect(t, 2)
+	c1, c2 := pair(t, nc[0], nc[1])
+	if _, err := io.WriteString(c1, "request"); err != nil {
+		t.Fatal(err)
+	}
+	nc[1].Close()
+	if _, err := c1.Read(make([]byte, 1)); err == nil || c1.Unread(0) {
+		t.Errorf("read: %v, unread: %v", err, c1.Unread(0))
+	}
+	_, _ = c1.Close(), c2.Close()
+}
+
 // TestFlood: a peer that sends more than it may is cut off, whatever of it was taken.
 func TestFlood(t *testing.T) {
 	nc := connect(t, 2)
@@ -186,7 +248,7 @@ func TestCalls(t *testing.T) {
 		}
 		accepted <- err
 	}()
-	var c net.Conn
+	var c *natsconn.Conn
 	for c == nil { // the queue of calls may be full
 		limit, cancel := context.WithTimeout(t.Context(), time.Second)
 		c, err = natsconn.Dial(limit, nc[0], subject)

@@ -11,8 +11,11 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/natsconn"
@@ -27,6 +30,8 @@ const (
 // Options are what New takes.
 type Options struct {
 	Lattice *lattice.Lattice
+	// Edges are the names of a region's edges that are there, the least busy first. Nil: none is known.
+	Edges func(region string) []string
 	// Serve answers what arrives on ln, until ctx ends, and closes it.
 	Serve  func(ctx context.Context, ln net.Listener) error
 	Logger *slog.Logger // nil discards
@@ -37,6 +42,9 @@ type Placement struct{ opts Options }
 
 // New starts nothing.
 func New(o Options) *Placement {
+	if o.Edges == nil {
+		o.Edges = func(string) []string { return nil }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -45,8 +53,9 @@ func New(o Options) *Placement {
 
 var errNoRegion = errors.New("no name of a region")
 
-// Dial connects to the nearest edge of a region.
-func (p *Placement) Dial(ctx context.Context, region string) (net.Conn, error) {
+// Dial connects to the nearest edge of a region. If there are some that it should not
+// be, it is another that is known to be there.
+func (p *Placement) Dial(ctx context.Context, region string, not ...string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
 	to, err := subject(region)
@@ -57,12 +66,32 @@ func (p *Placement) Dial(ctx context.Context, region string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(not) == 0 {
+		return p.dial(ctx, conn, to)
+	}
+	err = natsconn.ErrNoListener
+	for _, edge := range p.opts.Edges(region) {
+		if slices.Contains(not, edge) {
+			continue
+		}
+		var c net.Conn
+		if c, err = p.dial(ctx, conn, own(region, edge)); err == nil {
+			return c, nil
+		}
+	}
+	return nil, err
+}
+
+func (p *Placement) dial(ctx context.Context, conn *nats.Conn, to string) (net.Conn, error) {
 	for {
 		call, cancel := context.WithTimeout(ctx, callTime)
 		c, err := natsconn.Dial(call, conn, to)
 		cancel()
-		if err == nil || errors.Is(err, natsconn.ErrNoListener) || ctx.Err() != nil {
-			return c, err
+		switch {
+		case err == nil:
+			return c, nil
+		case errors.Is(err, natsconn.ErrNoListener) || ctx.Err() != nil:
+			return nil, err
 		}
 	}
 }
@@ -80,7 +109,7 @@ func (p *Placement) Run(ctx context.Context) error {
 		return nil //nolint:nilerr // ctx has ended
 	}
 	for {
-		ln, err := natsconn.Listen(conn, at, "edges")
+		ln, err := natsconn.Listen(conn, "edges", at, own(p.opts.Lattice.Region(), p.opts.Lattice.Name()))
 		if err == nil {
 			return p.opts.Serve(ctx, ln)
 		}
@@ -92,6 +121,9 @@ func (p *Placement) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// own is an edge's own, for who wants no other.
+func own(region, edge string) string { return "terrane.place." + region + ".at." + edge }
 
 func subject(region string) (string, error) {
 	if region == "" || strings.ContainsAny(region, ".*> \t\r\n") {
