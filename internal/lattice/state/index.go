@@ -20,10 +20,18 @@ type index struct {
 	tenants map[string]*usage // by token
 	at      uint64            // the last sequence taken up
 	moved   chan struct{}     // closed when at grows
+
+	// A write that was replaced before it came is not there, and what replaced it may
+	// come much later: then there is a gap, until the index has a write that was begun
+	// when the gap was known, and with it all that was there before.
+	gaps    uint64 // how many there were
+	settled uint64 // of them; when all are, the index is whole
+	witness uint64 // the sequence that settles them, 0 if there is none yet
+	whole   uint64 // the last sequence at which nothing was missing
 }
 
 func newIndex() *index {
-	return &index{complete: make(chan struct{}), tenants: map[string]*usage{}, moved: make(chan struct{})}
+	return &index{complete: make(chan struct{}), tenants: map[string]*usage{}, moved: make(chan struct{}), gaps: 1}
 }
 
 func (x *index) usage(token string) *usage {
@@ -40,11 +48,56 @@ func (x *index) usage(token string) *usage {
 func (x *index) advance(seq uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if seq > x.at {
-		x.at = seq
-		close(x.moved)
-		x.moved = make(chan struct{})
+	if seq <= x.at {
+		return
 	}
+	if seq != x.at+1 {
+		x.gaps++
+		x.witness = 0
+	}
+	x.at = seq
+	x.settle()
+	close(x.moved)
+	x.moved = make(chan struct{})
+}
+
+// gapsNow is for vouch.
+func (x *index) gapsNow() uint64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.gaps
+}
+
+// vouch takes up the sequence of a write that was begun when there were so many gaps.
+func (x *index) vouch(gaps, seq uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if gaps == x.gaps && (x.witness == 0 || seq < x.witness) {
+		x.witness = seq
+		x.settle()
+	}
+}
+
+func (x *index) settle() {
+	if x.witness != 0 && x.at >= x.witness {
+		x.settled = x.gaps
+	}
+	if x.settled == x.gaps {
+		x.whole = x.at
+	}
+}
+
+// covers reports whether the index has all up to a sequence: passed, but for what may
+// be missing in a gap, and whole, without exception.
+func (x *index) covers(seq uint64) (passed, whole bool) {
+	select {
+	case <-x.complete:
+	default:
+		return false, false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.at >= seq, x.whole >= seq
 }
 
 // last is the last sequence taken up.
@@ -54,7 +107,7 @@ func (x *index) last() uint64 {
 	return x.at
 }
 
-// reached waits until the index has all up to a sequence.
+// reached waits until the index has passed a sequence.
 func (x *index) reached(ctx context.Context, seq uint64) error {
 	for {
 		x.mu.Lock()
@@ -228,9 +281,9 @@ func (s *Store) take(x *index, m jetstream.Msg, seq uint64) {
 		size, _ := strconv.Atoi(m.Headers().Get(hdrSize))
 		if err := r.parse(m.Headers()); err != nil {
 			s.log.Warn("an entry is left out of lists", "subject", m.Subject(), "err", err)
-		} else {
-			x.usage(token).note(key, &r, size, s.now())
+			r.dead = true
 		}
+		x.usage(token).note(key, &r, size, s.now())
 	}
 	x.advance(seq)
 }

@@ -67,25 +67,45 @@ func (k *kv) seen(seq uint64) {
 	}
 }
 
+// note takes up what this edge has read or written.
+func (k *kv) note(key string, r *raw) {
+	s, p := k.store, place{k.token, key}
+	s.note(k.token, key, r, len(r.value))
+	if r.live(s.now()) {
+		s.cache.keep(p, r.seq, r.value)
+	} else {
+		s.cache.forget(p)
+	}
+}
+
 // Get implements hostcalls.KV.
 func (k *kv) Get(ctx context.Context, key string) (hostcalls.KVEntry, error) {
 	s := k.store
+	if k.reads == Near { // nothing of what follows is to be paid for what is here
+		if r, _, told := k.here(key, max(k.floor.Load(), s.base.Load()), false); told {
+			return k.entry(&r)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	proven, err := k.proven(ctx)
 	if err != nil {
 		return hostcalls.KVEntry{}, err
 	}
-	r, err := s.read(ctx, k.subject(key), max(proven, k.floor.Load(), s.base.Load()), k.reads == Strict)
+	r, err := k.read(ctx, key, max(proven, k.floor.Load(), s.base.Load()), k.reads == Strict)
 	if err != nil {
 		return hostcalls.KVEntry{}, err
 	}
+	k.note(key, &r) // no later read goes behind it
+	return k.entry(&r)
+}
+
+// entry returns what was read.
+func (k *kv) entry(r *raw) (hostcalls.KVEntry, error) {
+	s := k.store
 	k.seen(r.seq)
 	if !r.live(s.now()) {
 		return hostcalls.KVEntry{}, hostcalls.ErrNotFound
-	}
-	if r.expires != 0 {
-		s.note(k.token, key, &r, len(r.value)) // a later Put must know that it expired
 	}
 	return hostcalls.KVEntry{Value: r.value, Version: r.seq, Expires: s.local(r.expires)}, nil
 }
@@ -115,7 +135,7 @@ func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expir
 	if err != nil {
 		return 0, err
 	}
-	s.note(k.token, key, &r, len(value))
+	k.note(key, &r)
 	return r.seq, nil
 }
 
@@ -134,7 +154,7 @@ func (k *kv) Delete(ctx context.Context, key string, at uint64) error {
 	header := nats.Header{hdrOp: {opDelete}, hdrTTL: {strconv.Itoa(int(tombstoneTTL / time.Second))}}
 	seq, err := k.write(ctx, key, header, nil, at, at)
 	if errors.Is(err, hostcalls.ErrConflict) {
-		r, err := s.read(ctx, k.subject(key), k.floor.Load(), true)
+		r, err := k.fetch(ctx, key, k.floor.Load(), true)
 		if err == nil && !r.live(s.now()) {
 			err = hostcalls.ErrNotFound
 		} else if err == nil {
@@ -145,7 +165,7 @@ func (k *kv) Delete(ctx context.Context, key string, at uint64) error {
 	if err != nil {
 		return err
 	}
-	s.note(k.token, key, &raw{seq: seq, dead: true}, 0)
+	k.note(key, &raw{seq: seq, dead: true})
 	return nil
 }
 
@@ -164,9 +184,12 @@ func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, 
 		}
 		k.seen(wrong.last)
 		if at != 0 {
+			if wrong.last == 0 { // nobody can read yet what another writes just now
+				_ = pause(ctx, time.Millisecond)
+			}
 			return 0, hostcalls.ErrConflict
 		}
-		r, err := s.read(ctx, subject, k.floor.Load(), true)
+		r, err := k.fetch(ctx, key, k.floor.Load(), true)
 		if err != nil {
 			return 0, err
 		}
@@ -195,20 +218,81 @@ func (k *kv) List(ctx context.Context, prefix, after string, limit int) ([]strin
 	if err != nil {
 		return nil, err
 	}
-	if err := x.reached(ctx, proven); err != nil {
+	if err := k.whole(ctx, x, proven); err != nil {
 		return nil, err
 	}
 	return x.usage(k.token).list(prefix, after, limit, s.now()), nil
 }
 
-// read reads a subject from a copy that is complete up to floor. Unless it must, it
-// makes do with an older one when there is none to be had soon.
-func (s *Store) read(ctx context.Context, subject string, floor uint64, must bool) (raw, error) {
+// whole waits until an index has everything up to a sequence.
+func (k *kv) whole(ctx context.Context, x *index, seq uint64) error {
+	for at := seq; ; {
+		if err := x.reached(ctx, at); err != nil {
+			return err
+		}
+		if _, whole := x.covers(seq); whole || seq == 0 {
+			return nil
+		}
+		var err error
+		if at, err = k.proven(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// here reads a key as of the sequence floor or later from what this edge has in memory,
+// if that tells it. If it tells only at which sequence the key is at least, that is seq.
+// Without must, in another region than the home, a gap is put up with.
+func (k *kv) here(key string, floor uint64, must bool) (r raw, seq uint64, told bool) {
+	s := k.store
+	x := s.index.now.Load()
+	passed, whole := x.covers(floor)
+	it, dead := x.usage(k.token).get(key, s.now())
+	switch {
+	case whole, it.seq >= max(floor, 1), passed && !must && s.mirrors():
+	case passed:
+		select {
+		case s.unsure <- struct{}{}:
+		default:
+		}
+		return raw{}, 0, false
+	default:
+		return raw{}, 0, false
+	}
+	if it.seq == 0 {
+		return raw{}, dead, dead == 0
+	}
+	value, told := s.cache.find(place{k.token, key}, it.seq)
+	return raw{seq: it.seq, value: value, expires: it.expires}, it.seq, told
+}
+
+// read reads a key as of the sequence floor or later. Unless it must, it makes do with
+// an older copy when there is none to be had soon.
+func (k *kv) read(ctx context.Context, key string, floor uint64, must bool) (raw, error) {
+	r, seq, told := k.here(key, floor, must)
+	if told {
+		return r, nil
+	}
+	if seq != 0 { // a copy that has this is fresh enough
+		nc, err := k.store.conn(ctx)
+		if err != nil {
+			return raw{}, err
+		}
+		if r, err = k.store.getLast(ctx, nc, k.subject(key)); err == nil && r.seq >= seq {
+			return r, nil
+		}
+	}
+	return k.fetch(ctx, key, floor, must)
+}
+
+// fetch is read from a server's copy, and knows deleted keys' sequences too.
+func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (raw, error) {
+	s, subject := k.store, k.subject(key)
 	nc, err := s.conn(ctx)
 	if err != nil {
 		return raw{}, err
 	}
-	if floor == 0 || s.single.Load() || s.mirrors() && s.index.now.Load().last() >= floor && s.oneCopy.Load() {
+	if floor == 0 || s.single.Load() {
 		return s.getLast(ctx, nc, subject)
 	}
 	within := ctx
@@ -217,21 +301,21 @@ func (s *Store) read(ctx context.Context, subject string, floor uint64, must boo
 		within, cancel = context.WithTimeout(ctx, min(freshTimeout, s.opts.Timeout/2))
 		defer cancel()
 	}
-	for home, wait := false, time.Millisecond; ; home, wait = s.mirrors(), min(2*wait, 50*time.Millisecond) {
-		r, upTo, err := s.getUpTo(within, nc, subject, home)
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		r, upTo, err := s.getUpTo(within, nc, subject) // at home: a mirror has gaps
 		if err == nil && upTo >= floor {
 			return r, nil
 		}
-		if within.Err() == nil {
-			_ = pause(within, wait)
+		if pause(within, wait) == nil {
+			continue
 		}
-		switch {
-		case within.Err() == nil:
-		case must:
+		if must {
 			return raw{}, errors.Join(errStale, err, within.Err())
-		default:
-			return s.getLast(ctx, nc, subject)
 		}
+		if r, _, told := k.here(key, 0, false); told && r.seq != 0 {
+			return r, nil
+		}
+		return s.getLast(ctx, nc, subject)
 	}
 }
 

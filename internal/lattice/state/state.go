@@ -34,6 +34,7 @@ type Options struct {
 	Home    string
 	Quota   hostcalls.Quota // of each tenant
 	Timeout time.Duration   // of each operation; default 8 s, which a new leader's election fits in
+	Cache   int64           // bytes of values kept in memory; default 16 MiB
 	Logger  *slog.Logger    // nil discards
 }
 
@@ -45,14 +46,16 @@ type Store struct {
 	log     *slog.Logger
 	barrier *barrier
 	index   indexes
+	cache   *cache
+	unsure  chan struct{}    // wakes settle
 	floors  sync.Map         // tenant's token -> *atomic.Uint64
 	clock   func() time.Time // this edge's
 
 	single  atomic.Bool   // one server keeps the bucket, here: what it says is so
-	oneCopy atomic.Bool   // one server of this region mirrors it
 	base    atomic.Uint64 // what home had a while ago: no read goes behind it if it can be helped
 	offset  atomic.Int64  // the lattice's clock less ours, in nanoseconds
 	gap     bool          // deletions may have been missed; of Run
+	created time.Time     // when the stream was; of Run
 }
 
 // New checks the options. It starts nothing.
@@ -63,11 +66,17 @@ func New(o Options) (*Store, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 8 * time.Second
 	}
+	if o.Cache <= 0 {
+		o.Cache = 16 << 20
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Quota = o.Quota.WithDefaults()
-	s := &Store{opts: o, lattice: o.Lattice, log: o.Logger, barrier: newBarrier(), clock: time.Now}
+	s := &Store{
+		opts: o, lattice: o.Lattice, log: o.Logger, barrier: newBarrier(), clock: time.Now,
+		cache: newCache(o.Cache), unsure: make(chan struct{}, 1),
+	}
 	s.index.now.Store(newIndex())
 	return s, nil
 }
@@ -117,9 +126,8 @@ func (s *Store) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	replicas := stream.CachedInfo().Config.Replicas
-	s.single.Store(!s.mirrors() && replicas == 1)
-	s.oneCopy.Store(replicas == 1)
+	s.single.Store(!s.mirrors() && stream.CachedInfo().Config.Replicas == 1)
+	s.meet(stream.CachedInfo().Created)
 	anew := s.gap
 	if anew && s.mirrors() {
 		if err := s.remirror(ctx, js); err != nil {
@@ -135,11 +143,44 @@ func (s *Store) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.probe(ctx, js, anew) })
 	group.Go(func() error { return s.follow(ctx, js, anew, until) })
+	group.Go(func() error { return s.settle(ctx) })
 	err = group.Wait()
 	if errors.Is(err, errGap) {
 		s.gap = true
 	}
 	return err
+}
+
+// meet forgets all that was known of a stream that was removed and made again: its
+// sequences begin anew.
+func (s *Store) meet(created time.Time) {
+	known := s.created
+	s.created = created
+	if known.IsZero() || known.Equal(created) {
+		return
+	}
+	s.index.now.Store(newIndex())
+	s.floors.Range(func(_, floor any) bool {
+		floor.(*atomic.Uint64).Store(0)
+		return true
+	})
+	s.base.Store(0)
+	s.cache.clear()
+}
+
+// settle makes the index whole again when a read misses that, at most once a second.
+func (s *Store) settle(ctx context.Context) error {
+	for {
+		select {
+		case <-s.unsure:
+			within, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+			_, _ = s.prove(within) // a write settles it; without one, reads go on as they do
+			cancel()
+			_ = pause(ctx, time.Second)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // ensure finds the stream, or makes it. More replicas than it has are added.

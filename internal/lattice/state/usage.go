@@ -98,6 +98,15 @@ func (u *usage) seq(key string) uint64 {
 	return u.dead[key].seq
 }
 
+// get returns a key that has a value, or else its version that is over, if it is known.
+func (u *usage) get(key string, now int64) (it item, over uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sweep(now)
+	it, _ = u.items.Get(item{key: key})
+	return it, u.dead[key].seq
+}
+
 func (u *usage) drop(key string) {
 	if it, ok := u.items.Delete(item{key: key}); ok {
 		u.bytes -= cost(key, it.size)

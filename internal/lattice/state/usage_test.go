@@ -72,3 +72,40 @@ func BenchmarkMillionKeys(b *testing.B) {
 	}
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/keys, "B/key")
 }
+
+// TestGaps: an index that a write has not come to, as it was replaced before, does not
+// call itself whole until it has what replaced it.
+func TestGaps(t *testing.T) {
+	x := newIndex()
+	close(x.complete)
+	is := func(at, whole uint64) {
+		t.Helper()
+		passed, _ := x.covers(at)
+		_, is := x.covers(whole)
+		if _, more := x.covers(whole + 1); !passed || !is || more {
+			t.Errorf("the index is at %d and whole up to %d, want %d and %d", x.at, x.whole, at, whole)
+		}
+	}
+	x.advance(5)
+	is(5, 0)
+	x.vouch(x.gapsNow(), 7) // begun when all that is missing had been replaced
+	x.advance(6)
+	is(6, 0)
+	x.advance(7)
+	is(7, 7)
+	x.advance(8)
+	is(8, 8)
+	early := x.gapsNow()
+	x.advance(10) // 9 is missing, and may be 12 now
+	is(10, 8)
+	x.vouch(early, 11)
+	x.advance(11)
+	is(11, 8)
+	x.vouch(x.gapsNow(), 13)
+	x.advance(12)
+	is(12, 8)
+	x.advance(14) // 13 is missing: what replaced it may have come behind it
+	is(14, 8)
+	x.vouch(x.gapsNow(), 14)
+	is(14, 14)
+}

@@ -111,9 +111,15 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 		m.Subject = s.api(true) + m.Subject
 	}
 	for {
+		x := s.index.now.Load()
+		gaps := x.gapsNow()
 		reply, err := nc.RequestMsgWithContext(ctx, m)
 		if err == nil {
-			return parseAck(reply.Data)
+			seq, err := parseAck(reply.Data)
+			if err == nil {
+				x.vouch(gaps, seq)
+			}
+			return seq, err
 		}
 		if !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, nats.ErrReconnectBufExceeded) && !errors.Is(err, nats.ErrDisconnected) {
 			return 0, fmt.Errorf("state: no majority has confirmed the write: %w", err)
@@ -159,9 +165,9 @@ func (s *Store) getLast(ctx context.Context, nc *nats.Conn, subject string) (raw
 	return parseRaw(m)
 }
 
-// getUpTo reads what a subject holds, and up to which sequence the copy that answered
-// is complete.
-func (s *Store) getUpTo(ctx context.Context, nc *nats.Conn, subject string, home bool) (r raw, upTo uint64, err error) {
+// getUpTo reads what a subject holds in the home region, and up to which sequence the
+// copy that answered is complete.
+func (s *Store) getUpTo(ctx context.Context, nc *nats.Conn, subject string) (r raw, upTo uint64, err error) {
 	body, err := json.Marshal(map[string]any{"multi_last": []string{subject, s.barrierSubject()}})
 	if err != nil {
 		return raw{}, 0, err
@@ -171,7 +177,7 @@ func (s *Store) getUpTo(ctx context.Context, nc *nats.Conn, subject string, home
 		return raw{}, 0, fmt.Errorf("state: %w", err)
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the connection is gone then
-	if err := nc.PublishRequest(s.api(home)+"DIRECT.GET."+s.stream(), sub.Subject, body); err != nil {
+	if err := nc.PublishRequest(s.api(true)+"DIRECT.GET."+s.stream(), sub.Subject, body); err != nil {
 		return raw{}, 0, fmt.Errorf("state: %w", err)
 	}
 	for {
