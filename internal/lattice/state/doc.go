@@ -7,13 +7,16 @@
 // compare-and-set is exact, and the ABI's append, increment and insert are loops around
 // it. A write is confirmed when it is on the disks of a majority of the replicas.
 //
-// Reads take the nearest copy that has all that this edge has seen of the tenant; in
-// another region than the state's home also what home had a few seconds ago. They go
-// home for what their region does not have yet, and make do with an older copy when
-// nothing newer is in reach, unless they are strict.
+// Each edge follows the bucket without its values: the order, cost and version of all
+// keys, of which lists and quotas are made. What a version holds never changes, so that
+// values are kept in memory, and read from there when the index says that they are the
+// newest. The index is a true picture of the bucket but where a write was replaced
+// before it came: until what replaced it has come for sure, reads go to a server.
 //
-// Each edge follows the bucket without its values: the order and cost of all keys, of
-// which lists and quotas are made.
+// Reads are as of all that this edge has seen of the tenant, and of what home had a few
+// seconds ago. What neither memory nor a copy that is known to be fresh enough holds
+// comes from home, and is older when nothing newer is in reach, unless the read is
+// strict.
 //
 // Entries expire by the clock of the bucket's leader, from which each edge measures its
 // own. The servers remove them soon after; readers do not wait for that.
