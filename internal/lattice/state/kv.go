@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -174,6 +175,7 @@ func (k *kv) Delete(ctx context.Context, key string, at uint64) error {
 // the first answer tells if it is not known here.
 func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, at, expect uint64) (uint64, error) {
 	s, subject := k.store, k.subject(key)
+	h.Set(hdrWrite, strconv.FormatUint(rand.Uint64(), 36))
 	for {
 		h.Set(hdrExpected, strconv.FormatUint(expect, 10))
 		seq, err := s.publish(ctx, &nats.Msg{Subject: subject, Header: h, Data: data})
@@ -183,6 +185,18 @@ func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, 
 			return seq, err
 		}
 		k.seen(wrong.last)
+		if wrong.doubt {
+			r, err := k.fetch(ctx, key, wrong.last, true)
+			if err != nil {
+				return 0, err
+			}
+			if r.write == h.Get(hdrWrite) {
+				return r.seq, nil
+			}
+			if r.over != h.Get(hdrExpected) { // it may have replaced ours
+				return 0, errDoubt
+			}
+		}
 		if at != 0 {
 			if wrong.last == 0 { // nobody can read yet what another writes just now
 				_ = pause(ctx, time.Millisecond)
@@ -318,5 +332,7 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 		return s.getLast(ctx, nc, subject)
 	}
 }
+
+var errDoubt = errors.New("state: the confirmation of the write was lost, and the key was written again since")
 
 var errStale = errors.New("state: no copy in reach is fresh enough")

@@ -22,6 +22,7 @@ const (
 	proofInterval = time.Minute      // between signs of life in the bucket, when there is no other write
 	freshTimeout  = time.Second      // how long a read looks for a copy that is not behind
 	inactive      = time.Minute      // after which the servers forget a follower
+	answerTimeout = time.Second      // after which a write is sent again
 	pullExpiry    = 10 * time.Second // of the follower's requests; a quarter of it between signs of life
 )
 
@@ -47,9 +48,10 @@ type Store struct {
 	barrier *barrier
 	index   indexes
 	cache   *cache
-	unsure  chan struct{}    // wakes settle
-	floors  sync.Map         // tenant's token -> *atomic.Uint64
-	clock   func() time.Time // this edge's
+	unsure  chan struct{}         // wakes settle
+	floors  sync.Map              // tenant's token -> *atomic.Uint64
+	clock   func() time.Time      // this edge's
+	request func(request) request // nil but in tests
 
 	single  atomic.Bool   // one server keeps the bucket, here: what it says is so
 	base    atomic.Uint64 // what home had a while ago: no read goes behind it if it can be helped

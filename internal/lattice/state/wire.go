@@ -20,6 +20,7 @@ const (
 	hdrExpires  = "Terrane-Expires" // nanoseconds since 1970, by the lattice's clock
 	hdrOp       = "KV-Operation"    // as other clients of such buckets know it
 	hdrExpected = "Nats-Expected-Last-Subject-Sequence"
+	hdrWrite    = "Terrane-Write" // tells a write from all others
 	hdrTTL      = "Nats-TTL"
 	hdrSize     = "Nats-Msg-Size"
 	hdrSequence = "Nats-Sequence"
@@ -45,6 +46,8 @@ type raw struct {
 	value   []byte
 	expires int64 // by the lattice's clock, 0: never
 	dead    bool
+	write   string // which write made it
+	over    string // and of which sequence
 }
 
 // live reports whether there is an entry at a time of the lattice's clock.
@@ -93,15 +96,23 @@ func (s *Store) conn(ctx context.Context) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// errWrongVersion is a write that expected another sequence than last, which is 0 if
+// wrongVersionError is a write that expected another sequence than last, which is 0 if
 // the subject holds nothing or the server did not say.
-type wrongVersionError struct{ last uint64 }
+type wrongVersionError struct {
+	last  uint64
+	doubt bool // the write may have been done before, and be what was found
+}
 
 func (e wrongVersionError) Error() string { return hostcalls.ErrConflict.Error() }
 
+// request is what publish sends by.
+type request func(context.Context, *nats.Msg) (*nats.Msg, error)
+
 // publish writes to a subject in the home region, and returns the sequence when the
 // write is on the disks of a majority. An error but wrongVersionError leaves open
-// whether it was done. Where nobody leads, nothing is done, and it is tried again.
+// whether it was done. Where nobody leads, nothing is done, and it is tried again; so it
+// is when no answer comes, as whoever led is gone then: what names a sequence that it
+// expects is not done twice.
 func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 	nc, err := s.conn(ctx)
 	if err != nil {
@@ -110,24 +121,44 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 	if s.mirrors() {
 		m.Subject = s.api(true) + m.Subject
 	}
-	for {
+	for doubt := false; ; {
 		x := s.index.now.Load()
 		gaps := x.gapsNow()
-		reply, err := nc.RequestMsgWithContext(ctx, m)
-		if err == nil {
+		attempt, cancel := context.WithTimeout(ctx, min(answerTimeout, s.opts.Timeout/4))
+		reply, err := s.send(nc)(attempt, m)
+		cancel()
+		switch {
+		case err == nil:
 			seq, err := parseAck(reply.Data)
-			if err == nil {
+			wrong, conflict := errors.AsType[wrongVersionError](err)
+			switch {
+			case err == nil:
 				x.vouch(gaps, seq)
+			case conflict && doubt && wrong.last == 0: // it may be ours that is on its way
+				if pause(ctx, 20*time.Millisecond) == nil {
+					continue
+				}
+			case conflict:
+				err = wrongVersionError{wrong.last, doubt}
 			}
 			return seq, err
-		}
-		if !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, nats.ErrReconnectBufExceeded) && !errors.Is(err, nats.ErrDisconnected) {
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			doubt = true
+			continue
+		case !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, nats.ErrReconnectBufExceeded) && !errors.Is(err, nats.ErrDisconnected):
 			return 0, fmt.Errorf("state: no majority has confirmed the write: %w", err)
 		}
 		if waited := pause(ctx, 50*time.Millisecond); waited != nil {
 			return 0, fmt.Errorf("state: nobody leads it (a majority of its edges is down, or this edge is cut off): %w", waited)
 		}
 	}
+}
+
+func (s *Store) send(nc *nats.Conn) request {
+	if s.request != nil {
+		return s.request(nc.RequestMsgWithContext)
+	}
+	return nc.RequestMsgWithContext
 }
 
 func parseAck(data []byte) (uint64, error) {
@@ -149,7 +180,7 @@ func parseAck(data []byte) (uint64, error) {
 	case ack.Error.Code == codeWrongSequence:
 		_, last, _ := strings.Cut(ack.Error.Description, ": ")
 		seq, _ := strconv.ParseUint(last, 10, 64)
-		return 0, wrongVersionError{seq}
+		return 0, wrongVersionError{last: seq}
 	case ack.Error.Code == codeWrongSequenceUnknown:
 		return 0, wrongVersionError{}
 	}
@@ -215,6 +246,7 @@ func parseRaw(m *nats.Msg) (r raw, err error) {
 
 // parse reads the headers that a write has set.
 func (r *raw) parse(h nats.Header) (err error) {
+	r.write, r.over = h.Get(hdrWrite), h.Get(hdrExpected)
 	r.dead = h.Get(hdrOp) != "" || h.Get("Nats-Marker-Reason") != ""
 	if at := h.Get(hdrExpires); at != "" {
 		if r.expires, err = strconv.ParseInt(at, 10, 64); err != nil {
