@@ -225,6 +225,9 @@ func (e *edge) buildAdmin(context.Context) error {
 		"edges":   func() any { return e.lattice.presence.Edges() },
 		"tasks":   func() any { return e.tasks() }, //nolint:contextcheck // admin asks without one
 	}
+	if e.states.status != nil {
+		status["state"] = e.states.status
+	}
 	var actions map[string]func(context.Context) error
 	if e.announcer != nil {
 		status["bgp"] = func() any { return e.announcer.Status() }

@@ -15,8 +15,9 @@ import (
 
 // tenantStates is where guests' state is kept.
 type tenantStates struct {
-	of  func(id tenant.ID, strict bool) hostcalls.KV
-	run func(context.Context) error // nil: nothing runs
+	of     func(id tenant.ID, strict bool) hostcalls.KV
+	run    func(context.Context) error // nil: nothing runs
+	status func() any                  // nil: none
 }
 
 // buildState builds what state.provider asks for.
@@ -46,7 +47,7 @@ func (e *edge) buildState(context.Context) error {
 	default:
 		s, err := state.New(state.Options{
 			Lattice: e.lattice.Lattice, Bucket: "terrane_state", Home: c.Home,
-			Quota: quota, Timeout: time.Duration(c.Timeout), Logger: e.logger("state"),
+			Quota: quota, Timeout: time.Duration(c.Timeout), Logger: e.logger("state"), Metrics: e.metrics,
 		})
 		if err != nil {
 			return err
@@ -58,6 +59,7 @@ func (e *edge) buildState(context.Context) error {
 			return s.KV(string(id), state.Near)
 		}
 		e.states.run = s.Run
+		e.states.status = func() any { return s.Status() }
 	}
 	return nil
 }

@@ -74,5 +74,11 @@ func (b *barrier) lead(ctx context.Context, p *proof, prove func(context.Context
 // prove writes where nothing is kept: what it returns is behind every write that was
 // confirmed before.
 func (s *Store) prove(ctx context.Context) (uint64, error) {
-	return s.publish(ctx, &nats.Msg{Subject: s.barrierSubject()})
+	seq, err := s.publish(ctx, &nats.Msg{Subject: s.barrierSubject()})
+	if err != nil {
+		s.metrics.proofsRefused.Inc()
+	} else {
+		s.metrics.proofs.Inc()
+	}
+	return seq, err
 }

@@ -95,14 +95,14 @@ func TestUnanswered(t *testing.T) {
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
 	var lose atomic.Pointer[func(context.Context, *nats.Msg, send)] // what happens to the next write, of which nothing is heard
 	s := open(t, net.Node("ams1"), state.Options{})
-	state.Intercept(s, func(real send) send {
+	state.Intercept(s, func(pass send) send {
 		return func(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 			if how := lose.Swap(nil); how != nil && len(m.Data) > 0 {
-				(*how)(ctx, m, real)
+				(*how)(ctx, m, pass)
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
-			return real(ctx, m)
+			return pass(ctx, m)
 		}
 	})
 	latticetest.Run(t, s.Run)
@@ -110,8 +110,8 @@ func TestUnanswered(t *testing.T) {
 	other, _ := run(t, net.Node("ams1"), state.Options{})
 	up(t, other)
 	another := other.KV("/git/alice", state.Near)
-	written := func(ctx context.Context, m *nats.Msg, real send) {
-		if _, err := real(ctx, m); err != nil {
+	written := func(ctx context.Context, m *nats.Msg, pass send) {
+		if _, err := pass(ctx, m); err != nil {
 			t.Error(err)
 		}
 	}
@@ -129,9 +129,9 @@ func TestUnanswered(t *testing.T) {
 		{"the write", func(context.Context, *nats.Msg, send) {}, "ours", func(err error) bool { return err == nil }},
 		{"the confirmation", written, "ours", func(err error) bool { return err == nil }},
 		{"the write, and another is there", overwritten, "another's", func(err error) bool { return errors.Is(err, hostcalls.ErrConflict) }},
-		{"the confirmation, and another is there", func(ctx context.Context, m *nats.Msg, real send) {
-			written(ctx, m, real)
-			overwritten(ctx, m, real)
+		{"the confirmation, and another is there", func(ctx context.Context, m *nats.Msg, pass send) {
+			written(ctx, m, pass)
+			overwritten(ctx, m, pass)
 		}, "another's", func(err error) bool { return err != nil && !errors.Is(err, hostcalls.ErrConflict) }},
 	} {
 		kv := s.KV("/git/alice", state.Near)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -124,18 +126,11 @@ func (x *index) reached(ctx context.Context, seq uint64) error {
 	}
 }
 
-func (x *index) sweep(now int64) {
+// all are the usages of all tenants.
+func (x *index) all() []*usage {
 	x.mu.Lock()
-	all := make([]*usage, 0, len(x.tenants))
-	for _, u := range x.tenants {
-		all = append(all, u)
-	}
-	x.mu.Unlock()
-	for _, u := range all {
-		u.mu.Lock()
-		u.sweep(now)
-		u.mu.Unlock()
-	}
+	defer x.mu.Unlock()
+	return slices.Collect(maps.Values(x.tenants))
 }
 
 // indexes are the index in use, and the one that will replace it.

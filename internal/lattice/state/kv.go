@@ -80,13 +80,17 @@ func (k *kv) note(key string, r *raw) {
 }
 
 // Get implements hostcalls.KV.
-func (k *kv) Get(ctx context.Context, key string) (hostcalls.KVEntry, error) {
+func (k *kv) Get(ctx context.Context, key string) (e hostcalls.KVEntry, err error) {
 	s := k.store
 	if k.reads == Near { // nothing of what follows is to be paid for what is here
 		if r, _, told := k.here(key, max(k.floor.Load(), s.base.Load()), false); told {
-			return k.entry(&r)
+			e, err = k.entry(&r)
+			s.metrics.memory.Inc()
+			s.metrics.count(doGet, err)
+			return e, err
 		}
 	}
+	defer func(begun time.Time) { s.metrics.timed(doGet, begun, err) }(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	proven, err := k.proven(ctx)
@@ -112,8 +116,9 @@ func (k *kv) entry(r *raw) (hostcalls.KVEntry, error) {
 }
 
 // Put implements hostcalls.KV.
-func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expires time.Time) (uint64, error) {
+func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expires time.Time) (version uint64, err error) {
 	s := k.store
+	defer func(begun time.Time) { s.metrics.timed(doPut, begun, err) }(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	x, err := s.complete(ctx)
@@ -141,8 +146,9 @@ func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expir
 }
 
 // Delete implements hostcalls.KV.
-func (k *kv) Delete(ctx context.Context, key string, at uint64) error {
+func (k *kv) Delete(ctx context.Context, key string, at uint64) (err error) {
 	s := k.store
+	defer func(begun time.Time) { s.metrics.timed(doDelete, begun, err) }(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	x, err := s.complete(ctx)
@@ -175,7 +181,7 @@ func (k *kv) Delete(ctx context.Context, key string, at uint64) error {
 // the first answer tells if it is not known here.
 func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, at, expect uint64) (uint64, error) {
 	s, subject := k.store, k.subject(key)
-	h.Set(hdrWrite, strconv.FormatUint(rand.Uint64(), 36))
+	h.Set(hdrWrite, strconv.FormatUint(rand.Uint64(), 36)) //nolint:gosec // no secret
 	for {
 		h.Set(hdrExpected, strconv.FormatUint(expect, 10))
 		seq, err := s.publish(ctx, &nats.Msg{Subject: subject, Header: h, Data: data})
@@ -220,8 +226,9 @@ func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, 
 }
 
 // List implements hostcalls.KV.
-func (k *kv) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+func (k *kv) List(ctx context.Context, prefix, after string, limit int) (keys []string, err error) {
 	s := k.store
+	defer func(begun time.Time) { s.metrics.timed(doList, begun, err) }(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	x, err := s.complete(ctx)
@@ -326,6 +333,7 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 		if must {
 			return raw{}, errors.Join(errStale, err, within.Err())
 		}
+		s.metrics.older.Inc()
 		if r, _, told := k.here(key, 0, false); told && r.seq != 0 {
 			return r, nil
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/lattice"
@@ -33,10 +34,11 @@ type Options struct {
 	// Home is the region that keeps the state; others mirror it. Empty: this region,
 	// and the lattice's own if it is the operator's NATS.
 	Home    string
-	Quota   hostcalls.Quota // of each tenant
-	Timeout time.Duration   // of each operation; default 8 s, which a new leader's election fits in
-	Cache   int64           // bytes of values kept in memory; default 16 MiB
-	Logger  *slog.Logger    // nil discards
+	Quota   hostcalls.Quota       // of each tenant
+	Timeout time.Duration         // of each operation; default 8 s, which a new leader's election fits in
+	Cache   int64                 // bytes of values kept in memory; default 16 MiB
+	Logger  *slog.Logger          // nil discards
+	Metrics prometheus.Registerer // nil: none
 }
 
 // Store is the state of all tenants in one bucket. It is safe for concurrent use. Run
@@ -48,16 +50,19 @@ type Store struct {
 	barrier *barrier
 	index   indexes
 	cache   *cache
+	metrics *metrics
 	unsure  chan struct{}         // wakes settle
 	floors  sync.Map              // tenant's token -> *atomic.Uint64
 	clock   func() time.Time      // this edge's
 	request func(request) request // nil but in tests
 
-	single  atomic.Bool   // one server keeps the bucket, here: what it says is so
-	base    atomic.Uint64 // what home had a while ago: no read goes behind it if it can be helped
-	offset  atomic.Int64  // the lattice's clock less ours, in nanoseconds
-	gap     bool          // deletions may have been missed; of Run
-	created time.Time     // when the stream was; of Run
+	single  atomic.Bool            // one server keeps the bucket, here: what it says is so
+	base    atomic.Uint64          // what home had a while ago: no read goes behind it if it can be helped
+	home    atomic.Uint64          // what it had when it was asked last
+	leader  atomic.Pointer[string] // who led then
+	offset  atomic.Int64           // the lattice's clock less ours, in nanoseconds
+	gap     bool                   // deletions may have been missed; of Run
+	created time.Time              // when the stream was; of Run
 }
 
 // New checks the options. It starts nothing.
@@ -80,7 +85,9 @@ func New(o Options) (*Store, error) {
 		cache: newCache(o.Cache), unsure: make(chan struct{}, 1),
 	}
 	s.index.now.Store(newIndex())
-	return s, nil
+	var err error
+	s.metrics, err = newMetrics(o.Metrics, s)
+	return s, err
 }
 
 // mirrors reports whether this region has a copy of another's state.
@@ -268,14 +275,28 @@ func (s *Store) probe(ctx context.Context, local jetstream.JetStream, anew bool)
 		reached = now
 		s.base.Store(last)
 		last = info.State.LastSeq
+		s.look(info)
 		if !s.mirrors() && now.Sub(proved) > proofInterval {
 			if _, err = s.prove(ctx); err == nil {
 				proved = now
 			}
 		}
-		s.index.now.Load().sweep(s.now())
+		for _, u := range s.index.now.Load().all() {
+			u.sum(s.now()) // forgets what is over
+		}
 	}
 	return nil
+}
+
+// look notes how far home is and who leads it.
+func (s *Store) look(info *jetstream.StreamInfo) {
+	s.home.Store(info.State.LastSeq)
+	if info.Cluster == nil || info.Cluster.Leader == "" {
+		return
+	}
+	if old := s.leader.Swap(&info.Cluster.Leader); old != nil && *old != info.Cluster.Leader {
+		s.metrics.leaders.Inc()
+	}
 }
 
 // mirrored is when home's last sign of life that this region's mirror has was made.

@@ -139,6 +139,14 @@ func (u *usage) sweep(now int64) {
 	}
 }
 
+// sum is what quotas count.
+func (u *usage) sum(now int64) (keys int, bytes int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sweep(now)
+	return u.items.Len(), u.bytes
+}
+
 // reserve lets a write in that the quota has room for, and returns the sequence that
 // it is to expect and what must be called when it has ended.
 func (u *usage) reserve(key string, size int, at uint64, q hostcalls.Quota, now int64) (expect uint64, release func(), err error) {

@@ -143,6 +143,7 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 			}
 			return seq, err
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			s.metrics.resent.Inc()
 			doubt = true
 			continue
 		case !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, nats.ErrReconnectBufExceeded) && !errors.Is(err, nats.ErrDisconnected):
