@@ -66,8 +66,9 @@ wasmer: ## lint and tests of the build with the engine wasmer: skipped without g
 ifeq ($(shell command -v gcc),)
 	@echo "wasmer: skipped: there is no gcc"
 else
-	$(LINT) --build-tags engine_wasmer ./internal/engine/... ./internal/config/... ./cmd/...
+	$(LINT) --build-tags engine_wasmer ./internal/engine/... ./internal/config/... ./server/... ./cmd/...
 	$(GO) test -race -count=1 -timeout 10m -tags engine_wasmer ./internal/engine/wasmerengine ./internal/config
+	$(GO) test -race -count=1 -timeout 10m -tags engine_wasmer -run '^Test(Guests|Traps|Deadline|Visitor|Stream|Neighbour|NoRequest|Soak)' ./server
 	$(GO) test -race -count=1 -timeout 10m -tags engine_wasmer -run '^Test(Scripts|Wasmer)' ./cmd/terrane
 endif
 
@@ -79,6 +80,7 @@ bench: ## every benchmark, one package after the other
 	$(GO) test -run '^$$' -bench . -benchtime 20x ./internal/lab
 ifneq ($(shell command -v gcc),)
 	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -tags engine_wasmer ./internal/engine/wasmerengine
+	$(GO) test -run '^$$' -bench HTTP -benchtime $(BENCHTIME) -tags engine_wasmer ./server
 endif
 
 lab: ## the anycast experiments of docs/anycast.md, with figures of LAB_RUNS runs: as root, many minutes

@@ -9,16 +9,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/terrane/terrane/hostcalls"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/terrane/terrane/internal/engine"
-	"github.com/terrane/terrane/internal/engine/wazeroengine"
 	"github.com/terrane/terrane/server"
 	"github.com/terrane/terrane/tenant"
 )
 
+// newEngine makes an engine that ends with the test: that of the build, which make wasmer changes.
 func newEngine(t testing.TB) engine.Engine {
 	t.Helper()
-	e, err := wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions()})
+	e, err := buildEngine(engineOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,6 +29,12 @@ func newEngine(t testing.TB) engine.Engine {
 		}
 	})
 	return e
+}
+
+// engineOptions are those that all engines have.
+type engineOptions struct {
+	cacheDir string
+	metrics  prometheus.Registerer
 }
 
 func TestGuests(t *testing.T) {
