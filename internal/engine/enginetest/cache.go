@@ -16,8 +16,8 @@ import (
 	"github.com/terrane/terrane/internal/engine"
 )
 
-// NewCached makes the engine under test, which offers funcs and keeps compiled code in dir. The
-// suite closes it.
+// NewCached makes the engine under test, which offers funcs and keeps compiled code in dir, if
+// that is not empty. The suite closes it.
 type NewCached func(t testing.TB, funcs []hostcalls.Func, dir string, metrics prometheus.Registerer) engine.Engine
 
 // RunCache tests an engine that keeps compiled code on disk.
@@ -52,19 +52,27 @@ func visit(t *testing.T, newEngine NewCached, dir string, visits ...visited) (co
 			t.Error(err)
 		}
 	}
+	compiled = counted(t, reg, "terrane_engine_compilations_total")
+	if err := e.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	return compiled
+}
+
+// counted is the value of a counter.
+func counted(t testing.TB, reg prometheus.Gatherer, name string) int {
+	t.Helper()
 	metrics, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range metrics {
-		if f.GetName() == "terrane_engine_compilations_total" {
-			compiled = int(f.GetMetric()[0].GetCounter().GetValue())
+		if f.GetName() == name {
+			return int(f.GetMetric()[0].GetCounter().GetValue())
 		}
 	}
-	if err := e.Close(context.Background()); err != nil {
-		t.Error(err)
-	}
-	return compiled
+	t.Fatalf("no metric %s", name)
+	return 0
 }
 
 type visited struct {

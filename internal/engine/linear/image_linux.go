@@ -21,10 +21,11 @@ type Image struct {
 	pagemap int    // of this process, -1 if the kernel cannot scan it
 }
 
-// Restorer is what Images need of the system. Only NewRestorer makes one.
+// Restorer is what Images need of the system. The zero value puts memories back by
+// MADV_DONTNEED, which every kernel has.
 type Restorer struct{ pagemap *os.File }
 
-// NewRestorer finds out what the kernel can do.
+// NewRestorer finds out whether the kernel can do better.
 func NewRestorer() *Restorer {
 	f, err := os.Open("/proc/self/pagemap")
 	if err != nil {

@@ -12,10 +12,19 @@ const page = 64 << 10
 
 // TestResetEqualsImage writes at random, little and much, inside the image and in
 // what was grown, and wants the image back each time.
-func TestResetEqualsImage(t *testing.T) {
-	restorer := linear.NewRestorer()
-	defer func() { _ = restorer.Close() }()
-	t.Log(restorer.Method())
+func TestResetEqualsImage(t *testing.T) { withEach(t, testResetEqualsImage) }
+
+// withEach tests what this kernel can do, and what every kernel can.
+func withEach(t *testing.T, test func(*testing.T, *linear.Restorer)) {
+	for _, restorer := range []*linear.Restorer{linear.NewRestorer(), {}} {
+		t.Run(restorer.Method(), func(t *testing.T) { test(t, restorer) })
+		if err := restorer.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func testResetEqualsImage(t *testing.T, restorer *linear.Restorer) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	content := make([]byte, 17*page)
 	for i := 3 * page; i < 5*page; i++ {
@@ -63,9 +72,9 @@ func TestResetEqualsImage(t *testing.T) {
 
 // TestImages makes images of memories that were written in few places and in many, read where nothing was
 // written, or mapped by someone else, and wants each in a second memory.
-func TestImages(t *testing.T) {
-	restorer := linear.NewRestorer()
-	defer func() { _ = restorer.Close() }()
+func TestImages(t *testing.T) { withEach(t, testImages) }
+
+func testImages(t *testing.T, restorer *linear.Restorer) {
 	const pages = 300 // of the kernel, 4 KiB each or more
 	for name, fill := range map[string]func(mem []byte){
 		"nothing":   func([]byte) {},

@@ -13,8 +13,9 @@ import (
 	"github.com/terrane/terrane/internal/engine/wasmerengine"
 )
 
-func TestCache(t *testing.T) {
-	enginetest.RunCache(t, func(t testing.TB, funcs []hostcalls.Func, dir string, metrics prometheus.Registerer) engine.Engine {
-		return newEngine(t, wasmerengine.Options{Funcs: funcs, CacheDir: dir, Metrics: metrics})
-	})
+func newCached(t testing.TB, funcs []hostcalls.Func, dir string, metrics prometheus.Registerer) engine.Engine {
+	return newEngine(t, wasmerengine.Options{Funcs: funcs, CacheDir: dir, Metrics: metrics})
 }
+
+func TestCache(t *testing.T) { enginetest.RunCache(t, newCached) }
+func TestReuse(t *testing.T) { enginetest.RunReuse(t, newCached) }

@@ -26,6 +26,16 @@ func newEngine(t testing.TB, o wasmerengine.Options) *wasmerengine.Engine {
 	return e
 }
 
+func TestConformanceOnOldKernels(t *testing.T) {
+	enginetest.Run(t, func(t testing.TB, funcs []hostcalls.Func) engine.Engine {
+		e := newEngine(t, wasmerengine.Options{Funcs: funcs})
+		if err := e.OldKernel(); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	})
+}
+
 func TestConformance(t *testing.T) {
 	for name, o := range map[string]wasmerengine.Options{
 		"recycled": {}, "fresh": {Idle: -1}, "evicted": {Idle: 100_000}, "renewed": {Idle: -1, Renew: 1},

@@ -21,11 +21,12 @@ import (
 	"github.com/terrane/terrane/internal/engine/enginetest"
 )
 
-func TestCache(t *testing.T) {
-	enginetest.RunCache(t, func(t testing.TB, funcs []hostcalls.Func, dir string, metrics prometheus.Registerer) engine.Engine {
-		return openEngine(t, Options{Funcs: funcs, CacheDir: dir, Metrics: metrics})
-	})
+func newCached(t testing.TB, funcs []hostcalls.Func, dir string, metrics prometheus.Registerer) engine.Engine {
+	return openEngine(t, Options{Funcs: funcs, CacheDir: dir, Metrics: metrics})
 }
+
+func TestCache(t *testing.T) { enginetest.RunCache(t, newCached) }
+func TestReuse(t *testing.T) { enginetest.RunReuse(t, newCached) }
 
 func openEngine(t testing.TB, o Options) *Engine {
 	t.Helper()

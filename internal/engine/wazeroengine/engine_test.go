@@ -22,6 +22,16 @@ func newEngine(t testing.TB, o wazeroengine.Options) *wazeroengine.Engine {
 	return e
 }
 
+func TestConformanceOnOldKernels(t *testing.T) {
+	enginetest.Run(t, func(t testing.TB, funcs []hostcalls.Func) engine.Engine {
+		e := newEngine(t, wazeroengine.Options{Funcs: funcs})
+		if err := e.OldKernel(); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	})
+}
+
 func TestConformance(t *testing.T) {
 	for name, idle := range map[string]int64{"recycled": 0, "fresh": -1, "evicted": 100_000} {
 		t.Run(name, func(t *testing.T) {

@@ -13,17 +13,30 @@ import (
 	"github.com/terrane/terrane/internal/engine"
 )
 
-// TestRecycledEqualsNew runs every guest of the suite and of the examples, and compares
+// TestRecycledEqualsNew runs every guest of the suite, of the kit and of the examples, and compares
 // the memory of the recycled instance with that of a new one. That Enter restores the
 // globals, and that the tables of what is recycled cannot change, is tested in prepare.
 func TestRecycledEqualsNew(t *testing.T) {
-	e, err := New(Options{Funcs: hostcalls.Functions(), CacheDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
+	for _, old := range []bool{false, true} {
+		e, err := New(Options{Funcs: hostcalls.Functions(), CacheDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if old {
+			if err := e.OldKernel(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Run(e.restorer.Method(), func(t *testing.T) { testRecycledEqualsNew(t, e) })
+		if err := e.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
-	defer func() { _ = e.Close(context.Background()) }()
+}
+
+func testRecycledEqualsNew(t *testing.T, e *Engine) {
 	recycled := 0
-	for _, pattern := range []string{"../enginetest/testdata/*.wasm", "../../../examples/*/*.wasm"} {
+	for _, pattern := range []string{"../enginetest/testdata/*.wasm", "../../../examples/*/*.wasm", "../../../hostcalls/hostcallstest/guests/*.wasm"} {
 		files, _ := filepath.Glob(pattern)
 		for _, f := range files {
 			wasm, err := os.ReadFile(f)
@@ -58,7 +71,7 @@ func TestRecycledEqualsNew(t *testing.T) {
 	if held := e.pool.Size(); held != 0 {
 		t.Errorf("%d bytes are held for closed modules", held)
 	}
-	if recycled < 50 {
+	if recycled < 100 {
 		t.Errorf("only %d instances were recycled", recycled)
 	}
 }
