@@ -45,7 +45,7 @@ func TestNoRequestWaitsForTheCompiler(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const room = 60 << 10
+		const room = 150 << 10
 		e := startEdge(t, edgeOptions{engine: eng, sites: func(o *server.SitesOptions) { o.ModuleBytes, o.Metrics = room, reg }})
 		want := map[tenant.Host]string{"alice.example": "Hello", "bob.example": "/", "carol.example": "made"}
 		e.deploy("alice.example", "index.wasm", guest(t, "../examples/hello-wat/hello.wasm"))

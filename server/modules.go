@@ -164,8 +164,9 @@ func (ms *modules) ensure(ctx context.Context, m *module) error {
 }
 
 // cost is about what a loaded module takes, in bytes: machine code, and what the engine
-// knows of each function. Measured with wazero.
-func (m *module) cost() int64 { return 24<<10 + 8*m.size }
+// knows of each function. Measured with wazero. Small ones take mappings rather than bytes, of
+// which Linux gives a process 65,530.
+func (m *module) cost() int64 { return max(64<<10, 24<<10+6*m.size) }
 
 // shrink unloads modules that nobody uses, those unused for longest first, if what is
 // loaded exceeds the budget. It makes room for some more, so as not to be needed each time.

@@ -42,6 +42,9 @@ func FuzzPrepare(f *testing.F) {
 		if before == nil && after != nil {
 			t.Errorf("prepared, a valid module is not: %v", after)
 		}
+		if shell, err := prepare.Shell(res.Wasm, []byte("key")); err != nil || after == nil && valid(t, shell) != nil {
+			t.Errorf("its shell is not valid: %v, %v", err, valid(t, shell))
+		}
 		if before != nil && after == nil && !strings.Contains(before.Error(), "custom") && !strings.Contains(before.Error(), "name") {
 			t.Errorf("prepared, a module becomes valid that had: %v", before)
 		}

@@ -45,7 +45,7 @@ func openCache(dir string, config wazero.RuntimeConfig) (*cache, error) {
 	return &cache{Cache: entries, config: config, wazero: w}, err
 }
 
-// build names the compiler and the processor.
+// build names the compiler, the processor and what is kept.
 func build() string {
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -55,7 +55,7 @@ func build() string {
 			}
 		}
 	}
-	return fmt.Sprint(version, runtime.GOOS, runtime.GOARCH, runtime.Version(), cpu.X86, cpu.ARM64)
+	return fmt.Sprintf("%s %s %s %s %+v %+v %+v", version, runtime.GOOS, runtime.GOARCH, runtime.Version(), cpu.X86, cpu.ARM64, ready{})
 }
 
 // ready is what is known of a module that was prepared. prepare.Result.Wasm is its shell in the

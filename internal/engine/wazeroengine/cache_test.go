@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -262,6 +263,27 @@ func TestRefusalsOverTheCache(t *testing.T) {
 				if fmt.Sprint(got) != fmt.Sprint(want) || errors.Is(got, engine.ErrRefused) != errors.Is(want, engine.ErrRefused) {
 					t.Errorf("%s in %d bytes: %v; without a cache %v", name, memory, got, want)
 				}
+			}
+		}
+	}
+}
+
+// TestCacheOfOtherFunctions loads no module that was checked against functions which this engine has not, or
+// has of other types.
+func TestCacheOfOtherFunctions(t *testing.T) {
+	dir, hello := t.TempDir(), enginetest.Guest(t, "hello")
+	without := slices.DeleteFunc(hostcalls.Functions(), func(f hostcalls.Func) bool { return f.Name == "hostcall_resp_set_body" })
+	changed := append(slices.Clone(without), hostcalls.Func{Module: "env", Name: "hostcall_resp_set_body"})
+	for range 2 {
+		for _, funcs := range [][]hostcalls.Func{nil, without, changed} {
+			e := openEngine(t, Options{CacheDir: dir, Funcs: funcs})
+			if funcs == nil {
+				answer(t, e, hello)
+			} else if _, err := e.Compile(t.Context(), hello, engine.Limits{}); !errors.Is(err, engine.ErrRefused) {
+				t.Errorf("a module without its functions: %v", err)
+			}
+			if err := e.Close(t.Context()); err != nil {
+				t.Error(err)
 			}
 		}
 	}
