@@ -20,20 +20,20 @@ import (
 	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
-// cache keeps modules made ready on disk: of each its ready, with the shell for the module, and
-// the machine code of the module where wazero looks for that of the shell. wazero finds code
-// by the digest of a module's binary. It does not validate functions of which it
-// has the code, but for their bodies, and those of a shell it has validated in no time.
+// cache keeps modules made ready on disk: of each its ready, with the shell as the module, and
+// the module's machine code where wazero looks for the shell's. wazero finds code by the
+// digest of a module's binary, after it has parsed and validated that, which for a shell
+// takes no time.
 //
 // Were the code gone when wazero looks for it, it would compile the shell. Therefore
-// prepared modules have a mark, which a shell has not: see Engine.load.
+// prepared modules have a mark, which a shell has not: see Engine.start.
 type cache struct {
 	*codecache.Cache
 	config wazero.RuntimeConfig
 	wazero wazero.CompilationCache
-	// A module that wazero finds on disk it shows to others before it is complete: of modules
-	// with one mark only one is compiled at a time.
-	compiling [64]sync.Mutex
+	// wazero shows a module that it found on disk to others before it is complete: equal ones are
+	// loaded one after the other, which the locks are for, by mark.
+	loading [64]sync.Mutex
 }
 
 func openCache(dir string, config wazero.RuntimeConfig) (*cache, error) {
@@ -58,8 +58,7 @@ func build() string {
 	return fmt.Sprintf("%s %s %s %s %+v %+v %+v", version, runtime.GOOS, runtime.GOARCH, runtime.Version(), cpu.X86, cpu.ARM64, ready{})
 }
 
-// ready is what is known of a module that was prepared. prepare.Result.Wasm is its shell in the
-// cache, and the whole module before.
+// ready is what is known of a module that was prepared. In the cache its Wasm is the shell.
 type ready struct {
 	prepare.Result
 
@@ -97,9 +96,9 @@ func decodeReady(b []byte) (*ready, error) {
 	return r, nil
 }
 
-// lock locks the compilation of modules with the mark, and of few others.
+// lock keeps modules with the mark, and a few others, from being loaded.
 func (c *cache) lock(mark uint64) (unlock func()) {
-	mu := &c.compiling[mark>>1%uint64(len(c.compiling))]
+	mu := &c.loading[mark>>1%uint64(len(c.loading))]
 	mu.Lock()
 	return mu.Unlock
 }

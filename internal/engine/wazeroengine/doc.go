@@ -17,13 +17,12 @@
 // # The cache
 //
 // With a CacheDir a module is compiled once. Beside its code its shell is kept (prepare.Shell), and
-// what Compile has found out about it, so that loading it neither parses nor validates its functions.
-// Every module is loaded that way, after its first compilation too. wazero finds the code by the
-// shell. That it has not compiled the shell itself, because the code was gone, or has
-// found other code, is asked of the first instance: it must return the module's mark.
-// An entry that fails on the way is discarded and the module compiled again; if it then
-// fails a second time, it runs without the cache. A module that is refused is not in the
-// cache, and is refused in the same words each time.
+// what Compile has found out, so that loading it neither prepares it nor validates its functions.
+// Each module is loaded that way, after its compilation too. wazero finds the code by the
+// shell. If the code was gone, wazero has compiled the shell; therefore the first instance
+// must return the module's mark. What fails on the way is discarded, the module compiled
+// again, and if that fails too, it runs without the cache. A refused module is not in the cache,
+// and is refused in the same words each time.
 //
 // # Time
 //

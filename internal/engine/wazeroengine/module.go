@@ -80,7 +80,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	return m, err
 }
 
-// load starts a module of what the cache has of it. After an error that entry is gone.
+// load starts a module of what the cache has of it, and discards that if it is of no use.
 func (e *Engine) load(ctx context.Context, key codecache.Key, limits engine.Limits) (engine.Module, error) {
 	m, err := e.loadEntry(ctx, key, limits)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !exhausted(err) {
