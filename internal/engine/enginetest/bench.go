@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"strings"
@@ -110,18 +111,26 @@ func compare(b *testing.B, contenders []Contender, prepare func(*testing.B, engi
 	}
 }
 
-// Compile is the time to make the module ready: anew, and from compiled code on disk.
+// Compile is the time to make the module ready: anew, from compiled code on disk, and from there
+// until the first request is answered.
 func Compile(b *testing.B, wasm []byte, newEngine NewCached) {
-	for name, dir := range map[string]string{"anew": "", "cached": b.TempDir()} {
-		b.Run(name, func(b *testing.B) {
-			s := start(b, func(t testing.TB, funcs []hostcalls.Func) engine.Engine { return newEngine(t, funcs, dir, nil) })
+	dir := b.TempDir()
+	for _, bench := range []struct {
+		name, dir string
+		run       bool
+	}{{name: "anew"}, {name: "cached", dir: dir}, {name: "first", dir: dir, run: true}} {
+		b.Run(bench.name, func(b *testing.B) {
+			s := start(b, func(t testing.TB, funcs []hostcalls.Func) engine.Engine { return newEngine(t, funcs, bench.dir, nil) })
 			before := spent()
 			for b.Loop() {
 				m, err := s.e.Compile(b.Context(), wasm, engine.Limits{})
 				if err != nil {
 					b.Fatal(err)
 				}
-				if err := m.Close(b.Context()); err != nil {
+				if bench.run {
+					_, err = request(b.Context(), m)
+				}
+				if err := errors.Join(err, m.Close(b.Context())); err != nil {
 					b.Fatal(err)
 				}
 			}

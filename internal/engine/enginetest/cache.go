@@ -3,6 +3,7 @@ package enginetest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -172,26 +173,29 @@ func testDamage(t *testing.T, newEngine NewCached) {
 	}
 }
 
-// testShared has two engines that share a directory compile the same modules at a time.
+// testShared has two engines that share a directory compile the same modules at a time, again and
+// again.
 func testShared(t *testing.T, newEngine NewCached) {
 	dir := t.TempDir()
 	engines := []*suite{
 		start(t, func(t testing.TB, funcs []hostcalls.Func) engine.Engine { return newEngine(t, funcs, dir, nil) }),
 		start(t, func(t testing.TB, funcs []hostcalls.Func) engine.Engine { return newEngine(t, funcs, dir, nil) }),
 	}
+	load := func(e engine.Engine, guest string) error {
+		m, err := e.Compile(t.Context(), Guest(t, guest), engine.Limits{})
+		if err != nil {
+			return err
+		}
+		_, err = request(t.Context(), m)
+		return errors.Join(err, m.Close(context.Background()))
+	}
 	var wg sync.WaitGroup
 	for i := range 12 {
 		wg.Go(func() {
-			m, err := engines[i%2].e.Compile(t.Context(), Guest(t, []string{"hello", "dirty", "work"}[i%3]), engine.Limits{})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if _, err := request(t.Context(), m); err != nil {
-				t.Error(err)
-			}
-			if err := m.Close(context.Background()); err != nil {
-				t.Error(err)
+			for range 20 {
+				if err := load(engines[i%2].e, []string{"hello", "dirty", "work"}[i%3]); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}

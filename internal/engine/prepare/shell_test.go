@@ -26,7 +26,7 @@ func TestVersion(t *testing.T) {
 	for _, wasm := range corpus(t) {
 		for _, o := range []prepare.Options{
 			{MemoryPages: 100, TableSize: 10, SparePage: true, Mark: 1, Init: "_initialize"},
-			{MemoryPages: 100, TableSize: 10, Reach: true, Entry: "run"},
+			{MemoryPages: 100, TableSize: 10, Reach: true, Guard: true, Entry: "run"},
 		} {
 			r, err := prepare.Prepare(wasm, o)
 			if err != nil {

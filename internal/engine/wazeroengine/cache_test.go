@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,65 +62,14 @@ func short(t testing.TB) []byte {
 	return bytes.Replace(enginetest.Guest(t, "hello"), []byte("\x41\x0c"), []byte("\x41\x05"), 1)
 }
 
-// files are those of one module in the cache: the entry and the code.
-func files(t testing.TB, dir string) [2]string {
+// codeFile is the code of the one module in the cache.
+func codeFile(t testing.TB, dir string) string {
 	t.Helper()
-	entries, _ := filepath.Glob(filepath.Join(dir, "index", "*"))
 	code, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
-	if len(entries) != 1 || len(code) != 1 {
-		t.Fatalf("entries %q, code %q; want one each", entries, code)
+	if len(code) != 1 {
+		t.Fatalf("files of code %q, want one", code)
 	}
-	return [2]string{entries[0], code[0]}
-}
-
-// TestCacheDamage damages each file in each place, cuts it, takes it away and puts that of another
-// module there. Each time the module is compiled again, and answers, and the next time not.
-func TestCacheDamage(t *testing.T) {
-	dir, otherDir := t.TempDir(), t.TempDir()
-	e, other := openEngine(t, Options{CacheDir: dir}), openEngine(t, Options{CacheDir: otherDir})
-	defer func() { _ = errors.Join(e.Close(context.Background()), other.Close(context.Background())) }()
-	hello := enginetest.Guest(t, "hello")
-	answer(t, e, hello)
-	answer(t, other, short(t))
-	foreign := files(t, otherDir)
-	for i, file := range files(t, dir) {
-		whole, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		swapped, err := os.ReadFile(foreign[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		damaged := map[string][]byte{"gone": nil, "empty": {}, "another module's": swapped, "longer": append(bytes.Clone(whole), 0)}
-		for at := 0; at < len(whole); at += max(1, len(whole)/40) {
-			flipped := bytes.Clone(whole)
-			flipped[at] ^= 0x10
-			damaged[fmt.Sprint("byte ", at)], damaged[fmt.Sprint("cut at ", at)] = flipped, whole[:at]
-		}
-		for name, content := range damaged {
-			if err := os.Remove(file); err != nil {
-				t.Fatal(err)
-			}
-			if content != nil {
-				if err := os.WriteFile(file, content, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for _, want := range []float64{1, 0} {
-				before := testutil.ToFloat64(e.compiled)
-				if got := answer(t, e, hello); got != "hello, world" {
-					t.Errorf("file %d, %s: %q", i, name, got)
-				}
-				if n := testutil.ToFloat64(e.compiled) - before; n != want {
-					t.Errorf("file %d, %s: compiled %v times, want %v", i, name, n, want)
-				}
-			}
-			if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, whole) {
-				t.Errorf("file %d, %s: it was not made whole (%v)", i, name, err)
-			}
-		}
-	}
+	return code[0]
 }
 
 // thief is a runtime to whose files something happens after they were verified and
@@ -142,7 +90,7 @@ func TestImpostor(t *testing.T) {
 	hello, other := enginetest.Guest(t, "hello"), t.TempDir()
 	e := openEngine(t, Options{CacheDir: other})
 	answer(t, e, short(t))
-	foreign, err := os.ReadFile(files(t, other)[1])
+	foreign, err := os.ReadFile(codeFile(t, other))
 	if err := errors.Join(err, e.Close(t.Context())); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +108,7 @@ func TestImpostor(t *testing.T) {
 				e.runtime = &thief{honest, func() {
 					if left > 0 {
 						left--
-						if err := strike(files(t, dir)[1]); err != nil {
+						if err := strike(codeFile(t, dir)); err != nil {
 							t.Error(err)
 						}
 					}
@@ -219,29 +167,6 @@ func TestRestart(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// TestSharedCache lets two engines, as of two processes, compile the same modules at once.
-func TestSharedCache(t *testing.T) {
-	dir := t.TempDir()
-	guests := map[string][]byte{"hello, world": enginetest.Guest(t, "hello"), "hello": short(t)}
-	var wg sync.WaitGroup
-	for range 2 {
-		e := openEngine(t, Options{CacheDir: dir})
-		defer func() { _ = e.Close(context.Background()) }()
-		for want, wasm := range guests {
-			for range 3 {
-				wg.Go(func() {
-					for range 50 {
-						if got := answer(t, e, wasm); got != want {
-							t.Errorf("%q, want %q", got, want)
-						}
-					}
-				})
-			}
-		}
-	}
-	wg.Wait()
 }
 
 // TestRefusalsOverTheCache wants the words that a module is refused with to be those without a cache, each
