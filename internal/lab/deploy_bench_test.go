@@ -161,35 +161,11 @@ func (at benchNode) tell(ctx context.Context) error {
 
 func startBenchEdges(ctx context.Context, b *testing.B) *benchEdges {
 	b.Helper()
-	check := func(err error) {
-		b.Helper()
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	l, err := lab.New(ctx)
-	check(err)
-	b.Cleanup(func() {
-		if b.Failed() {
-			b.Log(l.Transcripts())
-		}
-		if err := l.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-
+	l := newBenchLab(ctx, b)
 	records, err := zone.New(zone.Options{})
-	check(err)
-	zoneCtx, stopZone := context.WithCancel(ctx)
-	stopped := make(chan error, 1)
-	go func() { stopped <- records.Run(zoneCtx) }()
-	b.Cleanup(func() {
-		stopZone()
-		if err := <-stopped; err != nil {
-			b.Error(err)
-		}
-	})
-	check(records.Update(map[string][]string{
+	check(b, err)
+	runZone(ctx, b, records)
+	check(b, records.Update(map[string][]string{
 		"told.bench.test":                  {"A 127.0.0.1"},
 		"_keybase_pages.told.bench.test":   {`TXT "kbp=/told/alice"`},
 		"polled.bench.test":                {"A 127.0.0.1"},
@@ -199,35 +175,67 @@ func startBenchEdges(ctx context.Context, b *testing.B) *benchEdges {
 	}))
 
 	git, err := l.Host().StartGit(ctx, netip.MustParseAddrPort("127.0.0.1:0"))
-	check(err)
+	check(b, err)
 	url, err := git.Create(ctx, "tenants.git")
-	check(err)
+	check(b, err)
 	e := &benchEdges{lab: l}
 	e.tree, err = l.Host().Clone(ctx, url)
-	check(err)
+	check(b, err)
 	// Only a domain that shows something has the certificate under which a webhook comes.
-	check(e.tree.Write("alice/about.txt", []byte("alice's")))
+	check(b, e.tree.Write("alice/about.txt", []byte("alice's")))
 	_, err = e.tree.Commit(ctx, "first")
-	check(err)
-	check(e.tree.Push(ctx))
-	check(os.MkdirAll(l.Path("folder", "alice"), 0o700))
+	check(b, err)
+	check(b, e.tree.Push(ctx))
+	check(b, os.MkdirAll(l.Path("folder", "alice"), 0o700))
 	binary := buildTerrane(b)
 	var first string
 	for i := range e.edges {
 		at := &e.edges[i]
 		cluster, err := freeAddr()
-		check(err)
+		check(b, err)
 		first = cmp.Or(first, cluster)
 		at.name = fmt.Sprint("edge", i+1)
 		at.https, err = freeAddr()
-		check(err)
+		check(b, err)
 		config := l.Path(at.name + ".toml")
-		check(os.WriteFile(config, fmt.Appendf(nil, benchConfig, l.Dir(), url, records.Addr(), at.https, at.name, cluster, first), 0o600))
+		check(b, os.WriteFile(config, fmt.Appendf(nil, benchConfig, l.Dir(), url, records.Addr(), at.https, at.name, cluster, first), 0o600))
 		at.process, err = l.Host().Start(ctx, at.name, binary, "serve", "--config", config)
-		check(err)
+		check(b, err)
 		at.client = e.client(ctx, b, *at)
 	}
 	return e
+}
+
+// newBenchLab is a lab that ends with the benchmark.
+func newBenchLab(ctx context.Context, b *testing.B) *lab.Lab {
+	b.Helper()
+	l, err := lab.New(ctx)
+	check(b, err)
+	b.Cleanup(func() {
+		if b.Failed() {
+			b.Log(l.Transcripts())
+		}
+		check(b, l.Close())
+	})
+	return l
+}
+
+// runZone answers until the benchmark ends.
+func runZone(ctx context.Context, b *testing.B, records *zone.Server) {
+	ctx, stop := context.WithCancel(ctx)
+	stopped := make(chan error, 1)
+	go func() { stopped <- records.Run(ctx) }()
+	b.Cleanup(func() {
+		stop()
+		check(b, <-stopped)
+	})
+}
+
+func check(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
 // freeAddr is a loopback address and a port that was free a moment ago.
