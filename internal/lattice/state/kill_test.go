@@ -8,7 +8,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,16 +37,31 @@ func child() {
 	if err != nil {
 		panic(err)
 	}
-	ctx := context.Background()
-	go func() { panic(l.Run(ctx)) }()
-	go func() { panic(s.Run(ctx)) }()
-	for n := 0; ; n++ {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	inLattice, leave := context.WithCancel(context.WithoutCancel(ctx))
+	var parts sync.WaitGroup
+	parts.Go(func() { _ = l.Run(inLattice) })
+	parts.Go(func() {
+		defer leave()
+		_ = s.Run(ctx)
+	})
+	leader := ""
+	for n := 0; ctx.Err() == nil; n++ {
 		key := fmt.Sprint(o.Name, "/", os.Getpid(), "/", n)
 		if _, err := s.KV("/git/alice", state.Near).Put(ctx, key, []byte(key), 0, time.Time{}); err == nil {
 			fmt.Println(key)
 		}
+		if now := s.Status().Leader; now != leader {
+			leader = now
+			fmt.Println(leads, leader)
+		}
 	}
+	parts.Wait()
 }
+
+// leads is the first word of a child's line about who leads.
+const leads = "leads"
 
 // process is a child.
 type process struct {
@@ -53,8 +71,35 @@ type process struct {
 
 // confirmed are the keys that children have told of.
 type confirmed struct {
-	mu   sync.Mutex
-	keys []string
+	mu      sync.Mutex
+	keys    []string
+	leader  string
+	last    time.Time     // when the last key was told
+	longest time.Duration // between two of them
+}
+
+// reset forgets who leads, and begins to measure anew.
+func (c *confirmed) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leader, c.longest, c.last = "", 0, time.Now()
+}
+
+func (c *confirmed) now() (leader string, longest time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leader, c.longest
+}
+
+func (c *confirmed) told(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if leader, ok := strings.CutPrefix(line, leads+" "); ok {
+		c.leader = leader
+		return
+	}
+	c.keys = append(c.keys, line)
+	c.longest, c.last = max(c.longest, time.Since(c.last)), time.Now()
 }
 
 func (c *confirmed) count() int {
@@ -64,13 +109,13 @@ func (c *confirmed) count() int {
 }
 
 // more waits until children have told of some more keys.
-func (c *confirmed) more(t *testing.T, n int) {
+func (c *confirmed) more(t testing.TB, n int) {
 	t.Helper()
 	n += c.count()
 	latticetest.Await(t, func() bool { return c.count() >= n }, nil)
 }
 
-func (c *confirmed) start(t *testing.T, o *lattice.Options) *process {
+func (c *confirmed) start(t testing.TB, o *lattice.Options) *process {
 	t.Helper()
 	env, err := json.Marshal(o)
 	if err != nil {
@@ -88,9 +133,7 @@ func (c *confirmed) start(t *testing.T, o *lattice.Options) *process {
 	go func() {
 		defer close(p.done)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			c.mu.Lock()
-			c.keys = append(c.keys, lines.Text())
-			c.mu.Unlock()
+			c.told(lines.Text())
 		}
 		_ = p.cmd.Wait() // killed
 	}()
@@ -103,9 +146,9 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// TestKilled kills all edges of a cluster at once, and before that, with
-// TERRANE_LONG_TESTS, each in turn, one of them leading: whatever was confirmed is there.
-func TestKilled(t *testing.T) {
+// threeEdges are a cluster.
+func threeEdges(t testing.TB) []lattice.Options {
+	t.Helper()
 	edges := make([]lattice.Options, 3)
 	var routes []string
 	for i := range edges {
@@ -119,11 +162,20 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var c confirmed
-	running := make([]*process, len(edges))
 	for i := range edges {
 		edges[i].Cluster.Routes = routes
 		edges[i].Replicas = 3
+	}
+	return edges
+}
+
+// TestKilled kills all edges of a cluster at once, and before that, with
+// TERRANE_LONG_TESTS, each in turn, one of them leading: whatever was confirmed is there.
+func TestKilled(t *testing.T) {
+	edges := threeEdges(t)
+	var c confirmed
+	running := make([]*process, len(edges))
+	for i := range edges {
 		running[i] = c.start(t, &edges[i])
 	}
 	c.more(t, 100)
