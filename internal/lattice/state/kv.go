@@ -291,6 +291,13 @@ func (k *kv) here(key string, floor uint64, must bool) (r raw, seq uint64, told 
 // an older copy when there is none to be had soon.
 func (k *kv) read(ctx context.Context, key string, floor uint64, must bool) (raw, error) {
 	r, seq, told := k.here(key, floor, must)
+	if !told && seq == 0 && k.store.mirrors() {
+		// What home has confirmed is on its way here: waiting is less than asking.
+		within, cancel := context.WithTimeout(ctx, arrival)
+		_ = k.store.index.now.Load().reached(within, floor)
+		cancel()
+		r, seq, told = k.here(key, floor, must)
+	}
 	if told {
 		return r, nil
 	}

@@ -20,11 +20,12 @@ import (
 
 const (
 	probeInterval = 2 * time.Second
-	proofInterval = time.Minute      // between signs of life in the bucket, when there is no other write
-	freshTimeout  = time.Second      // how long a read looks for a copy that is not behind
-	inactive      = time.Minute      // after which the servers forget a follower
-	answerTimeout = time.Second      // after which a write is sent again
-	pullExpiry    = 10 * time.Second // of the follower's requests; a quarter of it between signs of life
+	proofInterval = time.Minute           // between signs of life in the bucket, when there is no other write
+	freshTimeout  = time.Second           // how long a read looks for a copy that is not behind
+	inactive      = time.Minute           // after which the servers forget a follower
+	arrival       = 20 * time.Millisecond // how long a mirror may take behind a confirmation before home is asked
+	answerTimeout = time.Second           // after which a write is sent again
+	pullExpiry    = 10 * time.Second      // of the follower's requests; a quarter of it between signs of life
 )
 
 // Options are what New takes.
