@@ -152,9 +152,19 @@ func (c *Cache) Store(key Key, e Entry, file string) error {
 	return nil
 }
 
-// Discard removes an entry that has proved unusable.
+// Discard removes an entry that has proved unusable, and its file of code unless the entry is damaged:
+// it may then name another's, and prune finds its own.
 func (c *Cache) Discard(key Key) error {
-	return remove(c.path(key))
+	file := c.path(key)
+	raw, err := os.ReadFile(file) //nolint:gosec // its name is a digest
+	if err != nil {
+		return remove(file)
+	}
+	r, err := decode(key, raw)
+	if err != nil || r.entry.Code == "" {
+		return remove(file)
+	}
+	return errors.Join(remove(filepath.Join(c.dir, r.entry.Code)), remove(file))
 }
 
 // kept is an entry with its file of code.

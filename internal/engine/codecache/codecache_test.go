@@ -61,6 +61,14 @@ func TestStoreAndLoad(t *testing.T) {
 	if e, err := c.Load(without); err != nil || string(e.Header) != "alone" || e.Code != "" {
 		t.Errorf("without code: %+v, %v", e, err)
 	}
+	// An entry in another's place does not take that one's code along.
+	raw, err := os.ReadFile(c.path(with))
+	if err := errors.Join(err, os.WriteFile(c.path(without), raw, 0o600), c.Discard(without)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Load(with); err != nil {
+		t.Errorf("after another one was discarded: %v", err)
+	}
 	for range 2 {
 		if err := c.Discard(with); err != nil {
 			t.Error(err)
@@ -68,6 +76,9 @@ func TestStoreAndLoad(t *testing.T) {
 		if _, err := c.Load(with); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("discarded: %v", err)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, codeName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the code was not discarded: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, workPrefix+"*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)

@@ -61,10 +61,15 @@ func decode(key Key, raw []byte) (*record, error) {
 		return nil, errDamaged
 	}
 	r.entry = Entry{Header: body[size:], Code: string(body[:size])}
-	if name := r.entry.Code; name != "" && (!filepath.IsLocal(name) || filepath.Dir(filepath.Dir(name)) != "." || filepath.Dir(name) == ".") {
-		return nil, errDamaged
+	return r, checkName(r.entry.Code)
+}
+
+// checkName wants a name to be empty, or of a file in a directory in the cache's.
+func checkName(name string) error {
+	if name != "" && (!filepath.IsLocal(name) || filepath.Dir(filepath.Dir(name)) != "." || filepath.Dir(name) == ".") {
+		return errDamaged
 	}
-	return r, nil
+	return nil
 }
 
 // readName reads the name of the file of code alone: whether the entry is whole, Load finds out.
@@ -84,5 +89,6 @@ func readName(file string) (string, error) {
 	if before+size > n {
 		return "", errDamaged
 	}
-	return string(start[before : before+size]), nil
+	name := string(start[before : before+size])
+	return name, checkName(name)
 }

@@ -29,20 +29,25 @@ import (
 // prepared modules have a mark, which a shell has not: see Engine.start.
 type cache struct {
 	*codecache.Cache
-	config wazero.RuntimeConfig
-	wazero wazero.CompilationCache
+	config  wazero.RuntimeConfig // of runtimes that compile
+	runtime wazero.Runtime       // of modules that are on disk
+	files   wazero.CompilationCache
 	// wazero shows a module that it found on disk to others before it is complete: equal ones are
 	// loaded one after the other, which the locks are for, by mark.
 	loading [64]sync.Mutex
 }
 
-func openCache(dir string, config wazero.RuntimeConfig) (*cache, error) {
+func openCache(ctx context.Context, dir string, config wazero.RuntimeConfig) (*cache, error) {
 	entries, err := codecache.Open(dir, build())
 	if err != nil {
 		return nil, err
 	}
-	w, err := wazero.NewCompilationCacheWithDir(dir)
-	return &cache{Cache: entries, config: config, wazero: w}, err
+	files, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := wazero.NewRuntimeWithConfig(ctx, config.WithCompilationCache(files))
+	return &cache{Cache: entries, config: config, runtime: r, files: files}, nil
 }
 
 // build names the compiler, the processor and what is kept.
@@ -96,11 +101,12 @@ func decodeReady(b []byte) (*ready, error) {
 	return r, nil
 }
 
-// lock keeps modules with the mark, and a few others, from being loaded.
-func (c *cache) lock(mark uint64) (unlock func()) {
+// load makes a module of the shell and of the code that wazero finds for it, if it does.
+func (c *cache) load(ctx context.Context, shell []byte, mark uint64) (wazero.CompiledModule, error) {
 	mu := &c.loading[mark>>1%uint64(len(c.loading))]
 	mu.Lock()
-	return mu.Unlock
+	defer mu.Unlock()
+	return c.runtime.CompileModule(ctx, shell)
 }
 
 // fill compiles a module, in a directory of its own, and keeps it.

@@ -104,8 +104,8 @@ func TestImpostor(t *testing.T) {
 				e := openEngine(t, Options{CacheDir: dir})
 				answer(t, e, hello)
 				left := times
-				honest := e.runtime
-				e.runtime = &thief{honest, func() {
+				honest := e.cache.runtime
+				e.cache.runtime = &thief{honest, func() {
 					if left > 0 {
 						left--
 						if err := strike(codeFile(t, dir)); err != nil {
@@ -172,7 +172,8 @@ func TestRestart(t *testing.T) {
 // TestRefusalsOverTheCache wants the words that a module is refused with to be those without a cache, each
 // time, and a module refused for its limits to be taken with others.
 func TestRefusalsOverTheCache(t *testing.T) {
-	plain, cached := openEngine(t, Options{}), openEngine(t, Options{CacheDir: t.TempDir()})
+	dir := t.TempDir()
+	plain, cached := openEngine(t, Options{}), openEngine(t, Options{CacheDir: dir})
 	defer func() { _ = errors.Join(plain.Close(context.Background()), cached.Close(context.Background())) }()
 	for _, name := range []string{"unknown", "fourgib", "hugetable", "outside", "hello"} {
 		for _, memory := range []int64{32 << 10, 1 << 20, 32 << 10} {
@@ -190,6 +191,20 @@ func TestRefusalsOverTheCache(t *testing.T) {
 				}
 			}
 		}
+	}
+	codeFile(t, dir) // that of hello: what was refused leaves none
+}
+
+// TestFullDisk wants modules to be run where their code cannot be kept.
+func TestFullDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "compiled")
+	e := openEngine(t, Options{CacheDir: dir})
+	defer func() { _ = e.Close(context.Background()) }()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := answer(t, e, enginetest.Guest(t, "hello")); got != "hello, world" {
+		t.Errorf("the module answers %q", got)
 	}
 }
 

@@ -37,9 +37,9 @@ const defaultIdle = 256 << 20
 type Engine struct {
 	funcs       []hostcalls.Func
 	log         *slog.Logger
-	runtime     wazero.Runtime
-	cache       *cache // nil: none
-	fingerprint []byte // what is kept in it depends on this
+	runtime     wazero.Runtime // of modules that are not on disk
+	cache       *cache         // nil: none
+	fingerprint []byte         // what is kept in it depends on this
 	restorer    *linear.Restorer
 	pool        *pool.Pool[*instance]
 	gate        *gate.Gate
@@ -65,16 +65,17 @@ func New(o Options) (*Engine, error) {
 	e.compiles = make(chan struct{}, slots) // deploys leave requests a processor
 	e.compiled = pool.Compilations()
 	config := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
-	if o.CacheDir != "" {
-		var err error
-		if e.cache, err = openCache(o.CacheDir, config); err != nil {
-			return nil, fmt.Errorf("compiled code in %s: %w", o.CacheDir, err)
-		}
-		config = config.WithCompilationCache(e.cache.wazero)
-	}
 	ctx := context.Background()
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	if err := errors.Join(e.offer(ctx), e.pool.Register(o.Metrics, e.compiled)); err != nil {
+	err := errors.Join(e.offer(ctx, e.runtime), e.pool.Register(o.Metrics, e.compiled))
+	if o.CacheDir != "" && err == nil {
+		if e.cache, err = openCache(ctx, o.CacheDir, config); err == nil {
+			err = e.offer(ctx, e.cache.runtime)
+		} else {
+			err = fmt.Errorf("compiled code in %s: %w", o.CacheDir, err)
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}
 	e.log.Info("engine ready", "engine", Name, "restore", e.restorer.Method(), "idle_bytes", o.Idle)
@@ -82,11 +83,11 @@ func New(o Options) (*Engine, error) {
 }
 
 // offer instantiates the ABI's functions, one wazero module for each import module.
-func (e *Engine) offer(ctx context.Context) error {
+func (e *Engine) offer(ctx context.Context, r wazero.Runtime) error {
 	builders := map[string]wazero.HostModuleBuilder{}
 	builder := func(name string) wazero.HostModuleBuilder {
 		if builders[name] == nil {
-			builders[name] = e.runtime.NewHostModuleBuilder(name)
+			builders[name] = r.NewHostModuleBuilder(name)
 		}
 		return builders[name]
 	}
@@ -118,9 +119,9 @@ func (e *Engine) Name() string { return Name }
 // Close implements engine.Engine.
 func (e *Engine) Close(ctx context.Context) error {
 	e.pool.Unregister()
-	err := errors.Join(e.runtime.Close(ctx), e.restorer.Close())
+	err := e.runtime.Close(ctx)
 	if e.cache != nil {
-		err = errors.Join(err, e.cache.wazero.Close(ctx))
+		err = errors.Join(err, e.cache.runtime.Close(ctx), e.cache.files.Close(ctx))
 	}
-	return err
+	return errors.Join(err, e.restorer.Close())
 }

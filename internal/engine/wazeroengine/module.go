@@ -25,6 +25,7 @@ import (
 // module is a compiled module.
 type module struct {
 	engine   *Engine
+	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	ready    // without its Wasm
 	cpu      time.Duration
@@ -67,15 +68,16 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 			return m, err
 		}
 	}
-	m, err := e.start(ctx, r, o.Mark, limits)
-	if disk, ok := errors.AsType[*fs.PathError](err); ok {
-		return nil, fmt.Errorf("keep compiled code: %w", disk)
-	}
+	compiled, err := e.runtime.CompileModule(ctx, r.Wasm)
 	if cause := context.Cause(ctx); err != nil && errors.Is(err, cause) {
 		return nil, cause
 	}
-	if err != nil && !exhausted(err) {
+	if err != nil {
 		return nil, engine.Refuse(err)
+	}
+	m, err := e.start(ctx, e.runtime, compiled, r, 0, limits)
+	if err != nil && !exhausted(err) {
+		err = engine.Refuse(err)
 	}
 	return m, err
 }
@@ -98,17 +100,17 @@ func (e *Engine) loadEntry(ctx context.Context, key codecache.Key, limits engine
 	if err != nil {
 		return nil, err
 	}
-	return e.start(ctx, r, markOf(key), limits)
-}
-
-// start makes a module, and its first instance: segments outside memory show only then, and
-// code that is of another module by its mark, unless that is 0.
-func (e *Engine) start(ctx context.Context, r *ready, mark uint64, limits engine.Limits) (engine.Module, error) {
-	compiled, err := e.compile(ctx, r.Wasm, mark)
+	compiled, err := e.cache.load(ctx, r.Wasm, markOf(key))
 	if err != nil {
 		return nil, err
 	}
-	m := &module{engine: e, compiled: compiled, ready: *r, cpu: limits.CPU}
+	return e.start(ctx, e.cache.runtime, compiled, r, markOf(key), limits)
+}
+
+// start makes a module, and its first instance: segments outside memory show only then, and
+// code that is not the module's by its mark, which is 0 for code that cannot be another's.
+func (e *Engine) start(ctx context.Context, r wazero.Runtime, compiled wazero.CompiledModule, known *ready, mark uint64, limits engine.Limits) (engine.Module, error) {
+	m := &module{engine: e, runtime: r, compiled: compiled, ready: *known, cpu: limits.CPU}
 	m.Wasm = nil
 	in, err := m.instantiate(ctx)
 	if err != nil {
@@ -120,13 +122,6 @@ func (e *Engine) start(ctx context.Context, r *ready, mark uint64, limits engine
 	}
 	m.release(ctx, in)
 	return m, nil
-}
-
-func (e *Engine) compile(ctx context.Context, wasm []byte, mark uint64) (wazero.CompiledModule, error) {
-	if e.cache != nil {
-		defer e.cache.lock(mark)()
-	}
-	return e.runtime.CompileModule(ctx, wasm)
 }
 
 // exhausted reports whether the host lacks what the module would need to run.
@@ -202,7 +197,7 @@ func (m *module) instantiate(ctx context.Context) (*instance, error) {
 		ctx = experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(
 			func(_, _ uint64) experimental.LinearMemory { return in.memory }))
 	}
-	mod, err := m.engine.runtime.InstantiateModule(ctx, m.compiled, instanceConfig())
+	mod, err := m.runtime.InstantiateModule(ctx, m.compiled, instanceConfig())
 	if err != nil {
 		in.close(ctx)
 		return nil, fmt.Errorf("instantiate: %w", err)
