@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -30,9 +31,11 @@ type Lattice struct {
 	up   chan struct{}
 
 	joined chan struct{} // a token: see Joined
+	diskLow atomic.Bool
+	broken  atomic.Bool // see tend
 
 	mu     sync.Mutex
-	server *server.Server // nil before it runs, or without one; guarded by mu
+	server *server.Server // see embedded; guarded by mu
 	conn   *nats.Conn     // set before up is closed; guarded by mu
 	reason string         // why there is no lattice; guarded by mu
 }
@@ -88,13 +91,12 @@ func (l *Lattice) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("lattice: %w", err)
 	}
-	var s *server.Server
-	if retry(ctx, func() (err error) { s, err = l.start(token); return err }, l.failed) == nil {
-		l.mu.Lock()
-		l.server = s
-		l.mu.Unlock()
+	if retry(ctx, func() error { return l.start(token) }, l.failed) == nil {
+		var tended sync.WaitGroup
+		tended.Go(func() { l.tend(ctx, token) })
 		l.hold(ctx, token)
-		stop(s)
+		tended.Wait()
+		stop(l.embedded())
 	}
 	return lock.Release()
 }
@@ -107,8 +109,9 @@ func (l *Lattice) hold(ctx context.Context, token string) {
 	if retry(ctx, connect, l.failed) != nil {
 		return
 	}
+	l.failed(nil)
 	l.mu.Lock()
-	l.conn, l.reason = conn, ""
+	l.conn = conn
 	l.mu.Unlock()
 	close(l.up)
 	l.watch(ctx)
@@ -119,10 +122,7 @@ func (l *Lattice) hold(ctx context.Context, token string) {
 // watch notes when a server that was not there has a connection to ours, until ctx
 // ends. nats-server has no event for that.
 func (l *Lattice) watch(ctx context.Context) {
-	l.mu.Lock()
-	s := l.server
-	l.mu.Unlock()
-	if s == nil {
+	if l.embedded() == nil {
 		<-ctx.Done()
 		return
 	}
@@ -133,6 +133,7 @@ func (l *Lattice) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			s := l.embedded()
 			n := s.NumRemotes() + s.NumLeafNodes()
 			if n > was {
 				l.join()
@@ -153,11 +154,13 @@ func (l *Lattice) join() {
 // have missed should be said again. It is for one reader.
 func (l *Lattice) Joined() <-chan struct{} { return l.joined }
 
-// failed notes why there is no lattice.
+// failed notes why there is no lattice, nil for none.
 func (l *Lattice) failed(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if reason := err.Error(); l.reason != reason {
+	if err == nil {
+		l.reason = ""
+	} else if reason := err.Error(); l.reason != reason {
 		l.log.Error("the lattice does not start: the edge serves without", "err", err)
 		l.reason = reason
 	}
@@ -190,11 +193,8 @@ func (l *Lattice) connect(token string, closed func()) (*nats.Conn, error) {
 			l.log.Warn("lattice", "subject", subject, "err", err)
 		}),
 	}
-	l.mu.Lock()
-	s := l.server
-	l.mu.Unlock()
-	if s != nil {
-		return nats.Connect("", append(opts, nats.InProcessServer(s), nats.Token(token))...)
+	if l.embedded() != nil {
+		return nats.Connect("", append(opts, nats.InProcessServer(inProcess{l}), nats.Token(token))...)
 	}
 	if l.tls != nil {
 		opts = append(opts, nats.Secure(l.tls))
@@ -213,6 +213,19 @@ func (l *Lattice) connect(token string, closed func()) (*nats.Conn, error) {
 		opts = append(opts, credentials)
 	}
 	return nats.Connect(strings.Join(l.opts.URLs, ","), opts...)
+}
+
+// inProcess connects to the embedded server of the moment.
+type inProcess struct{ l *Lattice }
+
+// InProcessConn implements nats.InProcessConnProvider.
+func (p inProcess) InProcessConn() (net.Conn, error) { return p.l.embedded().InProcessConn() }
+
+// embedded is the embedded server, nil before it runs, or without one.
+func (l *Lattice) embedded() *server.Server {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.server
 }
 
 // Conn waits for the connection and returns it. Only Run closes it. It may be
@@ -260,9 +273,7 @@ func (l *Lattice) whyNot() string {
 
 // Addrs are where the embedded server listens, nil where it does not.
 func (l *Lattice) Addrs() (clients, cluster, leaf net.Addr) {
-	l.mu.Lock()
-	s := l.server
-	l.mu.Unlock()
+	s := l.embedded()
 	if s == nil {
 		return nil, nil, nil
 	}

@@ -3,12 +3,15 @@ package lattice
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // serverLog is nats-server's logger.
 type serverLog struct {
-	log *slog.Logger
+	log    *slog.Logger
+	broken *atomic.Bool // a write to the disk failed, and the server gave up what it was for
 
 	mu    sync.Mutex
 	fatal error // the first; guarded by mu
@@ -32,7 +35,11 @@ func (l *serverLog) Warnf(format string, v ...any) {
 
 // Errorf implements server.Logger.
 func (l *serverLog) Errorf(format string, v ...any) {
-	l.log.Error("nats", "text", fmt.Sprintf(format, v...))
+	text := fmt.Sprintf(format, v...)
+	if strings.Contains(text, "ritical write error") { // nothing else tells of a stream without replicas
+		l.broken.Store(true)
+	}
+	l.log.Error("nats", "text", text)
 }
 
 // Fatalf implements server.Logger. nats-server calls it where it cannot start, and

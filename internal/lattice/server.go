@@ -124,27 +124,30 @@ func readCredentials(file string) (user, error) {
 }
 
 // start starts the embedded server, and takes down again what cannot.
-func (l *Lattice) start(token string) (*server.Server, error) {
+func (l *Lattice) start(token string) error {
 	opts, err := l.serverOptions(token)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s, err := server.NewServer(opts)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	log := &serverLog{log: l.log}
+	log := &serverLog{log: l.log, broken: &l.broken}
 	s.SetLoggerV2(log, false, false, false)
 	s.Start()
 	if err := log.err(); err == nil && s.ReadyForConnections(startTimeout) {
-		return s, nil
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.server = s
+		return nil
 	}
 	err = log.err()
 	if err == nil {
 		err = fmt.Errorf("the server was not ready within %s", startTimeout)
 	}
 	stop(s)
-	return nil, err
+	return err
 }
 
 func stop(s *server.Server) {
@@ -160,10 +163,8 @@ func retry(ctx context.Context, f func() error, failed func(error)) error {
 			return ctx.Err()
 		}
 		failed(err)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause(ctx, wait); err != nil {
+			return err
 		}
 	}
 }

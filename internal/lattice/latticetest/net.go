@@ -14,6 +14,7 @@ import (
 type Region struct {
 	Name  string
 	Edges int
+	Dirs  []string // of the edges' state, if not temporary ones
 }
 
 // Net is a lattice. Its methods are for one goroutine.
@@ -47,10 +48,13 @@ func StartAs(t testing.TB, change func(*lattice.Options), regions ...Region) *Ne
 	n := &Net{t: t, relays: map[[2]string]*relay{}}
 	for i, r := range regions {
 		for j := range r.Edges {
-			n.nodes = append(n.nodes, &Node{net: n, hub: i == 0 && len(regions) > 1, opts: lattice.Options{
-				Name: fmt.Sprintf("%s%d", r.Name, j+1), Region: r.Name, Dir: t.TempDir(),
-				Logger: Logger(t),
-			}})
+			o := lattice.Options{Name: fmt.Sprintf("%s%d", r.Name, j+1), Region: r.Name, Logger: Logger(t)}
+			if j < len(r.Dirs) {
+				o.Dir = r.Dirs[j]
+			} else {
+				o.Dir = t.TempDir()
+			}
+			n.nodes = append(n.nodes, &Node{net: n, hub: i == 0 && len(regions) > 1, opts: o})
 		}
 	}
 	t.Cleanup(n.close) // before the folders go
@@ -133,16 +137,19 @@ func (node *Node) Start() {
 	if _, err := node.Conn(ready); err != nil {
 		t.Fatal(err)
 	}
-	_, cluster, leaf := node.Addrs()
+	l := node.Lattice // its server may start anew, elsewhere
 	for ends, r := range node.net.relays {
 		if ends[1] != node.opts.Name {
 			continue
 		}
-		if node.net.Node(ends[0]).opts.Region == node.opts.Region {
-			r.target(text(cluster))
-		} else {
-			r.target(text(leaf))
-		}
+		near := node.net.Node(ends[0]).opts.Region == node.opts.Region
+		r.target(func() string {
+			_, cluster, leaf := l.Addrs()
+			if near {
+				return text(cluster)
+			}
+			return text(leaf)
+		})
 	}
 }
 
@@ -160,7 +167,7 @@ func (node *Node) Stop() {
 	}
 	for ends, r := range node.net.relays {
 		if ends[1] == node.opts.Name {
-			r.target("")
+			r.target(nil)
 		}
 	}
 	node.cancel()

@@ -12,7 +12,7 @@ type relay struct {
 	wg sync.WaitGroup
 
 	mu    sync.Mutex
-	to    string                // guarded by mu; empty: nobody is there
+	to    func() string         // guarded by mu; nil or empty: nobody is there
 	cut   bool                  // guarded by mu
 	conns map[net.Conn]struct{} // guarded by mu
 }
@@ -41,12 +41,7 @@ func (r *relay) accept() {
 
 func (r *relay) pass(in net.Conn) {
 	defer in.Close() //nolint:errcheck // the other end has seen it
-	r.mu.Lock()
-	to := r.to
-	if r.cut {
-		to = ""
-	}
-	r.mu.Unlock()
+	to := r.leads()
 	if to == "" {
 		return
 	}
@@ -72,6 +67,16 @@ func (r *relay) pass(in net.Conn) {
 	delete(r.conns, out)
 }
 
+// leads is where it leads at the moment, empty if nowhere.
+func (r *relay) leads() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cut || r.to == nil {
+		return ""
+	}
+	return r.to()
+}
+
 // track notes connections for setCut; false if they come too late.
 func (r *relay) track(conns ...net.Conn) bool {
 	r.mu.Lock()
@@ -85,7 +90,7 @@ func (r *relay) track(conns ...net.Conn) bool {
 	return true
 }
 
-func (r *relay) target(to string) {
+func (r *relay) target(to func() string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.to = to

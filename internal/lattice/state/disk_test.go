@@ -2,67 +2,213 @@ package state_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/terrane/terrane/hostcalls"
-	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/lattice/state"
 )
 
-// TestDiskFull fills the disk under the state: what was confirmed stays readable, over a
-// restart too.
-func TestDiskFull(t *testing.T) {
+// smallDisk is a disk of 64 MiB that can be filled.
+type smallDisk struct{ dir string }
+
+func newSmallDisk(t *testing.T) smallDisk {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("mounting a small file system wants root")
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
 		t.Skipf("no small file system: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }) // it ends with this process's namespace anyway
-	begin := func() (hostcalls.KV, func()) {
-		l, err := lattice.New(lattice.Options{Name: "ams1", Region: "ams", Dir: dir, Logger: latticetest.Logger(t)})
-		if err != nil {
-			t.Fatal(err)
+	return smallDisk{dir}
+}
+
+// fill leaves some bytes free, or as many as there are.
+func (d smallDisk) fill(t *testing.T, leave uint64) {
+	t.Helper()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(d.dir, &fs); err != nil {
+		t.Fatal(err)
+	}
+	hog := bytes.Repeat([]byte("x"), int(max(fs.Bavail*uint64(fs.Bsize), leave)-leave)) //nolint:gosec // 64 MiB at most
+	f, err := os.OpenFile(filepath.Join(d.dir, "hog"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(hog); err != nil && !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d smallDisk) empty(t *testing.T) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(d.dir, "hog")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const diskFull = "disks that keep it are nearly full"
+
+// writer stores values of 2 KiB, and knows which were confirmed.
+type writer struct {
+	kv        hostcalls.KV
+	confirmed []string
+	tried     int
+}
+
+var writersValue = bytes.Repeat([]byte("v"), 2<<10) //nolint:gochecknoglobals // of no importance
+
+func (w *writer) write(t *testing.T) error {
+	t.Helper()
+	w.tried++
+	key := strconv.Itoa(w.tried)
+	_, err := w.kv.Put(t.Context(), key, writersValue, 0, time.Time{})
+	if err == nil {
+		w.confirmed = append(w.confirmed, key)
+	}
+	return err
+}
+
+// until writes until an error says so.
+func (w *writer) until(t *testing.T, text string) {
+	t.Helper()
+	var err error
+	latticetest.Await(t, func() bool { err = w.write(t); return err != nil && strings.Contains(err.Error(), text) },
+		func() string { return fmt.Sprintf("after %d writes: %v", len(w.confirmed), err) })
+}
+
+// more writes until a write is confirmed again.
+func (w *writer) more(t *testing.T) {
+	t.Helper()
+	var err error
+	latticetest.Await(t, func() bool { err = w.write(t); return err == nil }, func() string { return err.Error() })
+}
+
+func (w *writer) check(t *testing.T, kv hostcalls.KV, when string) {
+	t.Helper()
+	for _, key := range w.confirmed {
+		var e hostcalls.KVEntry
+		var err error
+		latticetest.Await(t, func() bool { // a server may be starting its state anew
+			e, err = kv.Get(t.Context(), key)
+			return err == nil
+		}, func() string { return fmt.Sprintf("%s: %s of %d: %v", when, key, len(w.confirmed), err) })
+		if !bytes.Equal(e.Value, writersValue) {
+			t.Fatalf("%s: %s has %d bytes", when, key, len(e.Value))
 		}
-		stopLattice := latticetest.Run(t, l.Run)
-		s, err := state.New(state.Options{Lattice: l, Bucket: "terrane_state", Timeout: 2 * time.Second})
-		if err != nil {
-			t.Fatal(err)
-		}
-		stopState := latticetest.Run(t, s.Run)
+	}
+}
+
+// TestDiskFull fills the disk under the state: what was confirmed stays readable, and
+// writes go on when there is space, even if the server met the end of the disk.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	disk := newSmallDisk(t)
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1, Dirs: []string{disk.dir}}, latticetest.Region{Name: "fra", Edges: 1})
+	home, _ := run(t, net.Node("ams1"), state.Options{Timeout: 2 * time.Second})
+	up(t, home)
+	far, _ := run(t, net.Node("fra1"), state.Options{Home: "ams", Timeout: 2 * time.Second})
+	up(t, far)
+	w := writer{kv: home.KV("/git/alice", state.Near)}
+	wFar := writer{kv: far.KV("/git/bob", state.Near)}
+	wFar.more(t)
+	disk.fill(t, 5<<20)
+	w.until(t, diskFull)
+	wFar.until(t, diskFull)
+	w.check(t, w.kv, "on a full disk")
+
+	disk.fill(t, 0) // others use it too
+	latticetest.Await(t, func() bool {
+		_, err := home.KV("/git/alice", state.Strict).Get(t.Context(), "1")
+		return err != nil
+	}, func() string { return "a proof is written on a disk without space" })
+	disk.empty(t)
+	w.more(t)
+	wFar.more(t)
+	w.check(t, w.kv, "with space again")
+	wFar.check(t, home.KV("/git/bob", state.Near), "with space again")
+}
+
+// TestDiskFullInCluster fills the disk of one edge of three, then of two.
+func TestDiskFullInCluster(t *testing.T) {
+	t.Parallel()
+	disks := []smallDisk{newSmallDisk(t), newSmallDisk(t)}
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3, Dirs: []string{disks[0].dir, disks[1].dir}})
+	var stores []*state.Store
+	for _, node := range net.Nodes() {
+		s, _ := run(t, node, state.Options{Timeout: 4 * time.Second})
 		up(t, s)
-		return s.KV("/git/alice", state.Near), func() { stopState(); stopLattice() }
+		stores = append(stores, s)
 	}
-	kv, stop := begin()
-	value := bytes.Repeat([]byte("v"), 64<<10)
-	confirmed := 0
-	for ; ; confirmed++ {
-		_, err := kv.Put(t.Context(), strconv.Itoa(confirmed), value, 0, time.Time{})
-		if errors.Is(err, hostcalls.ErrFull) || confirmed > 300 {
-			t.Fatalf("the disk is not full after %d writes: %v", confirmed, err)
-		}
+	w := writer{kv: stores[0].KV("/git/alice", state.Near)}
+	w.more(t)
+
+	disks[0].fill(t, 0)
+	for range 20 {
+		w.more(t)
+	}
+	w.check(t, stores[0].KV("/git/alice", state.Near), "on a full disk")
+	disks[0].empty(t)
+	current(t, net.Node("ams1"))
+	net.Node("ams3").Stop() // now both are needed
+	w.more(t)
+	w.check(t, stores[0].KV("/git/alice", state.Strict), "with space again")
+	net.Node("ams3").Start()
+
+	for _, d := range disks {
+		d.fill(t, 3<<20)
+	}
+	w.until(t, diskFull)
+	w.check(t, w.kv, "on two full disks")
+	disks[1].empty(t)
+	w.more(t)
+
+	for _, d := range disks {
+		d.fill(t, 0)
+	}
+	latticetest.Await(t, func() bool { return w.write(t) != nil }, nil)
+	for _, d := range disks {
+		d.empty(t)
+	}
+	w.more(t)
+	w.check(t, stores[1].KV("/git/alice", state.Strict), "at the end")
+}
+
+// current waits until all replicas of the state have all of it.
+func current(t *testing.T, node *latticetest.Node) {
+	t.Helper()
+	latticetest.Await(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		js, err := node.JetStream(ctx)
 		if err != nil {
-			t.Logf("after %d writes: %v", confirmed, err)
-			break
+			return false
 		}
-	}
-	check := func(when string) {
-		for i := range confirmed {
-			if e, err := kv.Get(t.Context(), strconv.Itoa(i)); err != nil || !bytes.Equal(e.Value, value) {
-				t.Fatalf("%s %d of %d: %d bytes, %v", when, i, confirmed, len(e.Value), err)
+		stream, err := js.Stream(ctx, "KV_terrane_state")
+		if err != nil {
+			return false
+		}
+		c := stream.CachedInfo().Cluster
+		for _, p := range c.Replicas {
+			if !p.Current || p.Offline {
+				return false
 			}
 		}
-	}
-	check("on a full disk")
-	stop()
-	kv, _ = begin()
-	check("after a restart")
+		return c.Leader != ""
+	}, nil)
 }

@@ -220,7 +220,7 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 		if meta.Sequence.Consumer != n {
 			return errors.New("messages were lost on the way")
 		}
-		s.take(x, m, meta.Sequence.Stream)
+		s.take(x, m, meta)
 		if (meta.NumPending == 0 || meta.Sequence.Stream >= last) && meta.Sequence.Stream >= until {
 			s.use(x)
 		}
@@ -270,15 +270,17 @@ func (s *Store) use(x *index) {
 }
 
 // take takes up a message of the stream.
-func (s *Store) take(x *index, m jetstream.Msg, seq uint64) {
+func (s *Store) take(x *index, m jetstream.Msg, meta *jetstream.MsgMetadata) {
+	r := raw{seq: meta.Sequence.Stream}
 	if token, key, ok := s.parseSubject(m.Subject()); ok {
-		r := raw{seq: seq}
 		size, _ := strconv.Atoi(m.Headers().Get(hdrSize))
 		if err := r.parse(m.Headers()); err != nil {
 			s.log.Warn("an entry is left out of lists", "subject", m.Subject(), "err", err)
 			r.dead = true
 		}
 		x.usage(token).note(key, &r, size, s.now())
+	} else {
+		s.takeDisk(m, meta.Timestamp)
 	}
-	x.advance(seq)
+	x.advance(r.seq)
 }

@@ -122,6 +122,9 @@ func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expir
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	x, err := s.complete(ctx)
+	if err == nil {
+		err = s.room()
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -64,6 +64,7 @@ type Store struct {
 	offset  atomic.Int64           // the lattice's clock less ours, in nanoseconds
 	gap     bool                   // deletions may have been missed; of Run
 	created time.Time              // when the stream was; of Run
+	disks   disks
 }
 
 // New checks the options. It starts nothing.
@@ -86,6 +87,7 @@ func New(o Options) (*Store, error) {
 		cache: newCache(o.Cache), unsure: make(chan struct{}, 1),
 	}
 	s.index.now.Store(newIndex())
+	s.disks.low = map[string]int64{}
 	var err error
 	s.metrics, err = newMetrics(o.Metrics, s)
 	return s, err
@@ -152,6 +154,7 @@ func (s *Store) run(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.probe(ctx, js, anew) })
+	group.Go(func() error { s.sayDisk(ctx); return nil })
 	group.Go(func() error { return s.follow(ctx, js, anew, until) })
 	group.Go(func() error { return s.settle(ctx) })
 	err = group.Wait()
@@ -282,6 +285,7 @@ func (s *Store) probe(ctx context.Context, local jetstream.JetStream, anew bool)
 				proved = now
 			}
 		}
+		s.keepers(info)
 		for _, u := range s.index.now.Load().all() {
 			u.sum(s.now()) // forgets what is over
 		}

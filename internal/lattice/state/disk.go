@@ -1,0 +1,106 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// An edge of the home region whose disk is nearly full says so in the bucket, for as
+// long as it is.
+const (
+	lowToken = "low" // before the edge's name
+	lowTTL   = 30 * time.Second
+	lowAgain = lowTTL / 3
+
+	diskInterval = 250 * time.Millisecond
+)
+
+// errDiskFull is a write that would fill the disks.
+var errDiskFull = errors.New("state: the disks that keep it are nearly full, and nothing more is written until the operator has made room")
+
+// disks has the edges whose disks are nearly full.
+type disks struct {
+	mu       sync.Mutex
+	low      map[string]int64 // until when, by the lattice's clock, by edge
+	replicas int
+	keeper   bool // this edge has one of them
+
+	said time.Time // when this edge last said that its disk is low, zero if it is not; of sayDisk
+}
+
+func (s *Store) lowSubject(edge string) string {
+	return "$KV." + s.opts.Bucket + "." + lowToken + "." + edge
+}
+
+// room fails when fewer disks have space than make a majority.
+func (s *Store) room() error {
+	d, now := &s.disks, s.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.low, func(_ string, until int64) bool { return until < now })
+	low := slices.Sorted(maps.Keys(d.low))
+	if self := s.lattice.Name(); s.single.Load() && s.lattice.DiskLow() && !slices.Contains(low, self) {
+		low = append(low, self)
+	}
+	if len(low) <= (d.replicas-1)/2 {
+		return nil
+	}
+	return fmt.Errorf("%w (edges %s)", errDiskFull, strings.Join(low, ", "))
+}
+
+// takeDisk takes up what an edge says of its disk.
+func (s *Store) takeDisk(m jetstream.Msg, at time.Time) {
+	edge, ok := strings.CutPrefix(m.Subject(), s.lowSubject(""))
+	if !ok {
+		return
+	}
+	s.disks.mu.Lock()
+	defer s.disks.mu.Unlock()
+	if m.Headers().Get(hdrOp) != "" {
+		delete(s.disks.low, edge)
+	} else {
+		s.disks.low[edge] = at.Add(lowTTL).UnixNano()
+	}
+}
+
+// keepers takes up which edges have a replica.
+func (s *Store) keepers(info *jetstream.StreamInfo) {
+	c, self := info.Cluster, s.lattice.Name()
+	keeper := !s.mirrors() && (c == nil || c.Leader == self || slices.ContainsFunc(c.Replicas, func(p *jetstream.PeerInfo) bool { return p.Name == self }))
+	s.disks.mu.Lock()
+	defer s.disks.mu.Unlock()
+	s.disks.replicas, s.disks.keeper = info.Config.Replicas, keeper
+}
+
+// sayDisk tells all edges of this one's disk, until ctx ends.
+func (s *Store) sayDisk(ctx context.Context) {
+	d := &s.disks
+	for pause(ctx, diskInterval) == nil {
+		d.mu.Lock()
+		low := d.keeper && s.lattice.DiskLow()
+		d.mu.Unlock()
+		said, header := time.Now(), nats.Header{hdrTTL: {strconv.Itoa(int(lowTTL / time.Second))}}
+		switch {
+		case low && said.Sub(d.said) < lowAgain, !low && d.said.IsZero():
+			continue
+		case !low:
+			said = time.Time{}
+			header.Set(hdrOp, opDelete)
+		}
+		short, cancel := context.WithTimeout(ctx, lowTTL/30)
+		if _, err := s.publish(short, &nats.Msg{Subject: s.lowSubject(s.lattice.Name()), Header: header}); err == nil {
+			d.said = said
+		}
+		cancel()
+	}
+}
