@@ -3,64 +3,17 @@ package state_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/disktest"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/lattice/state"
 )
-
-// smallDisk is a disk of 64 MiB that can be filled.
-type smallDisk struct{ dir string }
-
-func newSmallDisk(t *testing.T) smallDisk {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a small file system wants root")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
-		t.Skipf("no small file system: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }) // it ends with this process's namespace anyway
-	return smallDisk{dir}
-}
-
-// fill leaves some bytes free, or as many as there are.
-func (d smallDisk) fill(t *testing.T, leave uint64) {
-	t.Helper()
-	var fs unix.Statfs_t
-	if err := unix.Statfs(d.dir, &fs); err != nil {
-		t.Fatal(err)
-	}
-	hog := bytes.Repeat([]byte("x"), int(max(fs.Bavail*uint64(fs.Bsize), leave)-leave)) //nolint:gosec // 64 MiB at most
-	f, err := os.OpenFile(filepath.Join(d.dir, "hog"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Write(hog); err != nil && !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (d smallDisk) empty(t *testing.T) {
-	t.Helper()
-	if err := os.Remove(filepath.Join(d.dir, "hog")); err != nil {
-		t.Fatal(err)
-	}
-}
 
 const diskFull = "disks that keep it are nearly full"
 
@@ -118,8 +71,8 @@ func (w *writer) check(t *testing.T, kv hostcalls.KV, when string) {
 // writes go on when there is space, even if the server met the end of the disk.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	disk := newSmallDisk(t)
-	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1, Dirs: []string{disk.dir}}, latticetest.Region{Name: "fra", Edges: 1})
+	disk := disktest.NewSmall(t, "64m")
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1, Dirs: []string{disk.Dir}}, latticetest.Region{Name: "fra", Edges: 1})
 	home, _ := run(t, net.Node("ams1"), state.Options{Timeout: 2 * time.Second})
 	up(t, home)
 	far, _ := run(t, net.Node("fra1"), state.Options{Home: "ams", Timeout: 2 * time.Second})
@@ -127,17 +80,17 @@ func TestDiskFull(t *testing.T) {
 	w := writer{kv: home.KV("/git/alice", state.Near)}
 	wFar := writer{kv: far.KV("/git/bob", state.Near)}
 	wFar.more(t)
-	disk.fill(t, 5<<20)
+	disk.Fill(t, 5<<20)
 	w.until(t, diskFull)
 	wFar.until(t, diskFull)
 	w.check(t, w.kv, "on a full disk")
 
-	disk.fill(t, 0) // others use it too
+	disk.Fill(t, 0) // others use it too
 	latticetest.Await(t, func() bool {
 		_, err := home.KV("/git/alice", state.Strict).Get(t.Context(), "1")
 		return err != nil
 	}, func() string { return "a proof is written on a disk without space" })
-	disk.empty(t)
+	disk.Empty(t)
 	w.more(t)
 	wFar.more(t)
 	w.check(t, w.kv, "with space again")
@@ -147,8 +100,8 @@ func TestDiskFull(t *testing.T) {
 // TestDiskFullInCluster fills the disk of one edge of three, then of two.
 func TestDiskFullInCluster(t *testing.T) {
 	t.Parallel()
-	disks := []smallDisk{newSmallDisk(t), newSmallDisk(t)}
-	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3, Dirs: []string{disks[0].dir, disks[1].dir}})
+	disks := []*disktest.Small{disktest.NewSmall(t, "64m"), disktest.NewSmall(t, "64m")}
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3, Dirs: []string{disks[0].Dir, disks[1].Dir}})
 	var stores []*state.Store
 	for _, node := range net.Nodes() {
 		s, _ := run(t, node, state.Options{Timeout: 4 * time.Second})
@@ -158,12 +111,12 @@ func TestDiskFullInCluster(t *testing.T) {
 	w := writer{kv: stores[0].KV("/git/alice", state.Near)}
 	w.more(t)
 
-	disks[0].fill(t, 0)
+	disks[0].Fill(t, 0)
 	for range 20 {
 		w.more(t)
 	}
 	w.check(t, stores[0].KV("/git/alice", state.Near), "on a full disk")
-	disks[0].empty(t)
+	disks[0].Empty(t)
 	current(t, net.Node("ams1"))
 	net.Node("ams3").Stop() // now both are needed
 	w.more(t)
@@ -171,19 +124,19 @@ func TestDiskFullInCluster(t *testing.T) {
 	net.Node("ams3").Start()
 
 	for _, d := range disks {
-		d.fill(t, 3<<20)
+		d.Fill(t, 3<<20)
 	}
 	w.until(t, diskFull)
 	w.check(t, w.kv, "on two full disks")
-	disks[1].empty(t)
+	disks[1].Empty(t)
 	w.more(t)
 
 	for _, d := range disks {
-		d.fill(t, 0)
+		d.Fill(t, 0)
 	}
 	latticetest.Await(t, func() bool { return w.write(t) != nil }, nil)
 	for _, d := range disks {
-		d.empty(t)
+		d.Empty(t)
 	}
 	w.more(t)
 	w.check(t, stores[1].KV("/git/alice", state.Strict), "at the end")

@@ -9,12 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/terrane/terrane/internal/disktest"
 	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/lattice/state"
@@ -149,73 +152,133 @@ func (p *process) kill() {
 // threeEdges are a cluster.
 func threeEdges(t testing.TB) []lattice.Options {
 	t.Helper()
-	edges := make([]lattice.Options, 3)
+	return edgesIn(t, t.TempDir(), t.TempDir(), t.TempDir())
+}
+
+// edgesIn are an edge alone, or a cluster, with their state in these folders.
+func edgesIn(t testing.TB, dirs ...string) []lattice.Options {
+	t.Helper()
+	edges := make([]lattice.Options, len(dirs))
 	var routes []string
-	for i := range edges {
+	for i, dir := range dirs {
+		edges[i] = lattice.Options{Name: fmt.Sprint("ams", i), Region: "ams", Dir: dir}
+		if len(dirs) == 1 {
+			return edges
+		}
 		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		routes = append(routes, "nats://"+ln.Addr().String())
-		edges[i] = lattice.Options{Name: fmt.Sprint("ams", i), Region: "ams", Dir: t.TempDir(), Cluster: lattice.Cluster{Listen: ln.Addr().String()}}
+		edges[i].Cluster.Listen = ln.Addr().String()
 		if err := ln.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range edges {
 		edges[i].Cluster.Routes = routes
-		edges[i].Replicas = 3
+		edges[i].Replicas = len(dirs)
 	}
 	return edges
 }
 
-// TestKilled kills all edges of a cluster at once, and before that, with
-// TERRANE_LONG_TESTS, each in turn, one of them leading: whatever was confirmed is there.
-func TestKilled(t *testing.T) {
-	edges := threeEdges(t)
-	var c confirmed
+func (c *confirmed) startAll(t testing.TB, edges []lattice.Options) []*process {
+	t.Helper()
 	running := make([]*process, len(edges))
 	for i := range edges {
 		running[i] = c.start(t, &edges[i])
 	}
-	c.more(t, 100)
-	for i := range edges {
-		if os.Getenv("TERRANE_LONG_TESTS") == "" {
-			break
-		}
-		running[i].kill()
-		killed := time.Now()
-		c.more(t, 1)
-		t.Logf("the next write was confirmed %s after edge %d was killed", time.Since(killed), i)
-		c.more(t, 100)
-		running[i] = c.start(t, &edges[i])
-	}
-	c.more(t, 100)
+	return running
+}
+
+// killAll kills them at once.
+func killAll(running []*process) {
 	for _, p := range running {
 		_ = p.cmd.Process.Kill()
 	}
 	for _, p := range running {
 		<-p.done
 	}
+}
+
+// check starts the edges again, in this process, and wants all that was confirmed.
+func (c *confirmed) check(t *testing.T, edges []lattice.Options) {
+	t.Helper()
 	var s *state.Store
-	for i := range edges {
-		edges[i].Logger = latticetest.Logger(t)
-		l, err := lattice.New(edges[i])
+	for _, o := range edges {
+		o.Logger = latticetest.Logger(t)
+		l, err := lattice.New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		latticetest.Run(t, l.Run)
-		if s, err = state.New(state.Options{Lattice: l, Bucket: "terrane_state", Logger: edges[i].Logger}); err != nil {
+		if s, err = state.New(state.Options{Lattice: l, Bucket: "terrane_state", Logger: o.Logger}); err != nil {
 			t.Fatal(err)
 		}
 		latticetest.Run(t, s.Run)
 	}
 	up(t, s)
-	kv := s.KV("/git/alice", state.Strict)
+	kv, lost := s.KV("/git/alice", state.Strict), 0
 	for _, key := range c.keys {
 		if e, err := kv.Get(t.Context(), key); err != nil || string(e.Value) != key {
-			t.Errorf("%s was confirmed, and is %q, %v", key, e.Value, err)
+			if lost++; lost < 10 {
+				t.Errorf("%s was confirmed, and is %q, %v", key, e.Value, err)
+			}
 		}
 	}
-	t.Logf("%d writes were confirmed", len(c.keys))
+	t.Logf("%d of %d confirmed writes are lost", lost, len(c.keys))
+}
+
+// TestKilled kills whichever edge leads, again and again, then all at once: what was
+// confirmed is there. TERRANE_KILLS sets how often.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	kills := 2
+	if n, err := strconv.Atoi(os.Getenv("TERRANE_KILLS")); err == nil {
+		kills = n
+	}
+	edges := threeEdges(t)
+	var c confirmed
+	running := c.startAll(t, edges)
+	c.more(t, 100)
+	for range kills {
+		var leader int
+		latticetest.Await(t, func() bool {
+			name, _ := c.now()
+			leader = slices.IndexFunc(edges, func(o lattice.Options) bool { return o.Name == name })
+			return leader >= 0
+		}, nil)
+		running[leader].kill()
+		c.reset()
+		c.more(t, 100)
+		_, pause := c.now()
+		t.Logf("writes paused for %s when the leader was killed", pause)
+		running[leader] = c.start(t, &edges[leader])
+	}
+	c.more(t, 100)
+	killAll(running)
+	c.check(t, edges)
+}
+
+// TestPowerCut cuts the power of the only edge, and of all edges of a cluster at once.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 3} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			t.Parallel()
+			var disks []*disktest.Losing
+			var dirs []string
+			for range n {
+				d := disktest.NewLosing(t, t.TempDir(), 128<<20)
+				disks, dirs = append(disks, d), append(dirs, d.Dir)
+			}
+			edges := edgesIn(t, dirs...)
+			var c confirmed
+			running := c.startAll(t, edges)
+			c.more(t, 300)
+			killAll(running)
+			disktest.Cut(t, disks...)
+			c.check(t, edges)
+		})
+	}
 }
