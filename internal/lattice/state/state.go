@@ -263,7 +263,9 @@ func (s *Store) probe(ctx context.Context, local jetstream.JetStream, anew bool)
 			continue
 		}
 		info, now := stream.CachedInfo(), s.clock()
-		s.setClock(info.TimeStamp.Sub(before.Add(now.Sub(before) / 2)))
+		if took := now.Sub(before); took < time.Second { // else it does not tell the time
+			s.setClock(info.TimeStamp.Sub(before.Add(took / 2)))
+		}
 		if reached.IsZero() {
 			reached = now
 			if s.mirrors() && !anew {
