@@ -24,7 +24,7 @@ func NewLosing(t testing.TB, dir string, size int64) *Losing {
 	d := &Losing{Dir: dir, file: filepath.Join(t.TempDir(), "disk")}
 	check(t, os.WriteFile(d.file, nil, 0o600))
 	check(t, os.Truncate(d.file, size))
-	if out, err := exec.Command("mkfs.ext4", "-q", "-F", d.file).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "mkfs.ext4", "-q", "-F", d.file).CombinedOutput(); err != nil {
 		t.Skipf("mkfs.ext4: %v %s", err, out)
 	}
 	d.mount(t)
@@ -34,7 +34,7 @@ func NewLosing(t testing.TB, dir string, size int64) *Losing {
 
 func (d *Losing) mount(t testing.TB) {
 	t.Helper()
-	if out, err := exec.Command("mount", "-o", "loop,commit=900", d.file, d.Dir).CombinedOutput(); err != nil { // 15 min
+	if out, err := exec.CommandContext(t.Context(), "mount", "-o", "loop,commit=900", d.file, d.Dir).CombinedOutput(); err != nil { // 15 min
 		t.Skipf("no loop device here: %v %s", err, out)
 	}
 }

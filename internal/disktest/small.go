@@ -32,7 +32,7 @@ func (s *Small) Fill(t testing.TB, leave int64) {
 	check(t, unix.Statfs(s.Dir, &fs))
 	f, err := os.OpenFile(s.hog(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	check(t, err)
-	if _, err = io.CopyN(f, zeros{}, max(0, int64(fs.Bavail)*fs.Bsize-leave)); !errors.Is(err, unix.ENOSPC) { //nolint:gosec // small
+	if _, err = io.CopyN(f, zeros{}, max(0, int64(fs.Bavail)*fs.Bsize-leave)); !errors.Is(err, unix.ENOSPC) {
 		check(t, err)
 	}
 	check(t, f.Close())

@@ -43,7 +43,7 @@ func (l *Lattice) measure() {
 	if err := unix.Statfs(l.opts.Dir, &fs); err != nil {
 		return
 	}
-	free, reserve := fs.Bavail*uint64(fs.Bsize), min(maxReserve, fs.Blocks*uint64(fs.Bsize)/16) //nolint:gosec // no size is negative
+	free, reserve := fs.Bavail*uint64(fs.Bsize), min(maxReserve, fs.Blocks*uint64(fs.Bsize)/16)
 	was := l.diskLow.Load()
 	if was {
 		reserve += reserve / 4

@@ -30,7 +30,7 @@ type Lattice struct {
 	tls  *tls.Config // nil without files
 	up   chan struct{}
 
-	joined chan struct{} // a token: see Joined
+	joined  chan struct{} // a token: see Joined
 	diskLow atomic.Bool
 	broken  atomic.Bool // see tend
 

@@ -12,6 +12,7 @@ type Status struct {
 	Leafs     int    `json:"leafs,omitempty"`    // connections to leaf nodes, or of this one to its hub
 	State     bool   `json:"state"`              // state can be written: a majority of the cluster is there
 	Stored    int64  `json:"stored,omitempty"`   // bytes of state on disk
+	DiskLow   bool   `json:"disk_low,omitempty"` // it is nearly full
 	Domain    string `json:"domain,omitempty"`   // of JetStream
 	Replicas  int    `json:"replicas,omitempty"` // wanted of each piece of state
 }
@@ -21,7 +22,7 @@ func (l *Lattice) Status() Status {
 	l.mu.Lock()
 	conn, srv, reason := l.conn, l.server, l.reason
 	l.mu.Unlock()
-	s := Status{Reason: reason, Embedded: len(l.opts.URLs) == 0, Domain: l.Domain(), Replicas: l.Replicas()}
+	s := Status{Reason: reason, Embedded: len(l.opts.URLs) == 0, Domain: l.Domain(), Replicas: l.Replicas(), DiskLow: l.DiskLow()}
 	if conn != nil {
 		s.Connected = conn.IsConnected()
 		if err := conn.LastError(); !s.Connected && err != nil {
@@ -58,6 +59,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(prometheus.NewDesc("terrane_lattice_route_connections", "Edges of the cluster that this edge is connected to.", nil, nil), float64(s.Edges))
 	gauge(prometheus.NewDesc("terrane_lattice_leaf_connections", "Connections to leaf nodes, or to the hub.", nil, nil), float64(s.Leafs))
 	gauge(prometheus.NewDesc("terrane_lattice_stored_bytes", "State on this edge's disk.", nil, nil), float64(s.Stored))
+	gauge(prometheus.NewDesc("terrane_lattice_disk_ok", "1 unless the disk under the state is nearly full.", nil, nil), number(!s.DiskLow))
 }
 
 func number(b bool) float64 {

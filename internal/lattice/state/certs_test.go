@@ -14,6 +14,7 @@ import (
 
 // TestCertificates keeps certificates and their locks in a cluster.
 func TestCertificates(t *testing.T) {
+	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
 	o := state.Options{Bucket: "terrane_certs"}
 	a, _ := run(t, net.Node("ams1"), o)

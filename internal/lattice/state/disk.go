@@ -19,7 +19,7 @@ import (
 // long as it is.
 const (
 	lowToken = "low" // before the edge's name
-	lowTTL   = 30 * time.Second
+	lowTTL   = 10 * time.Second
 	lowAgain = lowTTL / 3
 
 	diskInterval = 250 * time.Millisecond
@@ -97,7 +97,7 @@ func (s *Store) sayDisk(ctx context.Context) {
 			said = time.Time{}
 			header.Set(hdrOp, opDelete)
 		}
-		short, cancel := context.WithTimeout(ctx, lowTTL/30)
+		short, cancel := context.WithTimeout(ctx, lowTTL/10)
 		if _, err := s.publish(short, &nats.Msg{Subject: s.lowSubject(s.lattice.Name()), Header: header}); err == nil {
 			d.said = said
 		}

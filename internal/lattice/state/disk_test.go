@@ -24,7 +24,7 @@ type writer struct {
 	tried     int
 }
 
-var writersValue = bytes.Repeat([]byte("v"), 2<<10) //nolint:gochecknoglobals // of no importance
+var writersValue = bytes.Repeat([]byte("v"), 2<<10)
 
 func (w *writer) write(t *testing.T) error {
 	t.Helper()

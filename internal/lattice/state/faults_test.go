@@ -66,6 +66,7 @@ func cutOff(t *testing.T, s *state.Store, key, had string) {
 // TestEdgeCutOff cuts an edge of a cluster off; with TERRANE_LONG_TESTS each in turn,
 // the leader among them.
 func TestEdgeCutOff(t *testing.T) {
+	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
 	var stores []*state.Store
 	for _, node := range net.Nodes() {
@@ -103,6 +104,7 @@ func TestEdgeCutOff(t *testing.T) {
 
 // TestRegionCutOff cuts a region off from the state's home, and restarts its edge meanwhile.
 func TestRegionCutOff(t *testing.T) {
+	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1})
 	home, _ := run(t, net.Node("ams1"), state.Options{})
 	up(t, home)
@@ -131,6 +133,7 @@ func TestRegionCutOff(t *testing.T) {
 
 // TestClocksApart has an edge whose clock is a minute ahead, and one that is behind.
 func TestClocksApart(t *testing.T) {
+	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
 	var kvs []hostcalls.KV
 	var clocks []func() time.Time

@@ -79,6 +79,20 @@ func (k *kv) note(key string, r *raw) {
 	}
 }
 
+// turn waits for the turn of an operation that writes so many bytes, and may read what
+// is there.
+func (k *kv) turn(ctx context.Context, key string, size int) (end func(), err error) {
+	x := k.store.index.now.Load()
+	select {
+	case <-x.complete:
+		it, _ := x.usage(k.token).get(key, k.store.now())
+		size = max(size, int(it.size))
+	default:
+		size = hostcalls.KVValueMax // at most
+	}
+	return k.store.turns.wait(ctx, k.token, size)
+}
+
 // Get implements hostcalls.KV.
 func (k *kv) Get(ctx context.Context, key string) (e hostcalls.KVEntry, err error) {
 	s := k.store
@@ -97,6 +111,11 @@ func (k *kv) Get(ctx context.Context, key string) (e hostcalls.KVEntry, err erro
 	if err != nil {
 		return hostcalls.KVEntry{}, err
 	}
+	end, err := k.turn(ctx, key, 0)
+	if err != nil {
+		return hostcalls.KVEntry{}, err
+	}
+	defer end()
 	r, err := k.read(ctx, key, max(proven, k.floor.Load(), s.base.Load()), k.reads == Strict)
 	if err != nil {
 		return hostcalls.KVEntry{}, err
@@ -128,6 +147,11 @@ func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expir
 	if err != nil {
 		return 0, err
 	}
+	end, err := k.turn(ctx, key, len(value))
+	if err != nil {
+		return 0, err
+	}
+	defer end()
 	u := x.usage(k.token)
 	expect, release, err := u.reserve(key, len(value), at, s.opts.Quota, s.now())
 	if err != nil {
@@ -158,6 +182,11 @@ func (k *kv) Delete(ctx context.Context, key string, at uint64) (err error) {
 	if err != nil {
 		return err
 	}
+	end, err := k.turn(ctx, key, 0)
+	if err != nil {
+		return err
+	}
+	defer end()
 	if at == 0 || x.usage(k.token).over(key, at, s.now()) {
 		return hostcalls.ErrNotFound
 	}

@@ -52,6 +52,7 @@ type Store struct {
 	index   indexes
 	cache   *cache
 	metrics *metrics
+	turns   *turns
 	unsure  chan struct{}         // wakes settle
 	floors  sync.Map              // tenant's token -> *atomic.Uint64
 	clock   func() time.Time      // this edge's
@@ -84,7 +85,7 @@ func New(o Options) (*Store, error) {
 	o.Quota = o.Quota.WithDefaults()
 	s := &Store{
 		opts: o, lattice: o.Lattice, log: o.Logger, barrier: newBarrier(), clock: time.Now,
-		cache: newCache(o.Cache), unsure: make(chan struct{}, 1),
+		cache: newCache(o.Cache), turns: newTurns(), unsure: make(chan struct{}, 1),
 	}
 	s.index.now.Store(newIndex())
 	s.disks.low = map[string]int64{}
@@ -134,21 +135,15 @@ func (s *Store) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stream, made, err := s.ensure(ctx, js)
+	anew := s.gap
+	stream, until, err := s.ensure(ctx, js, anew)
 	if err != nil {
 		return err
 	}
 	s.single.Store(!s.mirrors() && stream.CachedInfo().Config.Replicas == 1)
 	s.meet(stream.CachedInfo().Created)
-	anew := s.gap
 	if anew && s.mirrors() {
 		if err := s.remirror(ctx, js); err != nil {
-			return err
-		}
-	}
-	var until uint64
-	if s.mirrors() && (anew || made) { // it has all that home has now, and not only what came by chance
-		if until, err = s.prove(ctx); err != nil {
 			return err
 		}
 	}
@@ -196,29 +191,39 @@ func (s *Store) settle(ctx context.Context) error {
 	}
 }
 
-// ensure finds the stream, or makes it. More replicas than it has are added.
-func (s *Store) ensure(ctx context.Context, js jetstream.JetStream) (stream jetstream.Stream, made bool, err error) {
+// ensure finds the stream, or makes it. More replicas than it has are added. A mirror
+// that begins now is complete when it has passed the sequence until.
+func (s *Store) ensure(ctx context.Context, js jetstream.JetStream, anew bool) (stream jetstream.Stream, until uint64, err error) {
 	want := s.config()
 	stream, err = js.Stream(ctx, s.stream())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		made = true
-		stream, err = js.CreateStream(ctx, want)
+	missing := errors.Is(err, jetstream.ErrStreamNotFound)
+	if err != nil && !missing {
+		return nil, 0, fmt.Errorf("bucket %s: %w", s.opts.Bucket, err)
 	}
-	if err != nil {
-		return nil, false, fmt.Errorf("bucket %s: %w", s.opts.Bucket, err)
+	if s.mirrors() && (anew || missing) { // before there is one: a server that does not find home then looks again only after a while
+		ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+		defer cancel()
+		if until, err = s.prove(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
+	if missing {
+		if stream, err = js.CreateStream(ctx, want); err != nil {
+			return nil, 0, fmt.Errorf("bucket %s: %w", s.opts.Bucket, err)
+		}
 	}
 	have := stream.CachedInfo().Config
 	if (have.Mirror != nil) != s.mirrors() {
-		return nil, false, fmt.Errorf("bucket %s: this region was, or was not, the home of the state before: move it with the nats command, or remove the stream %s here",
+		return nil, 0, fmt.Errorf("bucket %s: this region was, or was not, the home of the state before: move it with the nats command, or remove the stream %s here",
 			s.opts.Bucket, s.stream())
 	}
 	if have.Replicas < want.Replicas {
 		have.Replicas = want.Replicas
 		if stream, err = js.UpdateStream(ctx, have); err != nil {
-			return nil, false, fmt.Errorf("bucket %s: %d replicas: %w", s.opts.Bucket, want.Replicas, err)
+			return nil, 0, fmt.Errorf("bucket %s: %d replicas: %w", s.opts.Bucket, want.Replicas, err)
 		}
 	}
-	return stream, made, nil
+	return stream, until, nil
 }
 
 func (s *Store) config() jetstream.StreamConfig {

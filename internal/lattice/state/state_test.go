@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -22,7 +23,9 @@ func TestMain(m *testing.M) {
 		child()
 		return
 	}
-	goleak.VerifyTestMain(m, // the server does not wait for its mirrors' last attempts
+	flag.Parse()
+	_ = flag.Set("test.parallel", "10") // they wait most of the time
+	goleak.VerifyTestMain(m,            // the server does not wait for its mirrors' last attempts
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).setupMirrorConsumer.func3"))
 }
 
@@ -91,12 +94,14 @@ func quotas(t *testing.T, node *latticetest.Node, o state.Options) {
 }
 
 func TestAlone(t *testing.T) {
+	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
 	quotas(t, net.Node("ams1"), state.Options{})
 	conformance(t, net.Node("ams1"), state.Options{}, state.Near)
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
 	quotas(t, net.Node("ams2"), state.Options{})
 	conformance(t, net.Node("ams2"), state.Options{}, state.Near)
@@ -104,6 +109,7 @@ func TestCluster(t *testing.T) {
 }
 
 func TestRegions(t *testing.T) {
+	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1})
 	s, _ := run(t, net.Node("ams1"), state.Options{})
 	up(t, s)
