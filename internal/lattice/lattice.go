@@ -233,8 +233,12 @@ func (l *Lattice) embedded() *server.Server {
 func (l *Lattice) Conn(ctx context.Context) (*nats.Conn, error) {
 	select {
 	case <-l.up:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("the lattice is not up: %s: %w", l.whyNot(), ctx.Err())
+	default:
+		select {
+		case <-l.up:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the lattice is not up: %s: %w", l.whyNot(), ctx.Err())
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
