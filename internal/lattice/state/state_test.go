@@ -94,14 +94,12 @@ func quotas(t *testing.T, node *latticetest.Node, o state.Options) {
 }
 
 func TestAlone(t *testing.T) {
-	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
 	quotas(t, net.Node("ams1"), state.Options{})
 	conformance(t, net.Node("ams1"), state.Options{}, state.Near)
 }
 
 func TestCluster(t *testing.T) {
-	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
 	quotas(t, net.Node("ams2"), state.Options{})
 	conformance(t, net.Node("ams2"), state.Options{}, state.Near)
@@ -109,7 +107,6 @@ func TestCluster(t *testing.T) {
 }
 
 func TestRegions(t *testing.T) {
-	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1})
 	s, _ := run(t, net.Node("ams1"), state.Options{})
 	up(t, s)
