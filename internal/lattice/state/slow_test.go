@@ -28,7 +28,7 @@ func TestDiskSlow(t *testing.T) {
 	current(t, net.Node("ams1"))
 	leader := 0
 	latticetest.Await(t, func() bool {
-		_, err := fmt.Sscanf(leaderOf(t.Context(), net.Node("ams1").Lattice), "ams%d", &leader)
+		_, err := fmt.Sscanf(stores[0].Status().Leader, "ams%d", &leader)
 		leader--
 		return err == nil
 	}, nil)
