@@ -18,7 +18,7 @@ import (
 // equals a new one's, and a second run leaves the memory and the globals that the first
 // run of a new one leaves.
 func TestRandomGuestsAreRecycled(t *testing.T) {
-	e, err := New(Options{CacheDir: t.TempDir(), Funcs: append(hostcalls.Functions(), hostcalls.Func{Module: wasmgen.HostModule, Name: wasmgen.HostName,
+	e, err := New(Options{CacheDir: quickDir(t), Funcs: append(hostcalls.Functions(), hostcalls.Func{Module: wasmgen.HostModule, Name: wasmgen.HostName,
 		Call: func(context.Context, *hostcalls.Exchange, hostcalls.Guest, []uint64) error { return nil }})})
 	if err != nil {
 		t.Fatal(err)

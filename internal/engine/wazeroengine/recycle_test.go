@@ -18,7 +18,7 @@ import (
 // globals, and that the tables of what is recycled cannot change, is tested in prepare.
 func TestRecycledEqualsNew(t *testing.T) {
 	for _, old := range []bool{false, true} {
-		e, err := New(Options{Funcs: hostcalls.Functions(), CacheDir: t.TempDir()})
+		e, err := New(Options{Funcs: hostcalls.Functions(), CacheDir: quickDir(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
