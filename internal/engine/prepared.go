@@ -42,7 +42,7 @@ func complete(limits Limits, o prepare.Options) (Limits, prepare.Options) {
 }
 
 // rules is raised when Describe or Check judge a module otherwise than before.
-const rules = 1
+const rules = 2
 
 // Fingerprint names all that the outcome of Prepare depends on but the module, limits.Memory
 // and o.Mark, for those who keep it.

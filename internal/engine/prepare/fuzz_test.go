@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/terrane/terrane/internal/engine/prepare"
+	"github.com/terrane/terrane/internal/engine/wasmbin"
 )
 
 // FuzzPrepare wants of any input an error or a module that is as valid as it was.
@@ -38,7 +39,19 @@ func FuzzPrepare(f *testing.F) {
 		if err != nil {
 			return // and wazero is not asked: it allocates whatever a count says
 		}
+		all, err := prepare.Prepare(wasm, prepare.Options{MemoryPages: 10, TableSize: 10, SparePage: true, Reach: true, Guard: true, Mark: 1})
+		if err != nil {
+			t.Fatalf("prepared with all options: %v", err)
+		}
+		if m, _ := wasmbin.Decode(wasm); m.Names() != nil {
+			if p, _ := wasmbin.Decode(res.Wasm); p.Names() == nil {
+				wasm = res.Wasm // the names were bad, for the same reason
+			}
+		}
 		before, after := valid(t, wasm), valid(t, res.Wasm)
+		if err := valid(t, all.Wasm); (after == nil) != (err == nil) {
+			t.Errorf("prepared with all options: %v, without: %v", err, after)
+		}
 		if before == nil && after != nil {
 			t.Errorf("prepared, a valid module is not: %v", after)
 		}

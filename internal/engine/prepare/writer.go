@@ -86,7 +86,7 @@ func (p *preparation) renumber(s wasmbin.Section) []byte {
 		in := wasmbin.NewReader(part, 0)
 		switch id {
 		case namesModule:
-			in.Name()
+			part = appendBytes(nil, in.Name())
 		case namesFunctions:
 			part = p.nameMap(in, func(b []byte) []byte { return appendBytes(b, in.Name()) })
 		case namesLocals:

@@ -121,7 +121,9 @@ func (m *Module) decode(s *Section, r *Reader) {
 		m.Start = &start
 	case SecCode:
 		m.Bodies = vector(r, bodyOf)
-	case SecElement, SecData, SecDataCount:
+	case SecDataCount:
+		r.U32()
+	case SecElement, SecData:
 		return // read by those who need them
 	default:
 		r.Fail("section %d is not part of WebAssembly 2.0", s.ID)
