@@ -9,8 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/terrane/terrane/hostcalls"
-	"github.com/terrane/terrane/internal/engine/wazeroengine"
 	"github.com/terrane/terrane/server"
 	"github.com/terrane/terrane/tenant"
 )
@@ -41,7 +39,7 @@ func TestNoRequestWaitsForTheCompiler(t *testing.T) {
 		compiled float64 // by the deploys
 	}{{"first start", 3}, {"restart", 0}} {
 		reg := prometheus.NewRegistry()
-		eng, err := wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions(), CacheDir: dir, Metrics: reg})
+		eng, err := buildEngine(engineOptions{cacheDir: dir, metrics: reg})
 		if err != nil {
 			t.Fatal(err)
 		}

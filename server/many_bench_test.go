@@ -17,8 +17,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/terrane/terrane/hostcalls"
-	"github.com/terrane/terrane/internal/engine/wazeroengine"
 	"github.com/terrane/terrane/server"
 	"github.com/terrane/terrane/tenant"
 )
@@ -74,7 +72,7 @@ func BenchmarkManyModules(b *testing.B) {
 	base := measure(b).resident
 	deploy := func(use func(*edge)) (took time.Duration, compiled float64) {
 		reg := prometheus.NewRegistry()
-		eng, err := wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions(), CacheDir: dir, Metrics: reg})
+		eng, err := buildEngine(engineOptions{cacheDir: dir, metrics: reg})
 		if err != nil {
 			b.Fatal(err)
 		}
