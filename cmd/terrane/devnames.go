@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -14,8 +15,8 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-// devNames stands before the sites in dev. It gives each folder that goes live the
-// DNS records that its owner would set: those of FOLDER.localhost and of the domains
+// devNames stands before the sites in dev. It gives each folder the DNS records that its
+// owner would set, with its first release even if that is refused: those of FOLDER.localhost and of the domains
 // that the manifest lists.
 type devNames struct {
 	tenantsync.Publisher
@@ -48,9 +49,18 @@ func (d *devNames) Publish(ctx context.Context, s *tenant.Snapshot) error {
 		s = &consenting
 	}
 	if err := d.Publisher.Publish(ctx, s); err != nil {
+		if !d.named(s.ID) { // else its visitors would be told that records are missing, and not why it is refused
+			err = errors.Join(err, d.set(s.ID, hosts))
+		}
 		return err
 	}
 	return d.set(s.ID, hosts)
+}
+
+func (d *devNames) named(id tenant.ID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.byTenant[id]) > 0
 }
 
 // Remove implements tenantsync.Publisher.
@@ -82,7 +92,7 @@ func (d *devNames) set(id tenant.ID, hosts []tenant.Host) error {
 	return nil
 }
 
-// hosts are the FOLDER.localhost names that are live.
+// hosts are the FOLDER.localhost names.
 func (d *devNames) hosts() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
