@@ -42,7 +42,7 @@ func (x *Exchange) store(ctx context.Context, key string, value []byte, at uint6
 		return 0, err
 	}
 	if len(value) > KVValueMax {
-		return 0, fmt.Errorf("a value of %d bytes, more than %d", len(value), KVValueMax)
+		return 0, fmt.Errorf("a value of %d bytes, more than %d: keep it under several keys", len(value), KVValueMax)
 	}
 	return x.t.KV.Put(ctx, key, value, at, expires)
 }

@@ -113,5 +113,5 @@ func (q Quota) WithDefaults() Quota {
 var (
 	ErrNotFound = errors.New("no such key")
 	ErrConflict = errors.New("the key has changed")
-	ErrFull     = errors.New("the store is full")
+	ErrFull     = errors.New("the store is full: delete keys or shrink values, or ask the operator for more (state.bytes, state.keys)")
 )

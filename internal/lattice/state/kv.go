@@ -153,7 +153,7 @@ func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expir
 	}
 	defer end()
 	u := x.usage(k.token)
-	expect, release, err := u.reserve(key, len(value), at, s.opts.Quota, s.now())
+	expect, release, err := u.reserve(ctx, key, len(value), at, s.opts.Quota, s.now())
 	if err != nil {
 		return 0, err
 	}

@@ -124,19 +124,7 @@ func TestStalled(t *testing.T) {
 	up(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	js, err := node.JetStream(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := js.Stream(ctx, "KV_terrane_state")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range stream.ConsumerNames(ctx).Name() {
-		if _, err := stream.PauseConsumer(ctx, name, time.Now().Add(time.Hour)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	pauseFollowers(ctx, t, node)
 	kv := s.KV("/git/alice", state.Strict)
 	if _, err := kv.Put(ctx, "key", nil, 0, time.Time{}); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +53,7 @@ type usage struct {
 	// What writes on their way will add.
 	pendingBytes int64
 	pendingKeys  int
+	ended        chan struct{} // closed when one of them has
 }
 
 func newUsage() *usage {
@@ -58,6 +61,7 @@ func newUsage() *usage {
 	return &usage{
 		items: btree.NewBTreeGOptions(func(a, b item) bool { return a.key < b.key }, opts),
 		dead:  map[string]tombstone{},
+		ended: make(chan struct{}),
 		due: btree.NewBTreeGOptions(func(a, b due) bool {
 			return a.at < b.at || a.at == b.at && a.key < b.key
 		}, opts),
@@ -148,34 +152,61 @@ func (u *usage) sum(now int64) (keys int, bytes int64) {
 }
 
 // reserve lets a write in that the quota has room for, and returns the sequence that
-// it is to expect and what must be called when it has ended.
-func (u *usage) reserve(key string, size int, at uint64, q hostcalls.Quota, now int64) (expect uint64, release func(), err error) {
+// it is to expect and what must be called when it has ended. Room that writes on their
+// way may need is waited for: they may fail, or are counted already.
+func (u *usage) reserve(ctx context.Context, key string, size int, at uint64, q hostcalls.Quota, now int64) (expect uint64, release func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.sweep(now)
-	dead := u.dead[key].seq
-	if at != 0 && at == dead {
-		return 0, nil, hostcalls.ErrConflict
+	for {
+		u.sweep(now)
+		expect = u.dead[key].seq
+		if at != 0 && at == expect {
+			return 0, nil, hostcalls.ErrConflict
+		} else if at != 0 {
+			expect = at
+		}
+		grown, more := cost(key, uint32(size)), 1
+		if it, ok := u.items.Get(item{key: key}); ok {
+			grown, more = max(0, grown-cost(key, it.size)), 0
+		}
+		full := func(bytes int64, keys int) bool {
+			return grown > 0 && bytes+grown > q.Bytes || more > 0 && keys+more > q.Keys
+		}
+		switch {
+		case full(u.bytes, u.items.Len()):
+			return 0, nil, hostcalls.ErrFull
+		case !full(u.bytes+u.pendingBytes, u.items.Len()+u.pendingKeys):
+			u.pendingBytes += grown
+			u.pendingKeys += more
+			return expect, func() { u.release(grown, more) }, nil
+		}
+		if err := u.wait(ctx); err != nil {
+			return 0, nil, fmt.Errorf("state: the tenant's other writes may need the room that is left: %w", err)
+		}
 	}
-	grown, more := cost(key, uint32(size)), 1
-	if it, ok := u.items.Get(item{key: key}); ok {
-		grown, more = grown-cost(key, it.size), 0
+}
+
+// release ends the wait of others.
+func (u *usage) release(bytes int64, keys int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.pendingBytes -= bytes
+	u.pendingKeys -= keys
+	close(u.ended)
+	u.ended = make(chan struct{})
+}
+
+// wait waits, without the lock, until a write has ended.
+func (u *usage) wait(ctx context.Context) error {
+	ended := u.ended
+	u.mu.Unlock()
+	defer u.mu.Lock()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if expect = at; at == 0 {
-		expect = dead
-	}
-	if grown > 0 && u.bytes+u.pendingBytes+grown > q.Bytes || more > 0 && u.items.Len()+u.pendingKeys+more > q.Keys {
-		return 0, nil, hostcalls.ErrFull
-	}
-	grown = max(grown, 0)
-	u.pendingBytes += grown
-	u.pendingKeys += more
-	return expect, func() {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.pendingBytes -= grown
-		u.pendingKeys -= more
-	}, nil
 }
 
 // over reports whether a key's version is.

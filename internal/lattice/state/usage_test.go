@@ -1,6 +1,8 @@
 package state
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -24,16 +26,42 @@ func TestUsageOfOldNews(t *testing.T) {
 	}
 	now := int64(time.Second)
 	u.note("key", &raw{seq: 6, expires: now + 1}, 10, now)
-	if _, _, err := u.reserve("key", 10, 6, hostcalls.Quota{Bytes: 1000, Keys: 1}, now+1); err != hostcalls.ErrConflict { //nolint:errorlint // unwrapped
+	if _, _, err := u.reserve(t.Context(), "key", 10, 6, hostcalls.Quota{Bytes: 1000, Keys: 1}, now+1); err != hostcalls.ErrConflict { //nolint:errorlint // unwrapped
 		t.Errorf("a put over an expired version: %v", err)
 	}
-	expect, release, err := u.reserve("other", 10, 0, hostcalls.Quota{Bytes: 1000, Keys: 1}, now+1)
+	expect, release, err := u.reserve(t.Context(), "other", 10, 0, hostcalls.Quota{Bytes: 1000, Keys: 1}, now+1)
 	if err != nil || expect != 0 {
 		t.Fatalf("what has expired counts: %d, %v", expect, err)
 	}
 	release()
 	if u.pendingBytes != 0 || u.pendingKeys != 0 {
 		t.Errorf("%d bytes and %d keys are still on their way", u.pendingBytes, u.pendingKeys)
+	}
+}
+
+// TestRoomThatIsCounted has a write that is counted and has not ended: it takes no room
+// twice, and room that it may give back is waited for.
+func TestRoomThatIsCounted(t *testing.T) {
+	u, q := newUsage(), hostcalls.Quota{Bytes: 1000, Keys: 2}
+	_, first, err := u.reserve(t.Context(), "first", 10, 0, q, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.note("first", &raw{seq: 1}, 10, 1)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := u.reserve(ended, "second", 10, 0, q, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("the second of two keys, while the first is under way: %v", err)
+	}
+	first()
+	_, second, err := u.reserve(t.Context(), "second", 10, 0, q, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second()
+	u.note("second", &raw{seq: 2}, 10, 1)
+	if _, _, err := u.reserve(t.Context(), "third", 10, 0, q, 1); !errors.Is(err, hostcalls.ErrFull) {
+		t.Errorf("the third of two keys: %v", err)
 	}
 }
 
