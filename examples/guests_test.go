@@ -115,8 +115,8 @@ func form(t *testing.T, s *site) {
 
 func jsonAPI(t *testing.T, s *site) {
 	s.get("/api/notes").want(t, 200, `{"notes":[]}`+"\n")
-	made := s.do("POST", "/api/notes", `{"n": 1.50, "text": "\u006dilk \"\ud83e\udd5b\""}`)
-	made.contains(t, 201, `"text":"milk \"🥛\""`)
+	made := s.do("POST", "/api/notes", `{"n": 1.50, "text": "\u006dilk\n\u0001\\ \"\ud83e\udd5b\""}`)
+	made.contains(t, 201, `"text":"milk\n\u0001\\ \"🥛\""`)
 	place := made.header.Get("Location")
 	s.get(place).want(t, 200, made.body)
 	s.do("POST", "/api/notes", `{"text": "bread"}`).contains(t, 201, "bread")

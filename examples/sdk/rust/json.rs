@@ -101,17 +101,22 @@ impl fmt::Display for Value {
 }
 
 fn quote(f: &mut fmt::Formatter, s: &str) -> fmt::Result {
-    use fmt::Write;
-    f.write_char('"')?;
-    for c in s.chars() {
-        match c {
-            '"' | '\\' => write!(f, "\\{}", c)?,
-            '\n' => f.write_str("\\n")?,
-            c if c < ' ' => write!(f, "\\u{:04x}", c as u32)?,
-            c => f.write_char(c)?,
+    f.write_str("\"")?;
+    let mut plain = 0; // where what is written as it is begins
+    for (at, b) in s.bytes().enumerate() {
+        if b >= b' ' && b != b'"' && b != b'\\' {
+            continue;
+        }
+        f.write_str(&s[plain..at])?;
+        plain = at + 1;
+        match b {
+            b'"' | b'\\' => write!(f, "\\{}", b as char)?,
+            b'\n' => f.write_str("\\n")?,
+            _ => write!(f, "\\u{:04x}", b)?,
         }
     }
-    f.write_char('"')
+    f.write_str(&s[plain..])?;
+    f.write_str("\"")
 }
 
 /// How deep arrays and objects may lie in each other.
