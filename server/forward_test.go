@@ -67,7 +67,7 @@ func TestForward(t *testing.T) {
 	}
 	c := out.client()
 	a := get(t, c, "https://alice.example/tell.wasm/a%20b?q=1", "X-Forwarded-For", "203.0.113.9",
-		"Terrane-Subject", "spoofed", "Terrane-Cron", "spoofed", "Terrane-Forwarded-For", "198.51.100.1:9", "Terrane-Forwarded-Over", "http")
+		"Terrane-Subject", "spoofed", "Terrane-Cron", "spoofed", "Terrane-Cron-Due", "spoofed", "Terrane-Forwarded-For", "198.51.100.1:9", "Terrane-Forwarded-Over", "http")
 	a.want(t, 200, "")
 	for _, want := range []string{
 		"GET https alice.example /tell.wasm/a%20b?q=1", "client 127.0.0.1", "X-Forwarded-For: 203.0.113.9", "id " + a.Header.Get("Terrane-Request-Id"),
@@ -156,8 +156,9 @@ func TestDo(t *testing.T) {
 			t.Errorf("the guest saw %q, without %q", body, want)
 		}
 	}
-	_, _, body, err = e.srv.Do(t.Context(), "/git/alice", &server.Task{Path: "/tell", Cron: "*/5 * * * *"})
-	if err != nil || !strings.Contains(string(body), "GET") || !strings.Contains(string(body), "Terrane-Cron: */5 * * * *") {
+	_, _, body, err = e.srv.Do(t.Context(), "/git/alice", &server.Task{Path: "/tell", Cron: "*/5 * * * *", Due: time.Unix(1e9, 0)})
+	if err != nil || !strings.Contains(string(body), "GET") || !strings.Contains(string(body), "Terrane-Cron: */5 * * * *") ||
+		!strings.Contains(string(body), "Terrane-Cron-Due: 2001-09-09T01:46:40Z") {
 		t.Errorf("a cron's guest saw %q (%v)", body, err)
 	}
 	if code, _, _, err := e.srv.Do(t.Context(), "/git/alice", &server.Task{Path: "/nothing"}); code != http.StatusNotFound || err != nil {

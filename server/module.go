@@ -30,6 +30,7 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 	if v.task == nil {
 		delete(v.r.Header, subjectHeader)
 		delete(v.r.Header, cronHeader)
+		delete(v.r.Header, dueHeader)
 	}
 	v.guest = hostcalls.Request{
 		ID: v.id, Method: v.r.Method, Path: v.requestURI(), Header: v.r.Header, Host: v.r.Host, Body: slices.Clip(v.body),

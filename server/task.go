@@ -19,6 +19,7 @@ type Task struct {
 	// Subject is the message's; Cron the schedule. One of them is empty.
 	Subject tenant.Subject
 	Cron    string
+	Due     time.Time // of a run of a cron line; zero: not known
 	// Hops counts the messages that led to this one.
 	Hops int
 }
@@ -30,6 +31,7 @@ const taskHost = "task.terrane.invalid"
 const (
 	subjectHeader = "Terrane-Subject"
 	cronHeader    = "Terrane-Cron"
+	dueHeader     = "Terrane-Cron-Due"
 )
 
 // ErrBusy is Do's where another edge, or this one in a moment, may do the task: the
@@ -57,6 +59,9 @@ func (s *Server) Do(ctx context.Context, id tenant.ID, t *Task) (code int, h htt
 		r.Header[subjectHeader] = []string{string(t.Subject)}
 	} else {
 		r.Header[cronHeader] = []string{t.Cron}
+		if !t.Due.IsZero() {
+			r.Header[dueHeader] = []string{t.Due.UTC().Format(time.RFC3339)}
+		}
 	}
 	w := &answer{header: http.Header{}}
 	busy := true // unless it runs

@@ -56,7 +56,7 @@ func (e *edge) readyIn(region string) (names []string) {
 
 // do has this edge do a task.
 func (e *edge) do(ctx context.Context, id tenant.ID, t *messages.Task) (*messages.Answer, error) {
-	code, h, body, err := e.server.Do(ctx, id, &server.Task{Path: t.Path, Body: t.Body, Subject: t.Subject, Cron: t.Cron, Hops: t.Hops})
+	code, h, body, err := e.server.Do(ctx, id, &server.Task{Path: t.Path, Body: t.Body, Subject: t.Subject, Cron: t.Cron, Due: t.Due, Hops: t.Hops})
 	return &messages.Answer{Code: code, Header: h, Body: body}, err
 }
 

@@ -375,7 +375,7 @@ func (c *Cron) start(ctx context.Context, kv jetstream.KeyValue, l *line) {
 		defer func() { close(busy); <-c.runs }()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), runTime)
 		defer cancel()
-		a, err := c.opts.Ask(ctx, l.tenant, &messages.Task{Cron: l.schedule, Path: l.path})
+		a, err := c.opts.Ask(ctx, l.tenant, &messages.Task{Cron: l.schedule, Path: l.path, Due: due})
 		switch {
 		case err != nil:
 			c.metrics.failed.Inc()

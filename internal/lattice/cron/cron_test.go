@@ -9,27 +9,28 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/terrane/terrane/internal/lattice/cron"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/lattice/messages"
 	"github.com/terrane/terrane/tenant"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 const alice tenant.ID = "/git/alice"
 
 // run is a line that fired.
-type run struct{ edge, path string }
+type run struct {
+	edge, path string
+	due        time.Time
+}
 
 // fleet is edges with cron, whose clock is faster than time: a minute takes 2 s.
 type fleet struct {
 	t     *testing.T
 	net   *latticetest.Net
 	start time.Time
+	skew  map[string]time.Duration // of an edge's clock; read only
 	runs  chan run
+	fired map[run]bool // without their edges
 	told  chan string
 	hold  chan struct{} // runs wait for it; nil: they do not
 	stops map[string]func()
@@ -41,8 +42,13 @@ const speed = 30
 func (f *fleet) now() time.Time { return f.start.Add(speed * time.Since(f.start)) }
 
 func newFleet(t *testing.T, regions ...latticetest.Region) *fleet {
+	return newSkewed(t, nil, regions...)
+}
+
+// newSkewed is newFleet with clocks that are wrong.
+func newSkewed(t *testing.T, skew map[string]time.Duration, regions ...latticetest.Region) *fleet {
 	f := &fleet{
-		t: t, net: latticetest.Start(t, regions...), start: time.Now(),
+		t: t, net: latticetest.Start(t, regions...), start: time.Now(), skew: skew, fired: map[run]bool{},
 		runs: make(chan run, 64), told: make(chan string, 64), stops: map[string]func(){}, edges: map[string]*cron.Cron{},
 	}
 	for _, node := range f.net.Nodes() {
@@ -59,7 +65,7 @@ func (f *fleet) run(node *latticetest.Node) {
 			if id != alice || task.Cron != "* * * * *" {
 				return nil, fmt.Errorf("not to be run: %s %+v", id, task)
 			}
-			f.runs <- run{name, task.Path}
+			f.runs <- run{name, task.Path, task.Due}
 			if f.hold != nil {
 				<-f.hold
 			}
@@ -70,7 +76,7 @@ func (f *fleet) run(node *latticetest.Node) {
 		},
 		Tell:   func(_ tenant.ID, _ slog.Level, text string) { f.told <- text },
 		Logger: latticetest.Logger(f.t),
-		Now:    f.now,
+		Now:    func() time.Time { return f.now().Add(f.skew[name]) },
 	})
 	if err != nil {
 		f.t.Fatal(err)
@@ -106,6 +112,11 @@ func (f *fleet) next() run {
 	f.t.Helper()
 	select {
 	case r := <-f.runs:
+		of := run{path: r.path, due: r.due}
+		if f.fired[of] {
+			f.t.Errorf("%s fires twice for %s", r.path, r.due)
+		}
+		f.fired[of] = true
 		return r
 	case <-time.After(40 * time.Second):
 		f.t.Fatal("nothing fires")
@@ -162,6 +173,43 @@ func TestOnce(t *testing.T) {
 			return
 		}
 	}
+}
+
+// TestCutLeader: while its leader is cut off, another edge of the region leads; each time
+// fires once, also when the cut is healed.
+func TestCutLeader(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, latticetest.Region{Name: "ams", Edges: 3})
+	f.set(nil, "/tick")
+	first := f.next().edge
+	f.net.Cut(true, first)
+	r := f.next()
+	for r.edge == first { // what it had begun before it felt the cut
+		r = f.next()
+	}
+	if next := f.next(); next.edge != r.edge {
+		t.Errorf("fired by %s, cut off, and by %s", r.edge, next.edge)
+	}
+	f.net.Cut(false, first)
+	for range 4 {
+		f.next()
+	}
+}
+
+// TestSkew: edges whose clocks are a minute apart lead one after the other, and each time
+// fires once.
+func TestSkew(t *testing.T) {
+	t.Parallel()
+	f := newSkewed(t, map[string]time.Duration{"ams1": time.Minute, "ams2": -time.Minute}, latticetest.Region{Name: "ams", Edges: 3})
+	f.set(nil, "/tick")
+	for range 2 {
+		leader := f.next().edge
+		f.next()
+		f.stops[leader]() // which resigns
+		for f.next().edge == leader {
+		}
+	}
+	f.next()
 }
 
 // TestHome: lines of a tenant that lives in a region fire in that one alone.

@@ -34,6 +34,7 @@ const (
 type Task struct {
 	Subject tenant.Subject // of a message
 	Cron    string         // the line's schedule, else
+	Due     time.Time      // when the line was due; zero if an older edge leads
 	Path    string         // of the request; for a message, that of its subscription
 	Body    []byte
 	Hops    int

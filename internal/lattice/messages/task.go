@@ -5,6 +5,7 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -15,6 +16,7 @@ import (
 const (
 	subjectHeader = "Terrane-Subject"
 	cronHeader    = "Terrane-Cron"
+	dueHeader     = "Terrane-Due"
 	pathHeader    = "Terrane-Path"
 	hopsHeader    = "Terrane-Hops"
 	stateHeader   = "Terrane-State" // of an answer: one of the states
@@ -43,7 +45,7 @@ func (t *Task) msg(to string) *nats.Msg {
 		msg.Header[subjectHeader] = []string{string(t.Subject)}
 		return msg
 	}
-	msg.Header[cronHeader], msg.Header[pathHeader] = []string{t.Cron}, []string{t.Path}
+	msg.Header[cronHeader], msg.Header[pathHeader], msg.Header[dueHeader] = []string{t.Cron}, []string{t.Path}, []string{t.Due.Format(time.RFC3339)}
 	return msg
 }
 
@@ -61,6 +63,7 @@ func parseTask(h nats.Header, body []byte) (*Task, error) {
 		if !strings.HasPrefix(t.Path, "/") || len(t.Path) > 4<<10 || len(t.Cron) > 200 {
 			return nil, fmt.Errorf("a cron line %.80q for the path %.80q", t.Cron, t.Path)
 		}
+		t.Due, _ = time.Parse(time.RFC3339, h.Get(dueHeader)) // an older edge does not say
 		return t, nil
 	}
 	t.Subject, err = tenant.ParseSubject(h.Get(subjectHeader), false)
