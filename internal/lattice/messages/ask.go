@@ -1,7 +1,6 @@
 package messages
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,17 +17,21 @@ import (
 const (
 	workingEvery = time.Second
 	silence      = 2500 * time.Millisecond // of an edge that is given up
-	attempts     = 3
+	attempts     = 3                       // at other edges
+	nearer       = 20 * time.Millisecond   // that an edge of the own region may be slower than others
 
 	tokenAt = 2 // among the tokens of a subject
 )
 
-// errSilent is where an edge took a task and was not heard of again.
-var errSilent = errors.New("the edge that had it is silent")
+// Why an edge that was asked has no answer: another may.
+var (
+	errSilent = errors.New("the edge that had it is silent")
+	errBusy   = errors.New("the edges that serve the folder have as much to do as they may")
+)
 
 // Ask has a task done by this edge if it serves the tenant and has room, else by
-// the nearest that does. A task whose edge falls silent is given to another. The
-// error wraps ErrNobody if no edge could take it, and ctx's.
+// one of its region that does, else by one of another. A task whose edge falls silent
+// is given to another. The error wraps ErrNobody if no edge could take it, and ctx's.
 func (m *Messages) Ask(ctx context.Context, id tenant.ID, t *Task) (*Answer, error) {
 	if t.Hops > MaxHops {
 		return nil, fmt.Errorf("%d messages that led to one another: a circle?", t.Hops)
@@ -36,12 +39,12 @@ func (m *Messages) Ask(ctx context.Context, id tenant.ID, t *Task) (*Answer, err
 	if len(t.Body) > MaxBytes {
 		return nil, tooLarge(len(t.Body))
 	}
-	if a, err := m.here(ctx, id, t); err == nil {
+	a, err := m.here(ctx, id, t)
+	if err == nil {
 		m.metrics.here.Inc()
 		return a, nil
 	}
-	a, err := m.elsewhere(ctx, id, t)
-	if err != nil {
+	if a, err = m.elsewhere(ctx, id, t, err); err != nil {
 		m.metrics.unanswered.Inc()
 		return nil, err
 	}
@@ -49,50 +52,78 @@ func (m *Messages) Ask(ctx context.Context, id tenant.ID, t *Task) (*Answer, err
 	return a, nil
 }
 
-// elsewhere has an edge of the lattice do a task.
-func (m *Messages) elsewhere(ctx context.Context, id tenant.ID, t *Task) (*Answer, error) {
+// elsewhere has an edge of the lattice do a task that this one does not do, because of err.
+func (m *Messages) elsewhere(ctx context.Context, id tenant.ID, t *Task, err error) (*Answer, error) {
 	// Conn waits for a lattice that is not up, which ctx may not have the time for.
-	conn, err := m.opts.Lattice.Conn(ctx)
-	if err != nil {
-		return nil, err
+	conn, failed := m.opts.Lattice.Conn(ctx)
+	if failed != nil {
+		return nil, failed
 	}
-	to := verbAsk
-	for range attempts {
-		var a *Answer
-		if a, err = ask(ctx, conn, id, to, t); err == nil || !errors.Is(err, errSilent) {
-			return a, err
+	var tried []string
+	near := verbAsk + "." + m.opts.Lattice.Domain() // NATS itself does not prefer the region's edges
+	to := near
+	if !errors.Is(err, ErrNobody) { // NATS would give it to this edge again
+		tried, to = []string{m.opts.Lattice.Name()}, ""
+	}
+	for len(tried) <= attempts {
+		if to == "" {
+			edge := m.who(ctx, conn, id, tried)
+			if edge == "" {
+				break
+			}
+			to = verbAt + "." + edge
 		}
-		// NATS may not have noticed yet that the edge is gone: whoever answers now is alive.
-		edge, err := who(ctx, conn, id)
-		if err != nil {
+		var a *Answer
+		var edge string
+		a, edge, err = ask(ctx, conn, id, to, t)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return a, err
+		case !errors.Is(err, ErrNobody):
+			// NATS may not have noticed yet that the edge is gone, and would give the task again to
+			// one that is full: who else says a word now is alive.
+			tried, to = append(tried, edge), ""
+		case to == near:
+			to = verbAsk
+		default:
 			return nil, err
 		}
-		to = verbAt + "." + edge
 	}
 	return nil, err
 }
 
-// who is the first edge that says that it serves the tenant.
-func who(ctx context.Context, conn *nats.Conn, id tenant.ID) (edge string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, silence, errSilent)
-	defer cancel()
-	reply, err := conn.RequestWithContext(ctx, subject(id, verbWho), nil)
-	switch {
-	case errors.Is(err, nats.ErrNoResponders):
-		return "", ErrNobody
-	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
-	case err != nil:
-		return "", err
-	case reply.Header.Get(stateHeader) != stateHere || !validEdge(reply.Data):
-		return "", fmt.Errorf("an edge called %.80q", reply.Data)
+// who is the first edge to say that it serves the tenant, of those that were not tried; one
+// of this region if it does so soon. Empty: none.
+func (m *Messages) who(ctx context.Context, conn *nats.Conn, id tenant.ID, tried []string) (edge string) {
+	sub, err := conn.SubscribeSync(conn.NewInbox())
+	if err != nil {
+		return ""
 	}
-	return string(reply.Data), nil
+	defer sub.Unsubscribe() //nolint:errcheck // fails only where there is no connection any more
+	if conn.PublishRequest(subject(id, verbWho), sub.Subject, nil) != nil {
+		return ""
+	}
+	for until := time.Now().Add(silence); ; {
+		waiting, cancel := context.WithDeadline(ctx, until)
+		reply, err := sub.NextMsgWithContext(waiting)
+		cancel()
+		if err != nil || reply.Header.Get(stateHeader) != stateHere {
+			return edge
+		}
+		name := string(reply.Data)
+		switch {
+		case !validEdge(name) || slices.Contains(tried, name):
+		case reply.Header.Get(domainHeader) == m.opts.Lattice.Domain():
+			return name
+		case edge == "":
+			edge, until = name, time.Now().Add(nearer)
+		}
+	}
 }
 
 // validEdge reports whether name is one token of a subject.
-func validEdge(name []byte) bool {
-	return 0 < len(name) && len(name) <= 128 && !bytes.ContainsAny(name, ".*> \t\r\n")
+func validEdge(name string) bool {
+	return 0 < len(name) && len(name) <= 128 && !strings.ContainsAny(name, ".*> \t\r\n")
 }
 
 // here does a task at this edge.
@@ -113,31 +144,33 @@ func (m *Messages) here(ctx context.Context, id tenant.ID, t *Task) (*Answer, er
 	return m.opts.Run(ctx, id, t)
 }
 
-// ask gives a task to an edge of the lattice.
-func ask(ctx context.Context, conn *nats.Conn, id tenant.ID, to string, t *Task) (*Answer, error) {
+// ask gives a task to an edge of the lattice, and says which one took it if it has said so.
+func ask(ctx context.Context, conn *nats.Conn, id tenant.ID, to string, t *Task) (a *Answer, edge string, err error) {
 	msg := t.msg(subject(id, to))
 	msg.Reply = conn.NewInbox()
 	sub, err := conn.SubscribeSync(msg.Reply)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // fails only where there is no connection any more
 	if err := conn.PublishMsg(msg); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	for {
 		reply, err := next(ctx, sub)
 		if err != nil {
-			return nil, err
+			return nil, edge, err
 		}
 		switch reply.Header.Get(stateHeader) {
 		case stateWorking:
+			edge = string(reply.Data)
 		case stateDone:
-			return parseAnswer(reply)
+			a, err := parseAnswer(reply)
+			return a, edge, err
 		case stateBusy:
-			return nil, errors.New("the edges that serve the folder have as much to do as they may")
+			return nil, string(reply.Data), errBusy
 		default: // NATS's own word that nobody listens among them
-			return nil, ErrNobody
+			return nil, edge, ErrNobody
 		}
 	}
 }
@@ -171,9 +204,7 @@ func (m *Messages) answer(ctx context.Context, msg *nats.Msg) {
 		}
 	}
 	if tokens[tokenAt+1] == verbWho {
-		here := state(stateHere)
-		here.Data = []byte(m.opts.Lattice.Name())
-		reply(here)
+		reply(m.state(stateHere))
 		return
 	}
 	t, err := parseTask(msg.Header, msg.Data)
@@ -184,22 +215,22 @@ func (m *Messages) answer(ctx context.Context, msg *nats.Msg) {
 	select {
 	case m.tasks <- struct{}{}:
 	default:
-		reply(state(stateBusy))
+		reply(m.state(stateBusy))
 		return
 	}
 	m.start(ctx, func(ctx context.Context) {
 		beat, stop := context.WithCancel(ctx)
 		var beating sync.WaitGroup
-		beating.Go(func() { m.beat(beat, func() { reply(state(stateWorking)) }) })
+		beating.Go(func() { m.beat(beat, func() { reply(m.state(stateWorking)) }) })
 		a, err := m.here(ctx, id, t)
 		stop()
 		beating.Wait()
 		switch {
 		case errors.Is(err, ErrNobody):
-			reply(state(stateNobody))
+			reply(m.state(stateNobody))
 		case err != nil:
 			m.log.Info("a task of another edge failed", "tenant", id, "err", err)
-			reply(state(stateBusy))
+			reply(m.state(stateBusy))
 		case a.size() > MaxBytes:
 			reply((&Answer{Code: 502, Body: []byte(tooLarge(a.size()).Error())}).msg())
 		default:

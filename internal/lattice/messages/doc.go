@@ -1,7 +1,7 @@
 // Package messages carries messages between a tenant's modules, wherever they run.
 //
 // A request goes to the nearest edge that serves the tenant, which is this one if it
-// can, and fails over: an edge that answers says every second that it still works, and
+// can, then one of its region, and fails over: an edge that answers says every second that it still works, and
 // one that falls silent is replaced by the next. A request may so run twice.
 //
 // A message that is published is kept in the region of its publisher, on the disks of
@@ -14,7 +14,8 @@
 //
 // Subjects, below those of package lattice, TENANT being a hash of its ID:
 //
-//	terrane.msg.TENANT.ask              requests, to one queue group of all edges
+//	terrane.msg.TENANT.ask.DOMAIN       requests, to one queue group of a region's edges
+//	terrane.msg.TENANT.ask              ... of all
 //	terrane.msg.TENANT.who              all that serve the tenant say so at once: the first to
 //	terrane.msg.TENANT.at.EDGE          is asked again what another had and is silent about
 //	terrane.msg.TENANT.pub.DOMAIN.>     messages, kept by the stream terrane_msg of the domain (terrane_msg_DOMAIN on an operator's NATS)

@@ -111,9 +111,10 @@ func (in *intake) listen(id tenant.ID) error {
 	if in.open[id] != nil {
 		return nil
 	}
-	s := &subscriber{}
+	s, l := &subscriber{}, in.m.opts.Lattice
 	for _, to := range []struct{ subject, queue string }{
-		{subject(id, verbAsk), "edges"}, {subject(id, verbWho), ""}, {subject(id, verbAt+"."+in.m.opts.Lattice.Name()), ""},
+		{subject(id, verbAsk+"."+l.Domain()), "edges"}, {subject(id, verbAsk), "edges"},
+		{subject(id, verbWho), ""}, {subject(id, verbAt+"."+l.Name()), ""},
 	} {
 		sub, err := in.conn.ChanQueueSubscribe(to.subject, to.queue, in.asks)
 		if err != nil {

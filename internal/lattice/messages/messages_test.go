@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,6 +143,45 @@ func TestNearest(t *testing.T) {
 	one.Set(alice, &elsewhere)
 	if by := one.ask(t); by != "ams2" {
 		t.Errorf("answered by %s though it may not", by)
+	}
+}
+
+// TestRegionFirst: an edge of the own region answers before one of another, unless it has
+// no room.
+func TestRegionFirst(t *testing.T) {
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 2}, latticetest.Region{Name: "fra", Edges: 1})
+	var full atomic.Bool
+	near := net.Node("ams2")
+	start(t, near, func(ctx context.Context, task *messages.Task) (*messages.Answer, error) {
+		if full.Load() {
+			return nil, errors.New("busy")
+		}
+		return names(near)(ctx, task)
+	}).Set(alice, orders)
+	far := start(t, net.Node("fra1"), names(net.Node("fra1")))
+	far.Set(alice, orders)
+	asker := start(t, net.Node("ams1"), names(net.Node("ams1")))
+	latticetest.Await(t, func() bool { return asker.ask(t) == "ams2" }, nil)
+	for range 30 {
+		if by := asker.ask(t); by != "ams2" {
+			t.Fatalf("answered by %s, want the region's ams2", by)
+		}
+	}
+	full.Store(true)
+	if by := asker.ask(t); by != "fra1" {
+		t.Errorf("answered by %s, which is full", by)
+	}
+	full.Store(false)
+	if by := asker.ask(t); by != "ams2" {
+		t.Errorf("answered by %s, though ams2 has room again", by)
+	}
+	// An edge that is full itself asks others, not itself again.
+	self := start(t, net.Node("ams1"), func(context.Context, *messages.Task) (*messages.Answer, error) { return nil, errors.New("busy") })
+	self.Set(alice, orders)
+	for range 10 {
+		if by := self.ask(t); by != "ams2" {
+			t.Errorf("answered by %s, want the region's ams2", by)
+		}
 	}
 }
 

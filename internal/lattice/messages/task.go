@@ -20,6 +20,7 @@ const (
 	pathHeader    = "Terrane-Path"
 	hopsHeader    = "Terrane-Hops"
 	stateHeader   = "Terrane-State" // of an answer: one of the states
+	domainHeader  = "Terrane-Domain"
 	codeHeader    = "Terrane-Code"
 	guestPrefix   = "G-" // before the names of the guest's own header
 )
@@ -76,7 +77,7 @@ const (
 	stateDone    = "done"
 	stateBusy    = "busy"   // another edge may have room
 	stateNobody  = "nobody" // takes this subject
-	stateHere    = "here"   // to who: the edge in the body does
+	stateHere    = "here"   // to who: the edge does
 )
 
 // msg is the answer as a reply.
@@ -90,9 +91,11 @@ func (a *Answer) msg() *nats.Msg {
 	return msg
 }
 
-// state is a reply without a body.
-func state(state string) *nats.Msg {
+// state is a reply that has the names of this edge and its region.
+func (m *Messages) state(state string) *nats.Msg {
 	msg := nats.NewMsg("")
+	msg.Data = []byte(m.opts.Lattice.Name())
+	msg.Header[domainHeader] = []string{m.opts.Lattice.Domain()}
 	msg.Header[stateHeader] = []string{state}
 	return msg
 }
