@@ -67,10 +67,11 @@ type edge struct {
 // edgeOptions are what is not for the configuration to say.
 type edgeOptions struct {
 	log        *slog.Logger
-	accessLog  io.Writer // nil: none
-	servePlain bool      // sites over HTTP too
-	forgetful  bool      // verdicts on domains do not survive a restart
-	caDir      string    // of the internal CA; empty: in the data folder
+	accessLog  io.Writer       // nil: none
+	servePlain bool            // sites over HTTP too
+	forgetful  bool            // verdicts on domains do not survive a restart
+	caDir      string          // of the internal CA; empty: in the data folder
+	again      []time.Duration // between the tries of a message; nil: as package messages has it
 	// publisher stands between the stores and the sites.
 	publisher func(tenantsync.Publisher) tenantsync.Publisher
 }

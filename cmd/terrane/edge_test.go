@@ -57,7 +57,9 @@ func startEdge(t testing.TB, change func(*config.Config), before ...func(*anEdge
 	if change != nil {
 		change(cfg)
 	}
-	if e.edge, err = newEdge(t.Context(), cfg, edgeOptions{log: slog.New(slog.NewTextHandler(e.log, nil)), servePlain: true}); err != nil {
+	if e.edge, err = newEdge(t.Context(), cfg, edgeOptions{
+		log: slog.New(slog.NewTextHandler(e.log, nil)), servePlain: true, again: []time.Duration{0, 0, 0, 0},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range before {

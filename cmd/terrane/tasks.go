@@ -22,7 +22,7 @@ import (
 func (e *edge) buildTasks(context.Context) (err error) {
 	l := e.lattice.Lattice
 	e.lattice.messages, err = messages.New(messages.Options{
-		Lattice: l, Run: e.do, Tell: e.tellTenant, Logger: e.logger("messages"), Metrics: e.metrics,
+		Lattice: l, Run: e.do, Again: e.opt.again, Tell: e.tellTenant, Logger: e.logger("messages"), Metrics: e.metrics,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/terrane/terrane/internal/lattice/messages"
+	"github.com/terrane/terrane/server"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -125,5 +127,79 @@ func TestShop(t *testing.T) {
 		if out, err := terrane(t, "status", status); err != nil || !strings.Contains(out, want) {
 			t.Errorf("status lacks %q: %v\n%s", want, err, out)
 		}
+	}
+}
+
+// onTasks runs an edge whose tenant alice has the guests and the manifest.
+func onTasks(t *testing.T, manifest string, guests ...string) *anEdge {
+	t.Helper()
+	files := map[string][]byte{"terrane.toml": []byte(manifest)}
+	for _, g := range guests {
+		files[filepath.Base(g)] = testdata(t, g)
+	}
+	e := startEdge(t, nil, func(e *anEdge) { e.domain("alice.example", "terrane=/sites/alice/") })
+	e.deploy("alice", files)
+	e.await("a message that is kept", func() bool {
+		code, _ := e.request("alice.example", "alice.example", "/post")
+		return code == 200
+	})
+	return e
+}
+
+// lines are what alice's log has.
+func (e *anEdge) lines(id tenant.ID) (list []server.LogLine) {
+	for line := range e.edge.logs.Read(e.t.Context(), id, 1000, false) {
+		if !line.Time.IsZero() {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+// idle waits until no message waits any more.
+func (e *anEdge) idle() {
+	e.t.Helper()
+	e.await("an empty queue", func() bool { n, err := e.edge.lattice.messages.Waiting(e.t.Context()); return err == nil && n == 0 })
+}
+
+// TestPoison: a message whose module always traps is given up after five times, each of
+// which the tenant's log has with request, module and level.
+func TestPoison(t *testing.T) {
+	e := onTasks(t, "[[subscribe]]\nsubject = \"orders.*\"\npath = \"/trap\"\n",
+		"cmd/terrane/testdata/guests/post.wasm", "server/testdata/trap.wasm")
+	e.idle()
+	trapped, requests, givenUp := 0, map[string]bool{}, 0
+	for _, line := range e.lines("/sites/alice") {
+		switch {
+		case strings.Contains(line.Text, "given up after 5 times: /trap answered 500") && line.Level == slog.LevelError:
+			givenUp++
+		case strings.Contains(line.Text, "trapped"):
+			trapped++
+			requests[line.Request] = true
+			if line.Request == "" || line.Module != "trap.wasm" || line.Level != slog.LevelError {
+				t.Errorf("%+v", line)
+			}
+		}
+	}
+	if givenUp != 1 || trapped != 5 || len(requests) != 5 {
+		t.Errorf("trapped %d times in %d requests and was given up %d times: %+v", trapped, len(requests), givenUp, e.lines("/sites/alice"))
+	}
+}
+
+// TestCircle: a module that answers each message by another of the same subject ends.
+func TestCircle(t *testing.T) {
+	e := onTasks(t, "[[subscribe]]\nsubject = \"orders.*\"\npath = \"/post\"\n", "cmd/terrane/testdata/guests/post.wasm")
+	e.idle()
+	circles := 0
+	for _, line := range e.lines("/sites/alice") {
+		if strings.Contains(line.Text, "17 messages that led to one another: a circle?") {
+			circles++
+			if line.Module != "post.wasm" || line.Request == "" {
+				t.Errorf("%+v", line)
+			}
+		}
+	}
+	if circles != 5 { // the sixteenth message, each time that it is tried
+		t.Errorf("%d lines on a circle: %+v", circles, e.lines("/sites/alice"))
 	}
 }

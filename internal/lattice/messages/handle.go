@@ -39,6 +39,9 @@ func (h *handler) take(ctx context.Context, msg jetstream.Msg) {
 
 // enter takes a place, or reports false once ctx has ended.
 func enter(ctx context.Context, places chan struct{}) bool {
+	if ctx.Err() != nil {
+		return false
+	}
 	select {
 	case places <- struct{}{}:
 		return true

@@ -198,14 +198,17 @@ func (in *intake) close() {
 	}
 }
 
-// close waits until nothing is called any more.
+// close waits until nothing is called any more. What it has got and not begun, others get.
 func (s *subscriber) close() {
 	for _, sub := range s.asks {
 		_ = sub.Unsubscribe() // fails only where there is no connection any more
 	}
 	if s.messages != nil {
 		s.stop()
-		s.messages.Stop()
-		<-s.messages.Closed()
+		s.messages.Drain()
+		select {
+		case <-s.messages.Closed():
+		case <-time.After(retryEvery): // cut off
+		}
 	}
 }

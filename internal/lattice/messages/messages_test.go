@@ -87,6 +87,13 @@ func limit(t testing.TB) context.Context {
 	return ctx
 }
 
+// up waits until there is a stream: a server that is stopped while it makes one leaves
+// goroutines behind.
+func (e *edge) up(t testing.TB) {
+	t.Helper()
+	latticetest.Await(t, func() bool { _, err := e.Waiting(t.Context()); return err == nil }, nil)
+}
+
 // ask asks until somebody answers, which takes a moment after a change.
 func (e *edge) ask(t testing.TB) (by string) {
 	t.Helper()
@@ -124,6 +131,7 @@ func (e *edge) publish(t testing.TB, id tenant.ID, body []byte) {
 func TestNearest(t *testing.T) {
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 2})
 	one, two := start(t, net.Node("ams1"), names(net.Node("ams1"))), start(t, net.Node("ams2"), names(net.Node("ams2")))
+	one.up(t)
 	if _, err := one.Ask(limit(t), alice, &messages.Task{Subject: "orders.new"}); !errors.Is(err, messages.ErrNobody) {
 		t.Errorf("where nobody serves the tenant: %v", err)
 	}
@@ -161,6 +169,8 @@ func TestRegionFirst(t *testing.T) {
 	far := start(t, net.Node("fra1"), names(net.Node("fra1")))
 	far.Set(alice, orders)
 	asker := start(t, net.Node("ams1"), names(net.Node("ams1")))
+	asker.up(t)
+	far.up(t)
 	latticetest.Await(t, func() bool { return asker.ask(t) == "ams2" }, nil)
 	for range 30 {
 		if by := asker.ask(t); by != "ams2" {
@@ -210,6 +220,9 @@ func TestFailOver(t *testing.T) {
 	fra.Set(alice, orders)
 	nyc.Set(alice, orders)
 	ams := start(t, net.Node("ams1"), names(net.Node("ams1")))
+	for _, e := range []*edge{ams, fra, nyc} {
+		e.up(t)
+	}
 	answered := make(chan string, 1)
 	go func() { answered <- ams.ask(t) }()
 	first := <-taken
