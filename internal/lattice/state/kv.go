@@ -236,7 +236,7 @@ func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, 
 			}
 		}
 		if at != 0 {
-			if wrong.last == 0 { // nobody can read yet what another writes just now
+			if wrong.pending { // nobody can read yet what another writes just now
 				_ = pause(ctx, time.Millisecond)
 			}
 			return 0, hostcalls.ErrConflict
@@ -287,7 +287,7 @@ func (k *kv) whole(ctx context.Context, x *index, seq uint64) error {
 			return nil
 		}
 		var err error
-		if at, err = k.proven(ctx); err != nil {
+		if at, err = k.proven(ctx); err != nil || at == 0 { // 0: no proof, and it was an attempt
 			return err
 		}
 	}

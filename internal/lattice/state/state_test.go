@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -21,6 +22,16 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		child()
+		return
+	}
+	if env := os.Getenv(keeperEnv); env != "" {
+		var k keeper
+		if err := json.Unmarshal([]byte(env), &k); err != nil {
+			panic(err)
+		}
+		if err := k.run(); err != nil {
+			panic(err)
+		}
 		return
 	}
 	flag.Parse()

@@ -97,10 +97,11 @@ func (s *Store) conn(ctx context.Context) (*nats.Conn, error) {
 }
 
 // wrongVersionError is a write that expected another sequence than last, which is 0 if
-// the subject holds nothing or the server did not say.
+// the subject holds nothing.
 type wrongVersionError struct {
-	last  uint64
-	doubt bool // the write may have been done before, and be what was found
+	last    uint64
+	pending bool // it is not known yet: another write to the key is on its way
+	doubt   bool // the write may have been done before, and be what was found
 }
 
 func (e wrongVersionError) Error() string { return hostcalls.ErrConflict.Error() }
@@ -131,15 +132,14 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 		case err == nil:
 			seq, err := parseAck(reply.Data)
 			wrong, conflict := errors.AsType[wrongVersionError](err)
-			switch {
-			case err == nil:
+			if err == nil {
 				x.vouch(gaps, seq)
-			case conflict && doubt && wrong.last == 0: // it may be ours that is on its way
-				if pause(ctx, 20*time.Millisecond) == nil {
-					continue
-				}
-			case conflict:
-				err = wrongVersionError{wrong.last, doubt}
+			}
+			if doubt && wrong.pending && pause(ctx, 20*time.Millisecond) == nil {
+				continue // it may be ours that is on its way
+			}
+			if wrong.doubt = doubt; conflict {
+				err = wrong
 			}
 			return seq, err
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
@@ -183,7 +183,7 @@ func parseAck(data []byte) (uint64, error) {
 		seq, _ := strconv.ParseUint(last, 10, 64)
 		return 0, wrongVersionError{last: seq}
 	case ack.Error.Code == codeWrongSequenceUnknown:
-		return 0, wrongVersionError{}
+		return 0, wrongVersionError{pending: true}
 	}
 	return 0, fmt.Errorf("state: refused: %s (%d)", ack.Error.Description, ack.Error.Code)
 }
