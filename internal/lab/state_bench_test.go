@@ -88,7 +88,7 @@ func BenchmarkState(b *testing.B) {
 				{"put", "put", "near", c.writes},
 				{"increment", "inc", "near", c.writes},
 				{"append", "app", "near", c.writes},
-				{"list of 100", "lst", "near", 10},
+				{"list of 100", "lst", "near", 100},
 			} {
 				for _, atOnce := range []int{1, 32} {
 					b.Run(fmt.Sprintf("%s/%d", op.name, atOnce), func(b *testing.B) {

@@ -44,61 +44,72 @@ func (in *instance) Grow(pages uint32) (uint32, bool) {
 	return previous, ok
 }
 
-// tableFunction is a function of the table, looked up. The guest's allocator is called
-// often and looking it up makes a stack; the table of an instance that is recycled
-// does not change.
-type tableFunction struct {
-	api.Function
+// guestFunction tells a function that the host calls: of an exported name, or else of
+// an index in table 0.
+type guestFunction struct {
+	name   string
 	index  uint32
 	result bool
-	busy   bool
-	stack  reflect.Value
+}
+
+// allocator is such a function, looked up. The guest's allocator is called often and
+// looking it up makes a stack; what an instance that is recycled exports, and has in its
+// table, does not change.
+type allocator struct {
+	api.Function
+	guestFunction
+	busy  bool
+	stack reflect.Value
 }
 
 // CallTable implements hostcalls.Guest.
 func (in *instance) CallTable(_ context.Context, index, arg uint32, result bool) (uint32, error) {
+	return in.callBack(guestFunction{index: index, result: result}, arg) //nolint:contextcheck // in is the context
+}
+
+// CallExport implements hostcalls.Guest.
+func (in *instance) CallExport(_ context.Context, name string, arg uint32, result bool) (uint32, error) {
+	return in.callBack(guestFunction{name: name, result: result}, arg) //nolint:contextcheck // in is the context
+}
+
+func (in *instance) callBack(f guestFunction, arg uint32) (uint32, error) {
 	a := &in.allocator
-	if a.busy || in.module.Fresh != "" {
-		fn, err := in.lookup(index, result)
+	once := a.busy || in.module.Fresh != ""
+	if once || a.Function == nil || a.guestFunction != f {
+		fn, err := in.lookup(f)
 		if err != nil {
 			return 0, err
 		}
-		return in.call(fn, arg) //nolint:contextcheck // in is the context
-	}
-	if a.Function == nil || a.index != index || a.result != result {
-		fn, err := in.lookup(index, result)
-		if err != nil {
-			return 0, err
+		if once {
+			return in.call(fn, arg)
 		}
-		*a = tableFunction{Function: fn, index: index, result: result, stack: stackOf(fn)}
+		*a = allocator{Function: fn, guestFunction: f, stack: stackOf(fn)}
 	}
 	a.busy = true
-	v, err := in.call(a.Function, arg) //nolint:contextcheck // in is the context
+	v, err := in.call(a.Function, arg)
 	a.busy = false
 	return v, err
 }
 
-// lookup finds a function in table 0; wazero panics when there is none.
-func (in *instance) lookup(index uint32, result bool) (fn api.Function, err error) {
+// lookup finds a function; wazero panics when the table has none.
+func (in *instance) lookup(f guestFunction) (fn api.Function, err error) {
+	if f.name != "" {
+		fn = in.mod.ExportedFunction(f.name)
+		if fn == nil || !callable(fn.Definition(), f.result) {
+			return nil, hostcalls.ErrNoFunction
+		}
+		return fn, nil
+	}
 	defer func() {
 		if recover() != nil {
 			err = hostcalls.ErrNoFunction
 		}
 	}()
 	i32 := []api.ValueType{api.ValueTypeI32}
-	if result {
-		return table.LookupFunction(in.mod, 0, index, i32, i32), nil
+	if f.result {
+		return table.LookupFunction(in.mod, 0, f.index, i32, i32), nil
 	}
-	return table.LookupFunction(in.mod, 0, index, i32, nil), nil
-}
-
-// CallExport implements hostcalls.Guest.
-func (in *instance) CallExport(_ context.Context, name string, arg uint32, result bool) (uint32, error) {
-	fn := in.mod.ExportedFunction(name)
-	if fn == nil || !callable(fn.Definition(), result) {
-		return 0, hostcalls.ErrNoFunction
-	}
-	return in.call(fn, arg) //nolint:contextcheck // in is the context
+	return table.LookupFunction(in.mod, 0, f.index, i32, nil), nil
 }
 
 func callable(d api.FunctionDefinition, result bool) bool {

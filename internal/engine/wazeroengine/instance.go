@@ -30,7 +30,7 @@ type instance struct {
 	fuel      api.MutableGlobal
 	stack     api.Global
 	denied    api.Global
-	allocator tableFunction
+	allocator allocator
 
 	enterStack reflect.Value
 

@@ -21,7 +21,7 @@ const (
 func (in *instance) renew() {
 	in.enter = in.mod.ExportedFunction(prepare.Enter)
 	in.enterStack = stackOf(in.enter)
-	in.allocator = tableFunction{}
+	in.allocator = allocator{}
 }
 
 // stackBytes is the size of the stacks that the instance keeps.
