@@ -245,7 +245,10 @@ func (s *Store) remirror(ctx context.Context, js jetstream.JetStream) error {
 	if err := js.DeleteStream(ctx, s.stream()); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
-	_, err := js.CreateStream(ctx, s.config())
+	stream, err := js.CreateStream(ctx, s.config())
+	if err == nil {
+		s.created = stream.CachedInfo().Created // its sequences are home's, as before
+	}
 	return err
 }
 
