@@ -144,12 +144,18 @@ func TestClocksApart(t *testing.T) {
 		latticetest.Await(t, func() bool { return (state.Offset(s) + skew).Abs() < time.Second }, nil)
 		kvs, clocks = append(kvs, s.KV("/git/alice", state.Near)), append(clocks, clock)
 	}
-	const ttl = 1500 * time.Millisecond
+	const ttl = 3 * time.Second
 	begun := time.Now()
 	for i, kv := range kvs {
 		if _, err := kv.Put(t.Context(), fmt.Sprint("key", i), nil, 0, clocks[i]().Add(ttl)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, reader := range kvs { // what another edge has stored comes a moment later
+		latticetest.Await(t, func() bool {
+			keys, err := reader.List(t.Context(), "", "", 10)
+			return err == nil && len(keys) == len(kvs)
+		}, nil)
 	}
 	for i := range kvs {
 		for j, reader := range kvs {
