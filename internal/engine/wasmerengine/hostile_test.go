@@ -5,10 +5,13 @@ package wasmerengine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
@@ -52,6 +55,36 @@ func TestSmallStack(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", limit, err, out)
 		}
+	}
+}
+
+// TestNoAddressSpace starts this test anew, and leaves it too little for a memory: that is the
+// host's fault, and not the module's.
+func TestNoAddressSpace(t *testing.T) {
+	if os.Getenv("TERRANE_NO_ADDRESS_SPACE") == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestNoAddressSpace$")
+		cmd.Env = append(os.Environ(), "TERRANE_NO_ADDRESS_SPACE=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	e := newEngine(t, wasmerengine.Options{Funcs: hostcalls.Functions()})
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip("no /proc to read the size from")
+	}
+	var pages uint64
+	if _, err := fmt.Sscan(string(statm), &pages); err != nil {
+		t.Fatal(err)
+	}
+	most := pages*uint64(os.Getpagesize()) + 256<<20
+	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: most, Max: most}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Compile(t.Context(), enginetest.Guest(t, "hello"), engine.Limits{})
+	if err == nil || errors.Is(err, engine.ErrRefused) || !strings.Contains(err.Error(), "allocat") {
+		t.Errorf("got %v, want an error of the host", err)
 	}
 }
 

@@ -12,10 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime/cgo"
+	"strings"
 	"time"
 	"unsafe"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/gate"
 	"github.com/terrane/terrane/internal/engine/linear"
 	"github.com/terrane/terrane/internal/engine/pool"
@@ -53,14 +55,18 @@ type instance struct {
 	seat    gate.Seat
 }
 
-// instantiate makes a new instance.
+// instantiate makes a new instance. The error wraps ErrRefused unless the host lacks what it needs.
 func (m *module) instantiate() (*instance, error) {
 	in := &instance{module: m, code: m.take(), recycles: m.recycles()}
 	in.idle.Instance = in
 	C.guest_new(&in.guest, &in.code.c, &in.ending)
 	if in.ending.failed {
 		m.leave(in.code)
-		return nil, fmt.Errorf("instantiate: %s", C.GoString(&in.ending.reason[0]))
+		reason := C.GoString(&in.ending.reason[0])
+		if strings.Contains(reason, "Insufficient resources") {
+			return nil, fmt.Errorf("instantiate: %s", reason)
+		}
+		return nil, engine.Refuse(fmt.Errorf("a data or element segment: %s", reason))
 	}
 	in.handle = cgo.NewHandle(in)
 	in.enter = C.wasm_extern_as_func(in.export(prepare.Enter))

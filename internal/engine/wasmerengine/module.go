@@ -74,7 +74,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	}
 	in, err := m.instantiate() // segments outside memory show only now
 	if err != nil {
-		return nil, errors.Join(engine.Refuse(fmt.Errorf("a data or element segment: %w", err)), m.Close(ctx))
+		return nil, errors.Join(err, m.Close(ctx))
 	}
 	m.release(in)
 	return m, nil
