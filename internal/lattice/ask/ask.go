@@ -130,29 +130,21 @@ func (a *Asker) All(ctx context.Context, part string, question []byte, n int) it
 }
 
 func (a *Asker) all(ctx context.Context, part string, question []byte, n int, yield func(Answer, error) bool) error {
-	conn, err := a.o.Lattice.Conn(ctx)
+	inbox, err := Open(ctx, a.o.Lattice, part, n+1, 8<<20)
 	if err != nil {
 		return err
 	}
-	inbox := conn.NewInbox()
-	sub, err := conn.SubscribeSync(inbox)
-	if err != nil {
-		return err
-	}
-	defer sub.Unsubscribe() //nolint:errcheck // fails only with the connection
-	if err := sub.SetPendingLimits(n+1, 8<<20); err != nil {
-		return err
-	}
-	if err := conn.PublishRequest(subjects+part, inbox, question); err != nil {
+	defer inbox.Close()
+	if err := inbox.Ask(question); err != nil {
 		return err
 	}
 	for range n {
-		m, err := sub.NextMsgWithContext(ctx)
+		data, err := inbox.Next(ctx)
 		if err != nil {
 			return nil //nolint:nilerr // who has not answered is not there
 		}
 		var answer Answer
-		if len(m.Data) > maxAnswer+maxQuestion || json.Unmarshal(m.Data, &answer) != nil {
+		if len(data) > maxAnswer+maxQuestion || json.Unmarshal(data, &answer) != nil {
 			continue
 		}
 		if !yield(answer, nil) {

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/terrane/terrane/internal/lattice/ask"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
 
@@ -142,30 +143,18 @@ func TestSlowReader(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	e := edges[0]
-	conn, err := e.o.Lattice.Conn(ctx)
-	if err != nil {
+	inbox := open(t, e, 10)
+	if err := put(inbox, question{ID: "x", Tenant: "/git/alice", Follow: true}); err != nil {
 		t.Fatal(err)
 	}
-	sub, err := conn.SubscribeSync(conn.NewInbox())
-	if err != nil {
+	if _, err := inbox.Next(ctx); err != nil { // the mark: the stream is open
 		t.Fatal(err)
 	}
-	if err := sub.SetPendingLimits(10, -1); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.ask(conn, sub.Subject, question{ID: "x", Tenant: "/git/alice", Follow: true}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := sub.NextMsg(20 * time.Second); err != nil { // the mark: the stream is open
-		t.Fatal(err)
-	}
-	for i := range 100 {
-		e.add(strconv.Itoa(i))
-	}
-	latticetest.Await(t, func() bool { n, err := sub.Dropped(); return err == nil && n > 0 }, nil)
-	r := reader{sub: sub, seqs: map[string]int{}}
+	r := reader{inbox: inbox, seqs: map[string]int{}}
 	latticetest.Await(t, func() bool {
-		e.add("more") // what waits was numbered before anything was lost
+		for i := range 100 { // what waits was numbered before anything was lost
+			e.add(strconv.Itoa(i))
+		}
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		line, err := r.next(ctx)
@@ -173,28 +162,36 @@ func TestSlowReader(t *testing.T) {
 	}, nil)
 }
 
+// open is an inbox of so many messages.
+func open(t *testing.T, e edge, messages int) *ask.Inbox {
+	t.Helper()
+	inbox, err := ask.Open(t.Context(), e.o.Lattice, part, messages, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(inbox.Close)
+	return inbox
+}
+
 func TestStreamsAreBounded(t *testing.T) {
 	edges := run(t, latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}))
 	e := edges[0]
-	conn, err := e.o.Lattice.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub, err := conn.SubscribeSync(conn.NewInbox())
-	if err != nil {
-		t.Fatal(err)
-	}
+	inbox := open(t, e, -1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	for i := range 2 * maxStreams {
-		if err := e.ask(conn, sub.Subject, question{ID: strconv.Itoa(i), Tenant: "/git/alice", Follow: true}); err != nil {
+		if err := put(inbox, question{ID: strconv.Itoa(i), Tenant: "/git/alice", Follow: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range maxStreams {
-		if _, err := sub.NextMsg(10 * time.Second); err != nil {
+		if _, err := inbox.Next(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if m, err := sub.NextMsg(200 * time.Millisecond); err == nil {
-		t.Errorf("another stream: %s", m.Data)
+	soon, stop := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer stop()
+	if data, err := inbox.Next(soon); err == nil {
+		t.Errorf("another stream: %s", data)
 	}
 }

@@ -11,10 +11,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
+
+	"github.com/terrane/terrane/internal/lattice/ask"
 )
 
 const (
-	subject = "terrane.ask.logs"
+	part = "logs" // of the questions that edges are asked
 
 	again     = 5 * time.Second  // between two questions of one asker
 	impatient = 15 * time.Second // without a question a stream ends
@@ -37,15 +39,9 @@ type Line struct {
 	Text    string     `json:"text"`
 }
 
-// Lattice is what logs need of one.
-type Lattice interface {
-	Conn(ctx context.Context) (*nats.Conn, error)
-	Name() string
-}
-
 // Options are what New takes.
 type Options struct {
-	Lattice Lattice
+	Lattice ask.Lattice
 	// Read yields the last n lines of this edge, one zero Line, and with follow each new
 	// one until ctx ends.
 	Read func(ctx context.Context, tenant string, n int, follow bool) iter.Seq[Line]
@@ -90,7 +86,7 @@ func (l *Logs) Run(ctx context.Context) error {
 		return nil //nolint:nilerr // ctx has ended
 	}
 	questions := make(chan *nats.Msg, 4*maxStreams)
-	sub, err := conn.ChanSubscribe(subject, questions)
+	sub, err := conn.ChanSubscribe(ask.Subject(part), questions)
 	if err != nil {
 		return err
 	}

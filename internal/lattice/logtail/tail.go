@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/terrane/terrane/internal/lattice/ask"
 )
 
 // Tail yields the last n lines of a tenant's log from all edges in the order of their
@@ -31,24 +33,16 @@ func (l *Logs) told(text string) Line {
 }
 
 func (l *Logs) tail(ctx context.Context, q question, yield func(Line) bool) error {
-	conn, err := l.o.Lattice.Conn(ctx)
+	inbox, err := ask.Open(ctx, l.o.Lattice, part, 4*maxLines, 16<<20)
 	if err != nil {
 		return err
 	}
-	inbox := conn.NewInbox()
-	sub, err := conn.SubscribeSync(inbox)
-	if err != nil {
-		return err
-	}
-	defer sub.Unsubscribe() //nolint:errcheck // fails only with the connection
-	if err := sub.SetPendingLimits(4*maxLines, 16<<20); err != nil {
-		return err
-	}
-	r := reader{sub: sub, seqs: map[string]int{}, waiting: map[string]bool{}}
+	defer inbox.Close()
+	r := reader{inbox: inbox, seqs: map[string]int{}, waiting: map[string]bool{}}
 	for _, edge := range l.o.Edges() {
 		r.waiting[edge] = true
 	}
-	if err := l.ask(conn, inbox, q); err != nil {
+	if err := put(inbox, q); err != nil {
 		return err
 	}
 	first, err := r.first(ctx)
@@ -78,7 +72,7 @@ func (l *Logs) tail(ctx context.Context, q question, yield func(Line) bool) erro
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, context.DeadlineExceeded):
-			if err := l.ask(conn, inbox, q); err != nil {
+			if err := put(inbox, q); err != nil {
 				return err
 			}
 		case err != nil:
@@ -89,17 +83,18 @@ func (l *Logs) tail(ctx context.Context, q question, yield func(Line) bool) erro
 	}
 }
 
-func (l *Logs) ask(conn *nats.Conn, inbox string, q question) error {
+// put asks a question.
+func put(inbox *ask.Inbox, q question) error {
 	data, err := json.Marshal(q)
 	if err != nil {
 		return err
 	}
-	return conn.PublishRequest(subject, inbox, data)
+	return inbox.Ask(data)
 }
 
 // reader puts streams together.
 type reader struct {
-	sub     *nats.Subscription
+	inbox   *ask.Inbox
 	seqs    map[string]int  // of each edge's last message
 	waiting map[string]bool // edges that have yet to send what they have
 }
@@ -125,7 +120,7 @@ func (r *reader) first(ctx context.Context) (lines []Line, err error) {
 
 // next reads one message. The line is nil if it has none.
 func (r *reader) next(ctx context.Context) (*Line, error) {
-	m, err := r.sub.NextMsgWithContext(ctx)
+	data, err := r.inbox.Next(ctx)
 	if errors.Is(err, nats.ErrSlowConsumer) {
 		return nil, nil // the numbers tell how much was lost
 	}
@@ -133,7 +128,7 @@ func (r *reader) next(ctx context.Context) (*Line, error) {
 		return nil, err
 	}
 	var a answer
-	if len(m.Data) > maxAnswer || json.Unmarshal(m.Data, &a) != nil || len(a.Edge) > 63 || len(r.seqs) > 1024 {
+	if len(data) > maxAnswer || json.Unmarshal(data, &a) != nil || len(a.Edge) > 63 || len(r.seqs) > 1024 {
 		return nil, nil
 	}
 	missed := a.Seq - r.seqs[a.Edge] - 1
