@@ -26,17 +26,36 @@ func (g gatekeeper) Fetch(ctx context.Context, _ *hostcalls.FetchRequest) (*host
 	}
 }
 
-func TestStreaming(t *testing.T) {
-	gate := make(gatekeeper)
-	e := startEdge(t, edgeOptions{engine: newEngine(t), sites: func(o *server.SitesOptions) {
+// gated has the guests' fetches wait for gate.
+func gated(gate gatekeeper) func(*server.SitesOptions) {
+	return func(o *server.SitesOptions) {
 		guest := o.Guest
 		o.Guest = func(s *tenant.Snapshot, l tenant.Limits) *hostcalls.Tenant {
 			g := guest(s, l)
 			g.Fetcher = gate
 			return g
 		}
-	}})
+	}
+}
+
+func TestStreaming(t *testing.T) {
+	gate := make(gatekeeper)
+	e := startEdge(t, edgeOptions{engine: newEngine(t), sites: gated(gate)})
 	e.deploy("alice.example", "index.wasm", guest(t, "testdata/stream.wasm"))
+	streams(t, e, gate)
+}
+
+// TestForwardedStreaming: an answer streams from another region as from here.
+func TestForwardedStreaming(t *testing.T) {
+	gate := make(gatekeeper)
+	a := startAcross(t, 1, newEngine(t), gated(gate))
+	a.deploy(t, "index.wasm", guest(t, "testdata/stream.wasm"))
+	streams(t, a.ams, gate)
+}
+
+// streams wants each chunk of testdata/stream.wasm when it is sent.
+func streams(t *testing.T, e *edge, gate gatekeeper) {
+	t.Helper()
 	for _, tt := range []struct {
 		name, body string
 		want       string

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/terrane/terrane/internal/lattice/logtail"
 	"github.com/terrane/terrane/internal/lattice/messages"
 	"github.com/terrane/terrane/server"
 	"github.com/terrane/terrane/tenant"
@@ -59,6 +61,25 @@ path = "/tell.wasm/order"
 	a, err := leaf.edge.lattice.messages.Ask(t.Context(), "/git/alice", &messages.Task{Cron: "@", Path: "/tell.wasm/tick"})
 	if err != nil || a.Code != 200 || !leaf.logged("/tell.wasm/tick") {
 		t.Errorf("a run of a cron line: %+v, %v", a, err)
+	}
+	out, err := terrane(t, "logs", "/git/alice", "--json", "--admin=http://"+hub.edge.admin.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := map[string]bool{} // what was logged, and where
+	for text := range strings.Lines(out) {
+		var line logtail.Line
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatal(err)
+		}
+		if line.Module == "tell.wasm" && line.Request != "" && line.Level == slog.LevelInfo {
+			from[line.Edge+" "+line.Text] = true
+		}
+	}
+	for _, want := range []string{"ams1 /tell.wasm/order", "fra1 /tell.wasm/order", "fra1 /tell.wasm/tick"} {
+		if !from[want] {
+			t.Errorf("no line %q in\n%s", want, out)
+		}
 	}
 }
 
