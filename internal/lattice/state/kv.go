@@ -80,17 +80,29 @@ func (k *kv) note(key string, r *raw) {
 }
 
 // turn waits for the turn of an operation that writes so many bytes, and may read what
-// is there.
+// is there by then.
 func (k *kv) turn(ctx context.Context, key string, size int) (end func(), err error) {
+	for size = k.most(key, size); ; {
+		end, err := k.store.turns.wait(ctx, k.token, size)
+		now := k.most(key, size)
+		if err != nil || now == size {
+			return end, err
+		}
+		end() // it has grown meanwhile
+		size = now
+	}
+}
+
+// most is the most bytes that an operation reads or writes.
+func (k *kv) most(key string, size int) int {
 	x := k.store.index.now.Load()
 	select {
 	case <-x.complete:
 		it, _ := x.usage(k.token).get(key, k.store.now())
-		size = max(size, int(it.size))
+		return max(size, int(it.size))
 	default:
-		size = hostcalls.KVValueMax // at most
+		return hostcalls.KVValueMax
 	}
-	return k.store.turns.wait(ctx, k.token, size)
 }
 
 // Get implements hostcalls.KV.

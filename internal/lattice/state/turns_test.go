@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/terrane/terrane/hostcalls"
 )
@@ -52,4 +54,32 @@ func TestTurns(t *testing.T) {
 	if !turns.all.TryAcquire(allUnits) {
 		t.Error("turns are lost")
 	}
+}
+
+// TestTurnOfWhatGrows has an operation wait for its turn while what it will read grows.
+func TestTurnOfWhatGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Store{turns: newTurns(), clock: time.Now}
+		x := newIndex()
+		close(x.complete)
+		s.index.now.Store(x)
+		k := &kv{store: s, token: "alice"}
+		all, err := s.turns.wait(t.Context(), k.token, (tenantsUnits-1)*unitBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var waiting sync.WaitGroup
+		waiting.Go(func() {
+			if _, err := k.turn(t.Context(), "key", 0); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		x.usage(k.token).note("key", &raw{seq: 1}, hostcalls.KVValueMax, s.now())
+		all()
+		waiting.Wait()
+		if s.turns.all.TryAcquire(allUnits - hostcalls.KVValueMax/unitBytes) {
+			t.Error("it counts as small")
+		}
+	})
 }
