@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	_ = flag.Set("test.parallel", "4") // they wait most of the time
+	_ = flag.Set("test.parallel", "6") // they wait most of the time
 	goleak.VerifyTestMain(m,           // the server does not wait for its mirrors' last attempts
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).setupMirrorConsumer.func3"))
 }
