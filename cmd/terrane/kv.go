@@ -18,13 +18,13 @@ import (
 
 func kvCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "kv get|put|del|list TENANT ...",
+		Use:   "kv get|put|del|list|export|import ...",
 		Short: "See and change a tenant's key-value state",
 		Long:  `See and change the key-value state of a tenant ("/git/alice", as in its TXT record).`,
 		Args:  usage(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(kvGetCommand(), kvPutCommand(), kvDelCommand(), kvListCommand())
+	cmd.AddCommand(kvGetCommand(), kvPutCommand(), kvDelCommand(), kvListCommand(), kvExportCommand(), kvImportCommand())
 	return cmd
 }
 
@@ -160,10 +160,7 @@ func kvListCommand() *cobra.Command {
 
 // line is the key on a line of its own: quoted as in Go if it would not stand there.
 func (k *kvKey) line() string {
-	key := string(k.KeyBytes)
-	if k.Key != nil {
-		key = *k.Key
-	}
+	key := k.key()
 	if quoted := strconv.Quote(key); quoted != `"`+key+`"` {
 		return quoted
 	}

@@ -53,6 +53,14 @@ func newKVEntry(key string, e hostcalls.KVEntry) kvEntry {
 	return out
 }
 
+// key is the key, as the store has it.
+func (k *kvKey) key() string {
+	if k.Key != nil {
+		return *k.Key
+	}
+	return string(k.KeyBytes)
+}
+
 // value is what the entry holds.
 func (e *kvEntry) value() []byte {
 	if e.Value != nil {
@@ -70,6 +78,8 @@ const maxListed = 1000
 //	GET    /kv/entry?tenant=ID&key=K                 one entry
 //	PUT    /kv/entry?tenant=ID&key=K&version=V&ttl=D the body is its value
 //	DELETE /kv/entry?tenant=ID&key=K&version=V
+//	GET    /kv/export?tenant=ID                      all entries, of all tenants without one
+//	POST   /kv/import?replace=1                      the body is an export
 //
 // Without a version, whatever is there is replaced or deleted. Reads are strict with
 // strict=1.
@@ -93,6 +103,8 @@ func (e *edge) kvHandler() http.Handler {
 			_ = json.NewEncoder(w).Encode(answer) // a client who has left is no error
 		})
 	}
+	mux.HandleFunc("GET /kv/export", e.kvExport)
+	mux.HandleFunc("POST /kv/import", e.kvImport)
 	handle("GET /kv", kvRequest.list)
 	handle("GET /kv/entry", kvRequest.get)
 	handle("PUT /kv/entry", kvRequest.put)

@@ -16,8 +16,9 @@ import (
 // tenantStates is where guests' state is kept.
 type tenantStates struct {
 	of     func(id tenant.ID, strict bool) hostcalls.KV
-	run    func(context.Context) error // nil: nothing runs
-	status func() any                  // nil: none
+	all    func(context.Context) ([]tenant.ID, error) // that have state
+	run    func(context.Context) error                // nil: nothing runs
+	status func() any                                 // nil: none
 }
 
 // buildState builds what state.provider asks for.
@@ -31,6 +32,10 @@ func (e *edge) buildState(context.Context) error {
 			kv, _ := all.LoadOrStore(id, hostcalls.NewMemoryKV(quota))
 			return kv.(hostcalls.KV)
 		}
+		e.states.all = func(context.Context) (ids []tenant.ID, err error) {
+			all.Range(func(id, _ any) bool { ids = append(ids, id.(tenant.ID)); return true })
+			return ids, nil
+		}
 	case "redis":
 		s, err := rediskv.New(rediskv.Options{
 			URL: string(c.URL), Quota: quota, Timeout: time.Duration(c.Timeout), Logger: e.logger("state"),
@@ -40,6 +45,7 @@ func (e *edge) buildState(context.Context) error {
 			return nil // newEdge returns it with its line
 		}
 		e.states.of = func(id tenant.ID, _ bool) hostcalls.KV { return s.KV(string(id)) }
+		e.states.all = ids(s.Tenants)
 		e.states.run = func(ctx context.Context) error {
 			<-ctx.Done()
 			return s.Close()
@@ -58,10 +64,21 @@ func (e *edge) buildState(context.Context) error {
 			}
 			return s.KV(string(id), state.Near)
 		}
+		e.states.all = ids(s.Tenants)
 		e.states.run = s.Run
 		e.states.status = func() any { return s.Status() }
 	}
 	return nil
+}
+
+func ids(list func(context.Context) ([]string, error)) func(context.Context) ([]tenant.ID, error) {
+	return func(ctx context.Context) (ids []tenant.ID, err error) {
+		names, err := list(ctx)
+		for _, name := range names {
+			ids = append(ids, tenant.ID(name))
+		}
+		return ids, err
+	}
 }
 
 // buildShared builds the store of certificates in the lattice, if that is theirs.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +80,29 @@ func (s *Store) KV(id string) hostcalls.KV {
 		k.keys = append(k.keys, tag+name)
 	}
 	return k
+}
+
+// Tenants are the ids of those that have any state.
+func (s *Store) Tenants(ctx context.Context) (ids []string, err error) {
+	const ending = "}:keys"
+	begin := s.opts.Prefix + ":{"
+	for cursor, first := uint64(0), true; first || cursor != 0; first = false {
+		page, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+		var keys []string
+		keys, cursor, err = s.client.Scan(page, cursor, "*"+ending, 1000).Result()
+		cancel()
+		if err != nil {
+			return nil, fault(err)
+		}
+		for _, key := range keys {
+			token, ours := strings.CutPrefix(strings.TrimSuffix(key, ending), begin)
+			if id, err := base64.RawURLEncoding.DecodeString(token); ours && err == nil {
+				ids = append(ids, string(id))
+			}
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil // a scan may name a key twice
 }
 
 // kv is one tenant's.

@@ -209,6 +209,12 @@ func (u *usage) wait(ctx context.Context) error {
 	}
 }
 
+func (u *usage) empty() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.items.Len() == 0
+}
+
 // over reports whether a key's version is.
 func (u *usage) over(key string, at uint64, now int64) bool {
 	u.mu.Lock()
