@@ -29,8 +29,14 @@ func printVersion(w io.Writer) error {
 	return err
 }
 
-// version is the module's version, or the commit it was built from.
+// release is set by who builds from no repository: -ldflags "-X main.release=v1.2.3".
+var release string
+
+// version is the release, the module's version, or the commit it was built from.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "(unknown)"

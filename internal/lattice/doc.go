@@ -35,6 +35,16 @@
 // routes. Whoever listens beyond loopback asks for TLS certificates of the lattice's
 // own authority, or nkeys (not between the servers of a cluster, which have none).
 //
+// # Versions
+//
+// Edges of this version and of the next and the one before are in one lattice while a
+// fleet is upgraded, one edge after the other. So what a message, a header, a record or
+// a bucket means never changes; more may be said, and who does not know it ignores it:
+// fields and headers, parts and verbs of subjects, states, kinds of frames. What a
+// version must not ignore takes another subject, or bucket, and is used only when
+// every edge's presence has a version that knows it. TestNextVersion says it all as a
+// next version might.
+//
 // # Failure
 //
 // A connection that is lost is made again for ever; nothing is buffered meanwhile, so

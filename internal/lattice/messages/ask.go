@@ -169,8 +169,9 @@ func ask(ctx context.Context, conn *nats.Conn, id tenant.ID, to string, t *Task)
 			return a, edge, err
 		case stateBusy:
 			return nil, string(reply.Data), errBusy
-		default: // NATS's own word that nobody listens among them
+		case stateNobody, "": // NATS's own word that nobody listens has none
 			return nil, edge, ErrNobody
+		default: // what a later version may say
 		}
 	}
 }

@@ -37,12 +37,18 @@ func (f frame) append(b []byte) []byte {
 	return append(b, f.data...)
 }
 
-// parseFrame's result keeps parts of b.
+// parseFrame's result keeps parts of b. Kinds of later versions are none of ours: it
+// returns a ping for them.
 func parseFrame(b []byte) (frame, error) {
 	if len(b) == 0 {
 		return frame{}, fmt.Errorf("%w: it is empty", errFrame)
 	}
 	f := frame{kind: kind(b[0])}
+	switch f.kind {
+	case kindData, kindCredit, kindPing, kindEnd:
+	default:
+		return frame{kind: kindPing}, nil
+	}
 	if b = b[1:]; f.kind != kindPing {
 		if len(b) < 4 {
 			return frame{}, fmt.Errorf("%w: %d bytes", errFrame, len(b)+1)

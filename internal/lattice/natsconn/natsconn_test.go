@@ -116,7 +116,6 @@ func TestLost(t *testing.T) {
 		"gap":     func(peer *nats.Conn, to string) error { return peer.Publish(to, []byte("D\x00\x00\x00\x07x")) },
 		"short":   func(peer *nats.Conn, to string) error { return peer.Publish(to, []byte("D\x00")) },
 		"nothing": func(peer *nats.Conn, to string) error { return peer.Publish(to, nil) },
-		"no kind": func(peer *nats.Conn, to string) error { return peer.Publish(to, []byte("Z\x00\x00\x00\x00")) },
 		"too long": func(peer *nats.Conn, to string) error {
 			return peer.Publish(to, append([]byte("D\x00\x00\x00\x00"), make([]byte, 32<<10+1)...))
 		},
