@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 
 const (
 	movePatience = time.Minute // for one line of an export or an import
-	moveAtOnce   = 16          // entries on their way into a store
+	moveAtOnce   = 16          // entries on their way out of a store, or into one
 	maxMoved     = 8 << 20     // bytes of a line: a value whose every byte is escaped
 )
 
@@ -77,8 +78,9 @@ func (e *edge) kvExport(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *edge) exportTenant(ctx context.Context, id tenant.ID, send func(moved) error) error {
-	kv := e.states.of(id, false)
-	one := func(key string) error {
+	kv := e.states.of(id, true) // those that read at once share what that costs
+	var sending sync.Mutex
+	one := func(ctx context.Context, key string) error {
 		entry, err := kv.Get(ctx, key)
 		if errors.Is(err, hostcalls.ErrNotFound) {
 			return nil // it has gone since
@@ -86,9 +88,11 @@ func (e *edge) exportTenant(ctx context.Context, id tenant.ID, send func(moved) 
 		if err != nil {
 			return err
 		}
+		sending.Lock()
+		defer sending.Unlock()
 		return send(moved{Tenant: id, kvEntry: newKVEntry(key, entry)})
 	}
-	if err := one(""); err != nil { // lists begin behind it
+	if err := one(ctx, ""); err != nil { // lists begin behind it
 		return err
 	}
 	for after := ""; ; {
@@ -96,11 +100,15 @@ func (e *edge) exportTenant(ctx context.Context, id tenant.ID, send func(moved) 
 		if err != nil || len(keys) == 0 {
 			return err
 		}
-		for _, after = range keys {
-			if err := one(after); err != nil {
-				return err
-			}
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(moveAtOnce)
+		for _, key := range keys {
+			group.Go(func() error { return one(ctx, key) })
 		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		after = keys[len(keys)-1]
 	}
 }
 

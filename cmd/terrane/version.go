@@ -30,7 +30,7 @@ func printVersion(w io.Writer) error {
 }
 
 // release is set by who builds from no repository: -ldflags "-X main.release=v1.2.3".
-var release string
+var release string //nolint:gochecknoglobals // the linker sets it
 
 // version is the release, the module's version, or the commit it was built from.
 func version() string {

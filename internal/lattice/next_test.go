@@ -2,11 +2,11 @@ package lattice_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -152,7 +152,7 @@ func nextLogs(l *lattice.Lattice, n next) {
 	})
 	latticetest.Run(n.t, logs.Run)
 	latticetest.Await(n.t, func() bool { // it is answered
-		m, err := n.Request("terrane.ask.logs", []byte(`{"format":9,"id":"x`+fmt.Sprint(time.Now().UnixNano())+`","tenant":"/git/alice","lines":3,"levels":["WARN"]}`), time.Second)
+		m, err := n.Request("terrane.ask.logs", []byte(`{"format":9,"id":"x`+rand.Text()+`","tenant":"/git/alice","lines":3,"levels":["WARN"]}`), time.Second)
 		return err == nil && strings.Contains(string(m.Data), "of ams1")
 	}, nil)
 	n.answer("terrane.ask.logs",
