@@ -127,13 +127,20 @@ func doctorCommand() *cobra.Command {
 	var f adminFlags
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "doctor DOMAIN",
-		Short: "Say what is wrong with a domain, and how to mend it",
+		Use:   "doctor [DOMAIN]",
+		Short: "Say what is wrong with a domain, or with the lattice, and how to mend it",
 		Long: `Ask a running edge about a domain: each DNS record at each resolver, what was found
 and what is wanted, the folder and its consent, the revision, the certificate. The exit
-status is 1 if visitors of the domain would not be served.`,
-		Args: usage(cobra.ExactArgs(1)),
+status is 1 if visitors of the domain would not be served.
+
+Without a domain, ask it about its connections to other edges: who is not reached, which
+certificate is refused and by whom, what is missing for state to be kept, names and clocks.
+The exit status is 1 if anything is wrong.`,
+		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return doctorLattice(cmd, &f, asJSON)
+			}
 			host, err := idna.Lookup.ToASCII(strings.TrimSuffix(args[0], "."))
 			if err != nil {
 				return usageError{cmd.CommandPath(), err}

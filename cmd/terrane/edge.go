@@ -253,6 +253,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		Releases: func(id tenant.ID) (any, error) { return e.syncer.Releases(id) },
 		Rollback: e.rollback,
 		Doctor:   func(ctx context.Context, h tenant.Host) any { return e.examine(ctx, h) },
+		Lattice:  func(ctx context.Context) any { return e.examineLattice(ctx) },
 		Status:   status,
 		Logger:   e.logger("admin"),
 	})

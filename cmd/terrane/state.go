@@ -19,6 +19,7 @@ type tenantStates struct {
 	all    func(context.Context) ([]tenant.ID, error) // that have state
 	run    func(context.Context) error                // nil: nothing runs
 	status func() any                                 // nil: none
+	clock  func() time.Duration                       // how far the lattice's is ahead; nil: nobody knows
 }
 
 // buildState builds what state.provider asks for.
@@ -66,6 +67,7 @@ func (e *edge) buildState(context.Context) error {
 		}
 		e.states.all = ids(s.Tenants)
 		e.states.run = s.Run
+		e.states.clock = s.ClockOffset
 		e.states.status = func() any { return s.Status() }
 	}
 	return nil

@@ -41,6 +41,8 @@ type Options struct {
 	// Doctor examines a host, for /doctor; what it returns is encoded as JSON. Nil: no
 	// /doctor.
 	Doctor func(ctx context.Context, h tenant.Host) any
+	// Lattice examines what connects this edge to the others, for /doctor without a host.
+	Lattice func(ctx context.Context) any
 	// Progress tells how far a revision has come at each edge, for /progress; what it
 	// returns is encoded as JSON. Nil: no /progress.
 	Progress func(ctx context.Context, rev tenant.Revision) any
@@ -232,7 +234,12 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) doctor(w http.ResponseWriter, r *http.Request) {
-	h, err := tenant.ParseHost(r.URL.Query().Get("host"))
+	host := r.URL.Query().Get("host")
+	if host == "" && s.opts.Lattice != nil {
+		s.json(w, http.StatusOK, s.opts.Lattice(r.Context()))
+		return
+	}
+	h, err := tenant.ParseHost(host)
 	if err != nil {
 		text(w, http.StatusBadRequest, err.Error())
 		return

@@ -330,6 +330,9 @@ func (s *Store) mirrored(ctx context.Context, js jetstream.JetStream) (time.Time
 	return m.Time.Add(-time.Duration(s.offset.Load())), nil
 }
 
+// ClockOffset is how far the lattice's clock is ahead of this edge's, 0 for less than a second.
+func (s *Store) ClockOffset() time.Duration { return time.Duration(s.offset.Load()) }
+
 // setClock heeds a difference of clocks that is no jitter of the network.
 func (s *Store) setClock(offset time.Duration) {
 	old := time.Duration(s.offset.Load())
