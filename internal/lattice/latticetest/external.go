@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,3 +145,24 @@ func seed(t testing.TB, pair nkeys.KeyPair) []byte {
 	}
 	return data
 }
+
+// Line leads from one edge to an External server.
+type Line struct {
+	URL   string
+	relay *relay
+}
+
+// Line returns a new one. It ends with the test.
+func (x *External) Line(t testing.TB) *Line {
+	t.Helper()
+	r, err := newRelay()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	r.target(func() string { return strings.TrimPrefix(x.URL, "nats://") })
+	return &Line{"nats://" + r.addr(), r}
+}
+
+// Cut ends the connections and lets none pass, or lets them pass again.
+func (l *Line) Cut(cut bool) { l.relay.setCut(cut) }
