@@ -1,4 +1,4 @@
-// Package gate decides who computes among guests that do so for long.
+// Package gate decides who computes among guests that do so for long, and who may be in flight.
 //
 // No goroutines are started. A Gate's mutex guards a few instructions each.
 package gate

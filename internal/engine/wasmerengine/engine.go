@@ -26,7 +26,7 @@ type Options struct {
 	CacheDir string                // where compiled code is kept; empty: nowhere
 	Idle     int64                 // bytes that idle instances of all modules may hold; 0: 256 MiB, negative: none
 	Renew    int                   // instances of a module after which its engine is replaced; 0: 1,000
-	Guests   int                   // guests in flight, each of which holds a thread; others wait; 0: 1,000
+	Guests   int                   // guests in flight, each of which holds a thread; others wait (gate.Room); 0: 1,000
 	Logger   *slog.Logger          // nil discards
 	Metrics  prometheus.Registerer // nil registers nothing
 }
@@ -51,7 +51,7 @@ type Engine struct {
 	cache    *codecache.Cache // nil: code is not kept
 	compiles chan struct{}    // holds one of each compilation in progress
 	compiled prometheus.Counter
-	guests   chan struct{} // holds one of each guest in flight
+	guests   *gate.Room // for guests in flight
 }
 
 // Engine is an engine.Engine.
@@ -86,7 +86,7 @@ func New(o Options) (*Engine, error) {
 		restorer: linear.NewRestorer(), pool: pool.New[*instance](o.Idle), gate: gate.New(slots),
 		compiles: make(chan struct{}, slots), // deploys leave requests a processor
 		compiled: pool.Compilations(),
-		guests:   make(chan struct{}, o.Guests),
+		guests:   gate.NewRoom(o.Guests),
 	}
 	var err error
 	if e.cache, err = openCache(o.CacheDir); err == nil {

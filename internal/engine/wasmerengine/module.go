@@ -116,13 +116,10 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 	if m.closed {
 		return errClosed
 	}
-	select {
-	case m.engine.guests <- struct{}{}:
-		defer func() { <-m.engine.guests }()
-	case <-ctx.Done():
-		err := context.Cause(ctx)
+	if err := m.engine.guests.Enter(ctx, x.Tenant()); err != nil {
 		return &engine.Trap{Kind: engine.TrapDeadline, Reason: err.Error(), Err: err}
 	}
+	defer m.engine.guests.Leave(x.Tenant())
 	in := m.engine.pool.Take(&m.idle)
 	if in == nil {
 		var err error
