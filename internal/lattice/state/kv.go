@@ -325,7 +325,7 @@ func (k *kv) here(key string, floor uint64, must bool) (r raw, seq uint64, told 
 		return raw{}, 0, false
 	}
 	if it.seq == 0 {
-		return raw{}, dead, dead == 0
+		return raw{seq: dead, dead: true}, dead, true
 	}
 	value, told := s.cache.find(place{k.token, key}, it.seq)
 	return raw{seq: it.seq, value: value, expires: it.expires}, it.seq, told
@@ -334,6 +334,9 @@ func (k *kv) here(key string, floor uint64, must bool) (r raw, seq uint64, told 
 // read reads a key as of the sequence floor or later. Unless it must, it makes do with
 // an older copy when there is none to be had soon.
 func (k *kv) read(ctx context.Context, key string, floor uint64, must bool) (raw, error) {
+	if must && !k.store.mirrors() && !k.store.single.Load() {
+		return k.newest(ctx, key, floor)
+	}
 	r, seq, told := k.here(key, floor, must)
 	if !told && seq == 0 && k.store.mirrors() {
 		// What home has confirmed is on its way here: waiting is less than asking.
@@ -355,6 +358,38 @@ func (k *kv) read(ctx context.Context, key string, floor uint64, must bool) (raw
 		}
 	}
 	return k.fetch(ctx, key, floor, must)
+}
+
+// newest reads a key as of the sequence floor or later by what the index says, which
+// must be whole for that. What a copy says of itself is not enough: one that catches up
+// after a cut has gaps, and answers.
+func (k *kv) newest(ctx context.Context, key string, floor uint64) (raw, error) {
+	s := k.store
+	x, err := s.complete(ctx)
+	if err != nil {
+		return raw{}, err
+	}
+	if err := k.whole(ctx, x, floor); err != nil {
+		return raw{}, err
+	}
+	nc, err := s.conn(ctx)
+	if err != nil {
+		return raw{}, err
+	}
+	for {
+		r, seq, told := k.here(key, floor, true)
+		if told {
+			return r, nil
+		}
+		if seq != 0 {
+			if r, err = s.getLast(ctx, nc, k.subject(key)); err == nil && r.seq >= seq {
+				return r, nil
+			}
+		}
+		if waited := pause(ctx, 5*time.Millisecond); waited != nil {
+			return raw{}, errors.Join(errStale, err, waited)
+		}
+	}
 }
 
 // fetch is read from a server's copy, and knows deleted keys' sequences too.
@@ -385,7 +420,7 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 			return raw{}, errors.Join(errStale, err, within.Err())
 		}
 		s.metrics.older.Inc()
-		if r, _, told := k.here(key, 0, false); told && r.seq != 0 {
+		if r, _, told := k.here(key, 0, false); told && !r.dead {
 			return r, nil
 		}
 		return s.getLast(ctx, nc, subject)
