@@ -260,14 +260,13 @@ func TestHistory(t *testing.T) {
 	h.check(t, prefix)
 
 	kv := clients[0].store.KV(historyTenant, state.Strict)
-	counter, err := kv.Get(t.Context(), "counter")
-	if err != nil {
-		t.Fatal(err)
-	}
-	log, err := kv.Get(t.Context(), "log")
-	if err != nil {
-		t.Fatal(err)
-	}
+	var counter, log hostcalls.KVEntry
+	latticetest.Await(t, func() bool { // an index that has lost its server takes some seconds
+		var errs [2]error
+		counter, errs[0] = kv.Get(t.Context(), "counter")
+		log, errs[1] = kv.Get(t.Context(), "log")
+		return errors.Join(errs[:]...) == nil
+	}, nil)
 	count, _ := strconv.Atoi(string(counter.Value))
 	counted, maybe, tokens := 0, 0, 0
 	for _, c := range clients {
