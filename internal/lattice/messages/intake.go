@@ -146,6 +146,12 @@ func (in *intake) consume(ctx context.Context, id tenant.ID) error {
 	limit, cancel := context.WithTimeout(ctx, retryEvery)
 	defer cancel()
 	l := in.m.opts.Lattice
+	// Replicas remember what is in hand: on their disks it would cost more than the messages
+	// do. When all of them die at once, it is delivered again.
+	inMemory := l.Replicas() > 1
+	if old, err := in.js.Consumer(limit, in.m.stream(), token(id)); err == nil {
+		inMemory = old.CachedInfo().Config.MemoryStorage // which cannot be changed: an older edge has made it
+	}
 	consumer, err := in.js.CreateOrUpdateConsumer(limit, in.m.stream(), jetstream.ConsumerConfig{
 		Durable:       token(id),
 		Metadata:      map[string]string{"tenant": string(id)},
@@ -153,9 +159,7 @@ func (in *intake) consume(ctx context.Context, id tenant.ID) error {
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       in.m.opts.Wait + min(in.m.opts.Wait, 30*time.Second),
 		MaxAckPending: 256,
-		// Replicas remember what is in hand: on their disks it would cost more than the
-		// messages do. When all of them die at once, it is delivered again.
-		MemoryStorage: l.Replicas() > 1,
+		MemoryStorage: inMemory,
 
 		InactiveThreshold: maxAge + time.Hour,
 	})

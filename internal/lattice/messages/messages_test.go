@@ -36,9 +36,13 @@ func start(t testing.TB, node *latticetest.Node, do doer) *edge {
 	return startWithin(t, node, 20*time.Second, do)
 }
 
-// startWithin bounds tasks by wait.
-func startWithin(t testing.TB, node *latticetest.Node, wait time.Duration, do doer) *edge {
+// startWithin bounds tasks by wait. again is between the tries of a message, by default
+// next to nothing.
+func startWithin(t testing.TB, node *latticetest.Node, wait time.Duration, do doer, again ...time.Duration) *edge {
 	t.Helper()
+	if again == nil {
+		again = []time.Duration{0, 10 * time.Millisecond, 0, 0}
+	}
 	e := &edge{node: node, told: make(chan string, 16)}
 	var err error
 	e.Messages, err = messages.New(messages.Options{
@@ -50,7 +54,7 @@ func startWithin(t testing.TB, node *latticetest.Node, wait time.Duration, do do
 			return do(ctx, task)
 		},
 		Wait:   wait,
-		Again:  []time.Duration{0, 10 * time.Millisecond, 0, 0},
+		Again:  again,
 		Logger: latticetest.Logger(t),
 		Tell:   func(_ tenant.ID, _ slog.Level, text string) { e.told <- text },
 	})
@@ -244,13 +248,13 @@ func TestPublish(t *testing.T) {
 	handled := make(chan string, 64)
 	var edges []*edge
 	for _, node := range net.Nodes() {
-		e := start(t, node, func(_ context.Context, task *messages.Task) (*messages.Answer, error) {
+		e := startWithin(t, node, 20*time.Second, func(_ context.Context, task *messages.Task) (*messages.Answer, error) {
 			if node.Name() == "ams1" { // takes nothing well
 				return &messages.Answer{Code: 500}, nil
 			}
 			handled <- string(task.Body)
 			return &messages.Answer{Code: 204}, nil
-		})
+		}, time.Second, time.Second, time.Second, time.Second) // by then it is gone
 		e.Set(alice, orders)
 		edges = append(edges, e)
 	}
