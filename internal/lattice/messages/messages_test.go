@@ -282,6 +282,7 @@ func TestPublish(t *testing.T) {
 func TestPublishRefused(t *testing.T) {
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
 	e := start(t, net.Node("ams1"), names(net.Node("ams1")))
+	e.up(t)
 	guest := e.Of(alice, orders)
 	for name, msg := range map[string]*hostcalls.Message{
 		"nobody takes it": {Subject: "invoices.new"},
