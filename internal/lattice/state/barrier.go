@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"strconv"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -81,4 +82,13 @@ func (s *Store) prove(ctx context.Context) (uint64, error) {
 		s.metrics.proofs.Inc()
 	}
 	return seq, err
+}
+
+// attest is prove if a subject is at a sequence, 0 if it holds nothing; else a
+// wrongVersionError.
+func (s *Store) attest(ctx context.Context, subject string, seq uint64) error {
+	_, err := s.publish(ctx, &nats.Msg{Subject: s.barrierSubject(), Header: nats.Header{
+		hdrExpected: {strconv.FormatUint(seq, 10)}, hdrExpectedOf: {subject},
+	}})
+	return err
 }

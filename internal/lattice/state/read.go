@@ -91,7 +91,35 @@ func (k *kv) read(ctx context.Context, key string, floor uint64, must bool) (raw
 			return r, nil
 		}
 	}
+	if must && k.store.mirrors() {
+		return k.attested(ctx, key, floor)
+	}
 	return k.fetch(ctx, key, floor, must)
+}
+
+// attested reads a key as of the sequence floor or later from home. Which copy answers
+// there nobody knows, and one that catches up after a cut has gaps: only a write that
+// home refuses unless the key is at what was read shows that it was the newest.
+func (k *kv) attested(ctx context.Context, key string, floor uint64) (raw, error) {
+	for {
+		r, err := k.fetch(ctx, key, floor, true)
+		if err != nil {
+			return raw{}, err
+		}
+		err = k.store.attest(ctx, k.subject(key), r.seq)
+		if _, other := errors.AsType[wrongVersionError](err); !other {
+			return r, err
+		}
+		within, cancel := context.WithTimeout(ctx, arrival)
+		_ = k.store.index.now.Load().reached(within, floor)
+		cancel()
+		if r, _, told := k.here(key, floor, true); told {
+			return r, nil
+		}
+		if ctx.Err() != nil {
+			return raw{}, errors.Join(errStale, ctx.Err())
+		}
+	}
 }
 
 // newest reads a key as of the sequence floor or later by what the index says, which
@@ -136,6 +164,10 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 	if floor == 0 || s.single.Load() {
 		return s.getLast(ctx, nc, subject)
 	}
+	get := copies(s.getUpTo)
+	if s.copies != nil {
+		get = s.copies(get)
+	}
 	within := ctx
 	if !must {
 		var cancel context.CancelFunc
@@ -143,7 +175,7 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 		defer cancel()
 	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		r, upTo, err := s.getUpTo(within, nc, subject) // at home: a mirror has gaps
+		r, upTo, err := get(within, nc, subject) // at home: a mirror has gaps
 		if err == nil && upTo >= floor {
 			return r, nil
 		}

@@ -57,6 +57,7 @@ type Store struct {
 	floors  sync.Map              // tenant's token -> *atomic.Uint64
 	clock   func() time.Time      // this edge's
 	request func(request) request // nil but in tests
+	copies  func(copies) copies   // likewise
 
 	single  atomic.Bool            // one server keeps the bucket, here: what it says is so
 	base    atomic.Uint64          // what home had a while ago: no read goes behind it if it can be helped

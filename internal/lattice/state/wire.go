@@ -17,16 +17,17 @@ import (
 
 // Headers of a stored entry, and of what JetStream answers.
 const (
-	hdrExpires  = "Terrane-Expires" // nanoseconds since 1970, by the lattice's clock
-	hdrOp       = "KV-Operation"    // as other clients of such buckets know it
-	hdrExpected = "Nats-Expected-Last-Subject-Sequence"
-	hdrWrite    = "Terrane-Write" // tells a write from all others
-	hdrTTL      = "Nats-TTL"
-	hdrSize     = "Nats-Msg-Size"
-	hdrSequence = "Nats-Sequence"
-	hdrSubject  = "Nats-Subject"
-	hdrUpTo     = "Nats-UpTo-Sequence"
-	opDelete    = "DEL"
+	hdrExpires    = "Terrane-Expires" // nanoseconds since 1970, by the lattice's clock
+	hdrOp         = "KV-Operation"    // as other clients of such buckets know it
+	hdrExpected   = "Nats-Expected-Last-Subject-Sequence"
+	hdrExpectedOf = "Nats-Expected-Last-Subject-Sequence-Subject"
+	hdrWrite      = "Terrane-Write" // tells a write from all others
+	hdrTTL        = "Nats-TTL"
+	hdrSize       = "Nats-Msg-Size"
+	hdrSequence   = "Nats-Sequence"
+	hdrSubject    = "Nats-Subject"
+	hdrUpTo       = "Nats-UpTo-Sequence"
+	opDelete      = "DEL"
 )
 
 // Error codes of JetStream for a version that is not the expected one.
@@ -197,8 +198,11 @@ func (s *Store) getLast(ctx context.Context, nc *nats.Conn, subject string) (raw
 	return parseRaw(m)
 }
 
+// copies is what fetch reads home's copies by.
+type copies func(ctx context.Context, nc *nats.Conn, subject string) (r raw, upTo uint64, err error)
+
 // getUpTo reads what a subject holds in the home region, and up to which sequence the
-// copy that answered is complete.
+// copy that answered says that it is complete.
 func (s *Store) getUpTo(ctx context.Context, nc *nats.Conn, subject string) (r raw, upTo uint64, err error) {
 	body, err := json.Marshal(map[string]any{"multi_last": []string{subject, s.barrierSubject()}})
 	if err != nil {
