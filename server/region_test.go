@@ -233,13 +233,13 @@ func TestForwardedClosing(t *testing.T) {
 		if err == nil {
 			_, err = io.Copy(io.Discard, r.Body)
 		}
+		served.Add(1) // before it is answered
 		if err == nil {
 			_, err = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}
 		if err != nil {
 			t.Error(err)
 		}
-		served.Add(1)
 		select {
 		case <-closes:
 		case <-ctx.Done():
