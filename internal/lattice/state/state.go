@@ -36,7 +36,7 @@ type Options struct {
 	// and the lattice's own if it is the operator's NATS.
 	Home    string
 	Quota   hostcalls.Quota       // of each tenant
-	Timeout time.Duration         // of each operation; default 8 s, which a new leader's election fits in
+	Timeout time.Duration         // of each operation; default 8 s, which most elections of a new leader fit in
 	Cache   int64                 // bytes of values kept in memory; default 16 MiB
 	Logger  *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil: none
