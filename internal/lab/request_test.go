@@ -17,34 +17,7 @@ import (
 
 // askConfig is an edge of a lattice on loopback; ams1 has room for one guest at a time,
 // so that what it asks for is done elsewhere.
-const askConfig = `
-[edge]
-name = "%[1]s"
-region = "%[2]s"
-data = "%[3]s/%[1]s"
-
-[[store]]
-kind = "folder"
-prefix = "/folder/"
-path = "%[3]s/folder"
-
-[dns]
-addresses = ["127.0.0.1"]
-resolvers = ["%[4]s"]
-
-[http]
-listen = []
-
-[https]
-listen = ["%[5]s"]
-
-[tls]
-mode = "internal"
-
-[admin]
-listen = ""
-
-[limits]
+const askConfig = loopbackConfig + `[limits]
 concurrency = %[6]d
 
 [state]

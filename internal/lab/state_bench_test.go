@@ -22,34 +22,7 @@ import (
 	"github.com/terrane/terrane/internal/lab"
 )
 
-const stateConfig = `
-[edge]
-name = "%[1]s"
-region = "%[2]s"
-data = "%[3]s/%[1]s"
-
-[[store]]
-kind = "folder"
-prefix = "/folder/"
-path = "%[3]s/folder"
-
-[dns]
-addresses = ["127.0.0.1"]
-resolvers = ["%[4]s"]
-
-[http]
-listen = []
-
-[https]
-listen = ["%[5]s"]
-
-[tls]
-mode = "internal"
-
-[admin]
-listen = ""
-
-[limits]
+const stateConfig = loopbackConfig + `[limits]
 cpu = "10s"
 wall = "30s"
 
