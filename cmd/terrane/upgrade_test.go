@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
 
 // process is an edge of its own process.
@@ -39,19 +40,8 @@ func build(t *testing.T, release string) (binary string) {
 	return binary
 }
 
-// freePort was free a moment ago.
-func freePort(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close() //nolint:errcheck // nobody has connected
-	return ln.Addr().String()
-}
-
 func newProcess(t *testing.T, name string) *process {
-	return &process{t: t, name: name, dir: t.TempDir(), admin: freePort(t)}
+	return &process{t: t, name: name, dir: t.TempDir(), admin: latticetest.FreeAddr(t)}
 }
 
 func (p *process) start(binary string) {
@@ -184,7 +174,7 @@ func TestUpgrade(t *testing.T) {
 	exported := alone.run(before, nil, "kv", "export")
 	alone.stop()
 
-	routes := []string{freePort(t), freePort(t), freePort(t)}
+	routes := []string{latticetest.FreeAddr(t), latticetest.FreeAddr(t), latticetest.FreeAddr(t)}
 	for i, p := range edges {
 		others := slices.Delete(slices.Clone(routes), i, i+1)
 		p.lattice = fmt.Sprintf("[lattice.cluster]\nlisten = %q\nroutes = [\"nats://%s\", \"nats://%s\"]\n", routes[i], others[0], others[1])

@@ -28,6 +28,7 @@ import (
 
 	"github.com/terrane/terrane/dnsverify/zone"
 	"github.com/terrane/terrane/internal/lab"
+	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
 
 const benchConfig = `
@@ -191,12 +192,10 @@ func startBenchEdges(ctx context.Context, b *testing.B) *benchEdges {
 	var first string
 	for i := range e.edges {
 		at := &e.edges[i]
-		cluster, err := freeAddr()
-		check(b, err)
+		cluster := latticetest.FreeAddr(b)
 		first = cmp.Or(first, cluster)
 		at.name = fmt.Sprint("edge", i+1)
-		at.https, err = freeAddr()
-		check(b, err)
+		at.https = latticetest.FreeAddr(b)
 		config := l.Path(at.name + ".toml")
 		check(b, os.WriteFile(config, fmt.Appendf(nil, benchConfig, l.Dir(), url, records.Addr(), at.https, at.name, cluster, first), 0o600))
 		at.process, err = l.Host().Start(ctx, at.name, binary, "serve", "--config", config)
@@ -236,15 +235,6 @@ func check(b *testing.B, err error) {
 	if err != nil {
 		b.Fatal(err)
 	}
-}
-
-// freeAddr is a loopback address and a port that was free a moment ago.
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 func (e *benchEdges) client(ctx context.Context, b *testing.B, at benchNode) *http.Client {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/terrane/terrane/dnsverify/zone"
 	"github.com/terrane/terrane/internal/lab"
+	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
 
 // askConfig is an edge of a lattice on loopback; ams1 has room for one guest at a time,
@@ -57,13 +58,13 @@ func TestRequestMoves(t *testing.T) {
 	}
 
 	binary := buildTerrane(t)
-	leaf, one, two := must(freeAddr())(t), must(freeAddr())(t), must(freeAddr())(t)
+	leaf, one, two := latticetest.FreeAddr(t), latticetest.FreeAddr(t), latticetest.FreeAddr(t)
 	cluster := func(own, other string) string {
 		return fmt.Sprintf("[lattice.cluster]\nname = \"ams\"\nlisten = %q\nroutes = [%q]\n", own, "nats://"+other)
 	}
 	var visited string
 	start := func(name string, concurrency int, lattice string) func() *lab.Process {
-		https, config := must(freeAddr())(t), l.Path(name+".toml")
+		https, config := latticetest.FreeAddr(t), l.Path(name+".toml")
 		if name == "ams1" {
 			_, port, _ := strings.Cut(https, ":")
 			visited = "https://" + host + ":" + port + "/ask"

@@ -20,6 +20,7 @@ import (
 
 	"github.com/terrane/terrane/dnsverify/zone"
 	"github.com/terrane/terrane/internal/lab"
+	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
 
 const stateConfig = loopbackConfig + `[limits]
@@ -136,8 +137,7 @@ func startStateEdges(ctx context.Context, b *testing.B, regions []string, at int
 	var routes []string
 	listen := make([]string, len(regions))
 	for i, region := range regions {
-		listen[i], err = freeAddr()
-		check(b, err)
+		listen[i] = latticetest.FreeAddr(b)
 		if region == regions[0] {
 			routes = append(routes, `"nats://`+listen[i]+`"`)
 		}
@@ -161,8 +161,7 @@ func startStateEdges(ctx context.Context, b *testing.B, regions []string, at int
 	var nodes []benchNode
 	for i, region := range regions {
 		node := benchNode{name: fmt.Sprint(region, i+1)}
-		node.https, err = freeAddr()
-		check(b, err)
+		node.https = latticetest.FreeAddr(b)
 		config := fmt.Sprintf(stateConfig, node.name, region, l.Dir(), records.Addr(), node.https)
 		switch {
 		case region != regions[0]:

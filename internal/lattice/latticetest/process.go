@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -97,14 +98,7 @@ func Cluster(t testing.TB, region string, n int) []lattice.Options {
 		if n == 1 {
 			continue
 		}
-		ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
-		if err != nil {
-			t.Fatal(err)
-		}
-		list[i].Cluster.Listen = ln.Addr().String()
-		if err := ln.Close(); err != nil {
-			t.Fatal(err)
-		}
+		list[i].Cluster.Listen = FreeAddr(t)
 	}
 	for i := range list {
 		for j := range list {
@@ -114,4 +108,23 @@ func Cluster(t testing.TB, region string, n int) []lattice.Options {
 		}
 	}
 	return list
+}
+
+// FreeAddr is a port of loopback that nobody listens on, below those that the kernel
+// gives to connections: one of them could have it before its listener is there, or is
+// there again.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	var err error
+	for range 100 {
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000))); err == nil { //nolint:noctx // closed at once
+			err = ln.Close()
+		}
+		if err == nil {
+			return ln.Addr().String()
+		}
+	}
+	t.Fatal(err)
+	return ""
 }

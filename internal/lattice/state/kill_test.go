@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -165,15 +164,8 @@ func edgesIn(t testing.TB, dirs ...string) []lattice.Options {
 		if len(dirs) == 1 {
 			return edges
 		}
-		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		routes = append(routes, "nats://"+ln.Addr().String())
-		edges[i].Cluster.Listen = ln.Addr().String()
-		if err := ln.Close(); err != nil {
-			t.Fatal(err)
-		}
+		edges[i].Cluster.Listen = latticetest.FreeAddr(t)
+		routes = append(routes, "nats://"+edges[i].Cluster.Listen)
 	}
 	for i := range edges {
 		edges[i].Cluster.Routes = routes

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/lattice/state"
 )
 
@@ -158,14 +158,7 @@ func (k *keeper) start(b *testing.B) (told keptKeys, stop func()) {
 // alone, through its store, and has another region mirror them: what that takes in
 // memory beside an edge without any, on disk, and when the edges are started again.
 func BenchmarkManyKeys(b *testing.B) {
-	ln, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	hub := ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		b.Fatal(err)
-	}
+	hub := latticetest.FreeAddr(b)
 	home := keeper{Lattice: lattice.Options{Name: "ams1", Region: "ams", Dir: b.TempDir(), LeafListen: hub}}
 	far := keeper{Lattice: lattice.Options{Name: "fra1", Region: "fra", Dir: b.TempDir(), Leaf: []string{"nats://" + hub}}, Home: "ams"}
 	for b.Loop() {
