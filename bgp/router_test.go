@@ -226,7 +226,7 @@ func (r *router) update(u *packet.BGPUpdate) {
 // wait returns when ok does, which is asked after each thing the router hears.
 func (r *router) wait(what string, ok func(*router) bool) {
 	r.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		r.mu.Lock()
 		met, changed := ok(r), r.changed
