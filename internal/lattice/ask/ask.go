@@ -65,7 +65,7 @@ func (a *Asker) Run(ctx context.Context) error {
 	questions := make(chan *nats.Msg, atOnce)
 	var subs []*nats.Subscription
 	for part := range a.o.Answers {
-		sub, err := conn.ChanSubscribe(subjects+part, questions)
+		sub, err := conn.ChanSubscribe(Subject(part), questions)
 		if err != nil {
 			return err
 		}

@@ -31,23 +31,10 @@ func child() {
 	if err := json.Unmarshal([]byte(os.Getenv(childEnv)), &o); err != nil {
 		panic(err)
 	}
-	l, err := lattice.New(o)
+	ctx, s, wait, err := serve(o, state.Options{Timeout: time.Second})
 	if err != nil {
 		panic(err)
 	}
-	s, err := state.New(state.Options{Lattice: l, Bucket: "terrane_state", Timeout: time.Second})
-	if err != nil {
-		panic(err)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	inLattice, leave := context.WithCancel(context.WithoutCancel(ctx))
-	var parts sync.WaitGroup
-	parts.Go(func() { _ = l.Run(inLattice) })
-	parts.Go(func() {
-		defer leave()
-		_ = s.Run(ctx)
-	})
 	leader := ""
 	for n := 0; ctx.Err() == nil; n++ {
 		key := fmt.Sprint(o.Name, "/", os.Getpid(), "/", n)
@@ -59,7 +46,28 @@ func child() {
 			fmt.Println(leads, leader)
 		}
 	}
-	parts.Wait()
+	wait()
+}
+
+// serve runs an edge until SIGTERM, which ends ctx: first its state, then its lattice.
+func serve(lo lattice.Options, so state.Options) (ctx context.Context, s *state.Store, wait func(), err error) {
+	l, err := lattice.New(lo)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	so.Lattice, so.Bucket = l, "terrane_state"
+	if s, err = state.New(so); err != nil {
+		return nil, nil, nil, err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	inLattice, leave := context.WithCancel(context.WithoutCancel(ctx))
+	var parts sync.WaitGroup
+	parts.Go(func() { _ = l.Run(inLattice) })
+	parts.Go(func() {
+		defer leave()
+		_ = s.Run(ctx)
+	})
+	return ctx, s, func() { parts.Wait(); stop() }, nil
 }
 
 // leads is the first word of a child's line about who leads.
@@ -157,19 +165,9 @@ func threeEdges(t testing.TB) []lattice.Options {
 // edgesIn are an edge alone, or a cluster, with their state in these folders.
 func edgesIn(t testing.TB, dirs ...string) []lattice.Options {
 	t.Helper()
-	edges := make([]lattice.Options, len(dirs))
-	var routes []string
+	edges := latticetest.Cluster(t, "ams", len(dirs))
 	for i, dir := range dirs {
-		edges[i] = lattice.Options{Name: fmt.Sprint("ams", i), Region: "ams", Dir: dir}
-		if len(dirs) == 1 {
-			return edges
-		}
-		edges[i].Cluster.Listen = latticetest.FreeAddr(t)
-		routes = append(routes, "nats://"+edges[i].Cluster.Listen)
-	}
-	for i := range edges {
-		edges[i].Cluster.Routes = routes
-		edges[i].Replicas = len(dirs)
+		edges[i].Dir, edges[i].Replicas = dir, len(dirs)
 	}
 	return edges
 }

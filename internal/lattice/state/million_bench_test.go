@@ -10,7 +10,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -48,25 +47,10 @@ type keptKeys struct {
 
 func (k *keeper) run() error {
 	start := time.Now()
-	l, err := lattice.New(k.Lattice)
+	ctx, s, wait, err := serve(k.Lattice, state.Options{Home: k.Home, Quota: hostcalls.Quota{Bytes: math.MaxInt64, Keys: math.MaxInt}})
 	if err != nil {
 		return err
 	}
-	s, err := state.New(state.Options{
-		Lattice: l, Bucket: "terrane_state", Home: k.Home, Quota: hostcalls.Quota{Bytes: math.MaxInt64, Keys: math.MaxInt},
-	})
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	inLattice, leave := context.WithCancel(context.WithoutCancel(ctx))
-	var parts sync.WaitGroup
-	parts.Go(func() { _ = l.Run(inLattice) })
-	parts.Go(func() {
-		defer leave()
-		_ = s.Run(ctx)
-	})
 	var told keptKeys
 	if k.Fill {
 		if err := k.fill(ctx, s); err != nil {
@@ -91,7 +75,7 @@ func (k *keeper) run() error {
 	if err := json.NewEncoder(os.Stdout).Encode(told); err != nil {
 		return err
 	}
-	parts.Wait()
+	wait()
 	return nil
 }
 

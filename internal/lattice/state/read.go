@@ -65,6 +65,15 @@ func (k *kv) here(key string, floor uint64, must bool) (r raw, seq uint64, told 
 	return raw{seq: it.seq, value: value, expires: it.expires}, it.seq, told
 }
 
+// arrived is here after a moment: what home has confirmed is on its way to another
+// region, and waiting is less than asking.
+func (k *kv) arrived(ctx context.Context, key string, floor uint64, must bool) (r raw, seq uint64, told bool) {
+	within, cancel := context.WithTimeout(ctx, arrival)
+	defer cancel()
+	_ = k.store.index.now.Load().reached(within, floor)
+	return k.here(key, floor, must)
+}
+
 // read reads a key as of the sequence floor or later. Unless it must, it makes do with
 // an older copy when there is none to be had soon.
 func (k *kv) read(ctx context.Context, key string, floor uint64, must bool) (raw, error) {
@@ -73,11 +82,7 @@ func (k *kv) read(ctx context.Context, key string, floor uint64, must bool) (raw
 	}
 	r, seq, told := k.here(key, floor, must)
 	if !told && seq == 0 && k.store.mirrors() {
-		// What home has confirmed is on its way here: waiting is less than asking.
-		within, cancel := context.WithTimeout(ctx, arrival)
-		_ = k.store.index.now.Load().reached(within, floor)
-		cancel()
-		r, seq, told = k.here(key, floor, must)
+		r, seq, told = k.arrived(ctx, key, floor, must)
 	}
 	if told {
 		return r, nil
@@ -110,10 +115,7 @@ func (k *kv) attested(ctx context.Context, key string, floor uint64) (raw, error
 		if _, other := errors.AsType[wrongVersionError](err); !other {
 			return r, err
 		}
-		within, cancel := context.WithTimeout(ctx, arrival)
-		_ = k.store.index.now.Load().reached(within, floor)
-		cancel()
-		if r, _, told := k.here(key, floor, true); told {
+		if r, _, told := k.arrived(ctx, key, floor, true); told {
 			return r, nil
 		}
 		if ctx.Err() != nil {
