@@ -30,7 +30,7 @@ WASMER_OUT := terrane-wasmer
 WASMER      = $(shell $(GO) mod download github.com/wasmerio/wasmer-go && $(GO) list -m -f '{{.Dir}}' github.com/wasmerio/wasmer-go)/wasmer/packaged
 WASMER_LIB  = $(WASMER)/lib/$(shell $(GO) env GOOS)-$(subst arm64,aarch64,$(shell $(GO) env GOARCH))
 
-.PHONY: all build build-wasmer test packages toolchains check lint unit wasmer e2e bench lab soak fuzz examples clean
+.PHONY: all build build-wasmer test packages toolchains check lint unit wasmer e2e bench lab soak reliability fuzz examples clean
 all: build
 
 build: ## one static binary, ./terrane
@@ -89,6 +89,10 @@ lab: ## the anycast experiments of docs/anycast.md, with figures of LAB_RUNS run
 
 soak: ## SOAK requests through the server: nothing may be left behind
 	$(GO) test -count=1 -timeout 2h -v -run '^TestSoak$$' ./server -args -soak.requests=$(SOAK)
+
+reliability: ## every fault campaign in full, as a table: as root, many minutes; CAMPAIGN=NAME runs one
+	@tools/packages $(TEST_PACKAGES)
+	@GO="$(GO)" tools/reliability '^$(or $(CAMPAIGN),TestCampaign)'
 
 fuzz: ## each fuzz target for FUZZTIME
 	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's,/[^/]*:func , ,' | while read -r dir name; do \
