@@ -30,7 +30,7 @@ WASMER_OUT := terrane-wasmer
 WASMER      = $(shell $(GO) mod download github.com/wasmerio/wasmer-go && $(GO) list -m -f '{{.Dir}}' github.com/wasmerio/wasmer-go)/wasmer/packaged
 WASMER_LIB  = $(WASMER)/lib/$(shell $(GO) env GOOS)-$(subst arm64,aarch64,$(shell $(GO) env GOARCH))
 
-.PHONY: all build build-wasmer test packages toolchains check lint unit wasmer e2e bench lab soak reliability fuzz examples clean
+.PHONY: all build build-wasmer test packages toolchains check lint audit unit wasmer e2e bench lab soak reliability fuzz examples clean
 all: build
 
 build: ## one static binary, ./terrane
@@ -57,6 +57,9 @@ check: lint
 
 lint:
 	$(LINT)
+
+audit: ## known vulnerabilities that the code reaches, else modules with newer versions
+	@GO=$(GO) tools/audit
 
 # -count=1: the tests look at files and run programs that go test knows nothing of.
 unit: ## all packages but the lab, README and rules of the repository included
