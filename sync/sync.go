@@ -74,8 +74,8 @@ type Store struct {
 // Folder is a directory.
 type Folder struct {
 	Path string
-	// Settle is how long a tenant's folder must keep still; 0: 100ms on local file
-	// systems, 2s on others.
+	// Settle is how long a tenant's folder must keep still; 0: 100ms if all its files
+	// are on local file systems, else 2s.
 	Settle time.Duration
 }
 

@@ -5,8 +5,12 @@
 // A folder is taken when it has kept still for a while, and no file in it is open
 // for writing (a lease tells, on local file systems) or is a module that ends in
 // the middle of a section. On other file systems, and on files of other users
-// without CAP_LEASE, no lease can tell, the while is longer, and a copy that stalls exactly on a section boundary for all of it is
-// taken for whole: there, rename files into place or write NAME.sha256 beside them.
+// without CAP_LEASE, no lease can tell, the while is longer, and a copy that stalls
+// exactly on a section boundary for all of it is taken for whole: there, rename files
+// into place or write NAME.sha256 next to them.
+//
+// Any folder or file below the root may be a mount. Each is judged by the file system
+// that it is on, at each walk, and a file once more when it is opened.
 //
 // Names that start with a dot are not the tenant's: editors, rsync and file
 // managers keep their drafts there.
@@ -49,23 +53,23 @@ const (
 
 // Folder implements origin.Origin. Only Open makes one.
 type Folder struct {
-	o      Options
-	settle time.Duration
-	local  bool // leases can be trusted, inodes and change times are stable
-	watch  *watcher
-	seen   map[string]*seen
-	last   *origin.Look
-	root   scan         // of the folders above tenants' folders
-	named  *origin.Look // what they held
-	full   time.Time    // of the last look at all folders
+	o     Options
+	watch *watcher
+	devs  devices // as the current look has found them
+	seen  map[string]*seen
+	last  *origin.Look
+	root  scan         // of the folders above tenants' folders
+	named *origin.Look // what they held
+	full  time.Time    // of the last look at all folders
 }
 
 // seen is what is known of one tenant's folder.
 type seen struct {
-	stamp string    // of the last scan; empty: not there
-	since time.Time // when that stamp was first found
-	hold  time.Time // not to be taken before
-	tries int       // times that it was found half-written
+	stamp  string        // of the last scan; empty: not there
+	settle time.Duration // how long the folder must keep still
+	since  time.Time     // when that stamp was first found
+	hold   time.Time     // not to be taken before
+	tries  int           // times that it was found half-written
 	scan
 	err error // the last scan's refusal
 }
@@ -73,7 +77,7 @@ type seen struct {
 // Open watches the root. The root need not be there: a mount may come later.
 func Open(o Options) *Folder {
 	o.Depth = max(o.Depth, 1)
-	return &Folder{o: o, seen: map[string]*seen{}, watch: newWatcher(o.Path, o.Depth)}
+	return &Folder{o: o, devs: devices{}, seen: map[string]*seen{}, watch: newWatcher(o.Path, o.Depth)}
 }
 
 // Hints implements origin.Origin.
@@ -109,7 +113,7 @@ func (f *Folder) lookAt(ctx context.Context, now time.Time, dirty map[string]boo
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	defer root.Close() //nolint:errcheck // opened for reading
-	f.classify()
+	f.devs = devices{}
 	quick, err := openQuick(f.o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -135,23 +139,24 @@ func (f *Folder) lookAt(ctx context.Context, now time.Time, dirty map[string]boo
 	return look, nil
 }
 
-func (f *Folder) classify() {
-	f.local = isLocal(f.o.Path)
-	f.settle = f.o.Settle
+// settle is how long a folder must keep still. Leases tell of writers only where all
+// its files are on local file systems.
+func (f *Folder) settle(local bool) time.Duration {
 	switch {
-	case f.settle > 0:
-	case f.local:
-		f.settle = settleLocal
+	case f.o.Settle > 0:
+		return f.o.Settle
+	case local:
+		return settleLocal
 	default:
-		f.settle = settleRemote
+		return settleRemote
 	}
 }
 
 // list names the tenants' folders. What lies above them is read only if it may have
 // changed.
 func (f *Folder) list(ctx context.Context, root *os.Root, quick quick) (*origin.Look, error) {
-	if f.named == nil || !f.local || !quick.same(&f.root) {
-		f.root, f.named = scan{quick: f.local}, nil
+	if f.named == nil || !quick.same(&f.root) {
+		f.root, f.named = scan{local: true, quick: true}, nil
 		look := &origin.Look{Folders: map[string]string{}, Odd: map[string]string{}}
 		if err := f.names(ctx, root, ".", f.o.Depth, look); err != nil {
 			return nil, err
@@ -174,7 +179,7 @@ func (f *Folder) names(ctx context.Context, root *os.Root, dir string, depth int
 	if err != nil {
 		return err
 	}
-	f.root.note(entry{path: dir, full: dir, stat: f.stat(info)}, begun)
+	f.root.note(entry{path: dir, full: dir, stat: f.devs.stat(root, dir, info)}, begun)
 	entries, err := readDir(root, dir, maxTenants)
 	if err != nil {
 		return err
@@ -226,20 +231,20 @@ func (f *Folder) unlisted(root *os.Root, look *origin.Look) {
 func (f *Folder) glance(root *os.Root, quick quick, name string, now time.Time) string {
 	s, ok := f.seen[name]
 	if !ok {
-		s = &seen{}
+		s = &seen{settle: f.settle(false)}
 		f.seen[name] = s
 	}
-	if s.stamp == "" || !f.local || !quick.same(&s.scan) {
+	if s.stamp == "" || !quick.same(&s.scan) {
 		f.rescan(root, name, s, now)
 	}
-	if now.Sub(s.since) < f.settle || now.Before(s.hold) {
+	if now.Sub(s.since) < s.settle || now.Before(s.hold) {
 		return ""
 	}
 	return s.stamp
 }
 
 func (f *Folder) rescan(root *os.Root, name string, s *seen, now time.Time) {
-	scan, stamp, err := f.scan(root, name)
+	scan, stamp, err := f.scan(root, name, f.devs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // vanished while it was read
 		stamp = ""
@@ -250,6 +255,9 @@ func (f *Folder) rescan(root *os.Root, name string, s *seen, now time.Time) {
 		s.stamp, s.since, s.hold, s.tries = stamp, now, time.Time{}, 0
 	}
 	s.scan, s.err = scan, err
+	if stamp != "" {
+		s.settle = f.settle(scan.local)
+	}
 }
 
 // vanished keeps what was there a moment ago: a release that is put in place by
@@ -262,7 +270,7 @@ func (f *Folder) vanished(look *origin.Look, now time.Time) {
 		if s.stamp != "" {
 			s.stamp, s.since = "", now
 		}
-		if now.Sub(s.since) < patience*f.settle {
+		if now.Sub(s.since) < patience*s.settle {
 			look.Folders[name] = ""
 		} else {
 			delete(f.seen, name)
@@ -275,7 +283,7 @@ func (f *Folder) vanished(look *origin.Look, now time.Time) {
 func (f *Folder) again(now time.Time, gone bool) time.Duration {
 	var next time.Duration
 	for _, s := range f.seen {
-		still := f.settle
+		still := s.settle
 		if s.stamp == "" {
 			if !gone {
 				continue

@@ -12,7 +12,7 @@ import (
 // while it is as it was, and is read when it is not, without any event.
 func TestListIsKeptWhileNothingChanges(t *testing.T) {
 	dir := t.TempDir()
-	if !isLocal(dir) {
+	if !localDir(t, dir) {
 		t.Skip("not a local file system")
 	}
 	add := func(name string) {
@@ -66,4 +66,14 @@ func TestListIsKeptWhileNothingChanges(t *testing.T) {
 	if !slices.Equal(names, []string{"a/alice", "a/dan"}) {
 		t.Errorf("names %q", names)
 	}
+}
+
+func localDir(t *testing.T, dir string) bool {
+	t.Helper()
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close() //nolint:errcheck // opened for reading
+	return isLocal(d)
 }

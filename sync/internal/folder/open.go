@@ -40,7 +40,7 @@ func (f *Folder) List(_ context.Context, name string) (*origin.Listing, error) {
 			Open: func() (io.ReadCloser, error) {
 				r, err := f.open(name, s, file, sums[file.path])
 				if errors.Is(err, origin.ErrUnsettled) {
-					s.hold = time.Now().Add(f.settle << min(s.tries, 5))
+					s.hold = time.Now().Add(s.settle << min(s.tries, 5))
 					s.tries++
 				}
 				return r, err
@@ -57,7 +57,7 @@ func (f *Folder) settled(name string, s *seen) error {
 		return err
 	}
 	defer root.Close() //nolint:errcheck // opened for reading
-	if _, stamp, _ := f.scan(root, name); stamp != s.stamp {
+	if _, stamp, _ := f.scan(root, name, devices{}); stamp != s.stamp {
 		return fmt.Errorf("%s: %w", name, origin.ErrUnsettled)
 	}
 	return nil
@@ -101,10 +101,10 @@ func (f *Folder) whole(root *os.Root, r *os.File, s *seen, want file, hasSum boo
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() || f.stat(info) != want.stat {
+	if !info.Mode().IsRegular() || statOf(info, isLocal(r)) != want.stat {
 		return unsettled(want.path, "it has changed")
 	}
-	if f.local {
+	if want.stat.local {
 		open, known := openForWriting(r)
 		if open {
 			return unsettled(want.path, "it is open for writing")
@@ -114,7 +114,7 @@ func (f *Folder) whole(root *os.Root, r *os.File, s *seen, want file, hasSum boo
 		}
 	}
 	// What looks broken may be half-written; after a while it is just broken.
-	awaited := time.Since(s.since) < patience*f.settle
+	awaited := time.Since(s.since) < patience*s.settle
 	if strings.HasSuffix(want.path, ".wasm") && awaited && !wholeModule(r, want.stat.size) {
 		return unsettled(want.path, "it ends inside a section")
 	}

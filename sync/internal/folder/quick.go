@@ -21,8 +21,8 @@ func openQuick(root string) (quick, error) {
 
 func (q quick) close() { _ = unix.Close(q.fd) }
 
-// same reports whether all that the scan of a folder on a local file system found
-// is as it was.
+// same reports whether everything that the scan of a folder on local file systems
+// found is as it was.
 func (q quick) same(s *scan) bool {
 	if !s.quick {
 		return false
@@ -45,5 +45,5 @@ func (q quick) stat(e *entry) bool {
 	if unix.Fstatat(q.fd, e.full, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return false
 	}
-	return e.stat == stat{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), ino: st.Ino}
+	return e.stat == stat{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), ino: st.Ino, dev: st.Dev, local: true}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +19,7 @@ import (
 // scan is what a walk over one tenant's folder found.
 type scan struct {
 	files []file
+	local bool // all of them, and the folders, are on local file systems
 	// dirs and quick serve to see without a walk that nothing has changed.
 	dirs  []entry
 	quick bool
@@ -38,33 +38,29 @@ type entry struct {
 	stat stat
 }
 
-// stat is what changes when a file or directory does. Only local file systems keep
-// inodes and change times; elsewhere they are zero.
-type stat struct {
-	size, mtime, ctime int64
-	ino                uint64
-}
-
 // scanner walks one tenant's folder.
 type scanner struct {
 	scan
 	f       *Folder
 	name    string
 	root    *os.Root // the tenant's folder
-	begun   int64    // by the clock that stamps files
+	devs    devices
+	begun   int64 // by the clock that stamps files
 	sum     []byte
 	entries int
 }
 
 // scan lists the files of a folder, and makes a stamp of all that a change would
 // change. A refusal has a stamp too, other errors need none.
-func (f *Folder) scan(root *os.Root, name string) (scan, string, error) {
+func (f *Folder) scan(root *os.Root, name string, devs devices) (scan, string, error) {
 	sub, err := root.OpenRoot(name)
 	if err != nil {
 		return scan{}, err.Error(), err
 	}
 	defer sub.Close() //nolint:errcheck // opened for reading
-	s := scanner{f: f, name: name, root: sub, begun: time.Now().UnixNano(), scan: scan{quick: f.local}}
+	s := scanner{
+		f: f, name: name, root: sub, devs: devs, begun: time.Now().UnixNano(), scan: scan{local: true, quick: true},
+	}
 	err = s.dir(".", 0)
 	if err == nil && len(s.files) == 0 {
 		err = origin.Refuse("the folder is empty: remove the folder itself to take the site down")
@@ -110,13 +106,14 @@ func (s *scanner) note(dir string) error {
 	if err != nil {
 		return err
 	}
-	s.scan.note(entry{path: dir, full: path.Join(s.name, dir), stat: s.f.stat(info)}, s.begun)
+	s.scan.note(entry{path: dir, full: path.Join(s.name, dir), stat: s.devs.stat(s.root, dir, info)}, s.begun)
 	return nil
 }
 
 func (s *scan) note(dir entry, begun int64) {
 	s.dirs = append(s.dirs, dir)
-	s.quick = s.quick && begun-dir.stat.ctime > int64(settleLocal)
+	s.local = s.local && dir.stat.local
+	s.quick = s.quick && s.local && begun-dir.stat.ctime > int64(settleLocal)
 }
 
 func (s *scanner) entry(name string, depth int) error {
@@ -136,27 +133,14 @@ func (s *scanner) entry(name string, depth int) error {
 	case !info.Mode().IsRegular():
 		return origin.Refuse("%q is %s, not a file: remove it", name, kind(info.Mode()))
 	}
-	found := file{entry: entry{path: name, full: path.Join(s.name, name), stat: s.f.stat(info)}}
+	found := file{entry: entry{path: name, full: path.Join(s.name, name), stat: s.devs.stat(s.root, name, info)}}
+	s.local = s.local && found.stat.local
+	s.quick = s.quick && s.local
 	found.key = found.stat.key()
 	s.sum = append(append(s.sum, name...), 0)
 	s.sum = append(append(s.sum, found.key...), 0)
 	s.files = append(s.files, found)
 	return nil
-}
-
-func (f *Folder) stat(info fs.FileInfo) stat {
-	st := stat{size: info.Size(), mtime: info.ModTime().UnixNano()}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok && f.local {
-		st.ctime, st.ino = sys.Ctim.Nano(), sys.Ino
-	}
-	return st
-}
-
-func (s stat) key() string {
-	return strings.Join([]string{
-		strconv.FormatInt(s.size, 36), strconv.FormatInt(s.mtime, 36),
-		strconv.FormatInt(s.ctime, 36), strconv.FormatUint(s.ino, 36),
-	}, ".")
 }
 
 func kind(m fs.FileMode) string {

@@ -7,23 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isLocal reports whether all writers of the file system at path are processes
-// of this machine, so that a lease knows of them.
-func isLocal(path string) bool {
-	var st unix.Statfs_t
-	if unix.Statfs(path, &st) != nil {
-		return false
-	}
-	switch uint32(st.Type) {
-	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC,
-		unix.TMPFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, zfsMagic:
-		return true
-	}
-	return false
-}
-
-const zfsMagic = 0x2fc12fc1
-
 // openForWriting reports whether some process has the file open for writing: then,
 // and only then, a read lease is refused with EAGAIN. Leases on another user's
 // files want CAP_LEASE; without it, nothing is known.

@@ -100,7 +100,7 @@ func TestLeaseOnAnothersFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close() //nolint:errcheck // a test
-	if !isLocal(path) {
+	if !isLocal(r) {
 		t.Skip("not a local file system")
 	}
 	ask := func(capable bool) (open, known bool) {
