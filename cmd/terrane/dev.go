@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -97,10 +99,15 @@ func dev(ctx context.Context, dir string, f *devFlags, stdout, stderr io.Writer)
 	if err != nil {
 		return errors.Join(err, dns.Close())
 	}
-	return runParts(ctx, []part{
-		{"dns", dns.Run},
-		{"edge", e.run},
-		{"greeting", func(ctx context.Context) error { return greet(ctx, e, names, filepath.Join(ca, "root.crt"), stdout) }},
+	// Unlike serve it is of no use to anyone once nobody reads its output.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGPIPE)
+	defer stop()
+	return logEnd(ctx, log, func(ctx context.Context) error {
+		return runParts(ctx, []part{
+			{"dns", dns.Run},
+			{"edge", e.run},
+			{"greeting", func(ctx context.Context) error { return greet(ctx, e, names, filepath.Join(ca, "root.crt"), stdout) }},
+		})
 	})
 }
 

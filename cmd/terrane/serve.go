@@ -44,8 +44,9 @@ func serveCommand() *cobra.Command {
 		Long: `Run an edge: mirror the stores, verify domains, serve them over HTTPS, and
 announce the configured prefixes while all of that works.
 
-SIGINT or SIGTERM takes it down in order: routes are withdrawn, requests in
-flight are finished, and only then it stops. A second signal ends it at once.`,
+SIGINT, SIGTERM or SIGHUP takes it down in order: routes are withdrawn, requests in
+flight are finished, and only then it stops. Another SIGINT or SIGTERM ends it at
+once. It goes on serving when nobody reads its output any more.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := logs.logger(cmd.ErrOrStderr())
@@ -74,8 +75,9 @@ func serve(ctx context.Context, file string, opt edgeOptions) error {
 	if err != nil {
 		return err
 	}
+	defer surviveBrokenPipe()()
 	opt.log.Info("edge starts", "edge", cfg.Edge.Name, "region", cfg.Edge.Region, "version", version())
-	return e.run(ctx)
+	return logEnd(ctx, opt.log, e.run)
 }
 
 // accessLog opens what --access-log names.

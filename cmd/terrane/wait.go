@@ -47,6 +47,9 @@ func (f *waitFlags) wait(ctx context.Context, ask func(context.Context, string) 
 		}
 		select {
 		case <-ctx.Done():
+			if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+				return fmt.Errorf("%s was not live at %s yet: %w", f.revision, behind, cause)
+			}
 			return fmt.Errorf("%s is not live at %s after %s: see what its stores say (terrane status)", f.revision, behind, f.timeout)
 		case <-time.After(pause):
 		}
