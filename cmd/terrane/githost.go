@@ -21,11 +21,7 @@ func hosted(c *config.Config) string { return filepath.Join(c.Edge.Data, "hosted
 
 // hostedURL is where the edge itself finds a repository that it keeps.
 func hostedURL(c *config.Config, prefix string) string {
-	dir := githost.Dir(hosted(c), prefix)
-	if abs, err := filepath.Abs(dir); err == nil {
-		dir = abs
-	}
-	return "file://" + dir
+	return "file://" + githost.Dir(hosted(c), prefix)
 }
 
 // buildGitHost builds the origin of the stores with serve, if any.

@@ -113,3 +113,151 @@ func TestGitHost(t *testing.T) {
 		t.Errorf("a tenant without a domain is shown at %s", at)
 	}
 }
+
+// TestForbiddenPushes: an edge checks pushes wherever its configuration and its data
+// folder are named from, over HTTPS and over ssh.
+func TestForbiddenPushes(t *testing.T) {
+	for _, program := range []string{"git", "ssh", "ssh-keygen"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("wants %s", program)
+		}
+	}
+	for _, absolute := range []bool{false, true} {
+		t.Run(fmt.Sprintf("absolute=%v", absolute), func(t *testing.T) { forbiddenPushes(t, absolute) })
+	}
+}
+
+func forbiddenPushes(t *testing.T, absolute bool) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	file, at := "edge.toml", ""
+	if absolute {
+		at = dir + "/"
+	}
+	const token = "1b4f0e9851971998e732078544c96b36"
+	run := func(env []string, name string, args ...string) (string, error) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		cmd.Env = append(os.Environ(), env...)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := run(nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "alice", "-f", "key"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	public, err := os.ReadFile("key.pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("pushers", fmt.Sprintf("alice token-sha256 %x alice\nalice %s", sha256.Sum256([]byte(token)), public))
+	e := startEdge(t, func(c *config.Config) {
+		write(file, fmt.Sprintf(`
+[edge]
+name = "ams1"
+data = "%[1]sdata"
+[[store]]
+kind = "git"
+prefix = "/git/"
+serve = true
+pushers = "%[1]spushers"
+[git]
+host = "git.example"
+ssh_listen = "127.0.0.1:0"
+[dns]
+addresses = ["127.0.0.1"]
+resolvers = ["%[2]s"]
+[http]
+listen = ["127.0.0.1:0"]
+[https]
+listen = ["127.0.0.1:0"]
+[admin]
+listen = "127.0.0.1:0"
+[tls]
+mode = "internal"
+`, at, c.DNS.Resolvers[0]))
+		loaded, err := config.Load(at + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*c = *loaded
+	})
+	<-e.edge.gitHost.Ready()
+	_, https := e.edge.server.Addrs()
+	_, port, err := net.SplitHostPort(https[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("root.pem", string(e.edge.authority.RootPEM()))
+	host, sshPort, err := net.SplitHostPort(e.edge.gitHost.SSHAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hostKey, err := os.ReadFile("data/hosted/ssh_host_ed25519.pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("known_hosts", fmt.Sprintf("[%s]:%s %s", host, sshPort, hostKey))
+	env := []string{
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "GIT_SSL_CAINFO=" + dir + "/root.pem",
+		"GIT_SSH_COMMAND=ssh -F none -o BatchMode=yes -o IdentitiesOnly=yes -i " + dir + "/key -o UserKnownHostsFile=" + dir + "/known_hosts",
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",
+	}
+	try := func(args ...string) (string, error) {
+		t.Helper()
+		return run(env, "git", append([]string{"-C", dir + "/work", "-c", "http.curloptResolve=git.example:" + port + ":127.0.0.1"}, args...)...)
+	}
+	git := func(args ...string) string {
+		t.Helper()
+		out, err := try(args...)
+		if err != nil {
+			t.Fatalf("git %s: %v\n%s\n%s", strings.Join(args, " "), err, out, e.log)
+		}
+		return strings.TrimSpace(out)
+	}
+	if out, err := run(env, "git", "init", "-q", "-b", "main", "work"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	commit := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join("work", filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(filepath.Join("work", name), text)
+		git("add", "-A")
+		git("commit", "-q", "-m", "deploy")
+	}
+	for i, url := range []string{"https://git:" + token + "@git.example:" + port + "/git", "ssh://git@" + net.JoinHostPort(host, sshPort) + "/git"} {
+		commit("alice/index.html", fmt.Sprint(i))
+		if out := git("push", url, "HEAD:main"); !strings.Contains(out, "remote: alice: live (revision "+git("rev-parse", "HEAD")[:12]) {
+			t.Errorf("%.5s: git push said:\n%s", url, out)
+		}
+		head := git("rev-parse", "HEAD")
+		commit("bob/index.html", "mine")
+		for ref, want := range map[string]string{
+			"HEAD:main":                    "bob: not yours to change: alice may write alice",
+			"+" + head + "~1:main":         "main only moves forwards", // of the first push: no such commit
+			":main":                        "main is what is live: it cannot be deleted",
+			head + ":refs/heads/develop":   "refs/heads/develop is not served",
+			head + ":refs/heads/preview/x": "refs/heads/preview/x is not served",
+			head + ":refs/tags/v1":         "refs/tags/v1 is not served",
+		} {
+			if strings.Contains(ref, "~1") && i == 0 {
+				continue
+			}
+			out, err := try("push", url, ref)
+			if err == nil || !strings.Contains(out, "remote: "+want) {
+				t.Errorf("%.5s: pushing %s: %v, want %q in\n%s", url, ref, err, want, out)
+			}
+		}
+		if got := git("ls-remote", url); got != head+"\tHEAD\n"+head+"\trefs/heads/main" {
+			t.Errorf("%.5s: after the refused pushes the repository has\n%s\nwant main at %s", url, got, head)
+		}
+		git("reset", "-q", "--hard", head)
+	}
+}

@@ -135,6 +135,10 @@ func (s *session) step(b block) {
 	switch verb {
 	case "":
 		s.run(b.text)
+	case "prints":
+		if out := s.run(b.text); !strings.Contains(out, strings.Trim(rest, `"`)) {
+			s.t.Errorf("README.md says:\n%sand that it prints %s, but it printed:\n%s", b.text, rest, out)
+		}
 	case "background", "restart":
 		s.stop()
 		s.start(b.text, strings.Trim(strings.TrimPrefix(rest, "until "), `"`))
@@ -159,14 +163,16 @@ func (s *session) command(script string) *exec.Cmd {
 	return cmd
 }
 
-// run runs a script line by line, so that each must succeed.
-func (s *session) run(script string) {
+// run runs a script line by line, so that each must succeed, and returns what it
+// printed.
+func (s *session) run(script string) string {
 	s.t.Helper()
 	out, err := s.command(script).CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("README.md says:\n%sbut: %v\n%s\nthe one in the background said:\n%s", script, err, out, s.out)
 	}
 	s.t.Logf("$ %s%s", strings.ReplaceAll(script, "\n", "\n  "), out)
+	return string(out)
 }
 
 func (s *session) start(script, until string) {

@@ -141,8 +141,10 @@ func (c *Config) checkOrigin(key, origin string) {
 		return // git@host:path
 	}
 	u, err := url.Parse(origin)
-	if err != nil || !slices.Contains([]string{"https", "http", "ssh", "file"}, u.Scheme) || u.Path == "" {
-		c.Fault(key, "%q: want an https, http, ssh or file URL, git@host:path, or a path", redact(origin))
+	isFile := err == nil && u.Scheme == "file"
+	if err != nil || !slices.Contains([]string{"https", "http", "ssh", "file"}, u.Scheme) || !strings.Contains(origin, "://") ||
+		u.Path == "" || isFile != (u.Host == "") {
+		c.Fault(key, "%q: want an https, http, ssh or file URL (file:///PATH), git@host:path, or a path", redact(origin))
 	}
 }
 

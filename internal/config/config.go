@@ -8,8 +8,8 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-// Config is a valid configuration. Paths are absolute or relative to the
-// process's folder; in the file they are relative to the file's folder.
+// Config is a valid configuration. Load makes all paths absolute; in the file they
+// are relative to the file's folder.
 type Config struct {
 	Edge    Edge    `toml:"edge"`
 	Stores  []Store `toml:"store"`

@@ -29,9 +29,12 @@ func Load(file string) (*Config, error) {
 // Parse is Load for a configuration already read; file stands in the faults, and
 // relative paths start at its folder.
 func Parse(file string, data []byte) (*Config, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %s: where does this path start? %w", file, err)
+	}
 	c := Default()
-	c.dir = filepath.Dir(file)
-	var err error
+	c.dir = filepath.Dir(abs)
 	c.doc, err = tomlfile.Decode(file, data, c)
 	if f, ok := errors.AsType[*tomlfile.Fault](err); ok && f.Key == "" {
 		return nil, err // not TOML: nothing else can be said of it
@@ -128,7 +131,8 @@ func defaultPoll(kind string) time.Duration {
 	return 5 * time.Second
 }
 
-// relative makes a path of the file relative to the file's folder.
+// relative makes a path of the file absolute. It starts at the file's folder. What
+// uses the path may run elsewhere, as git's hooks do.
 func (c *Config) relative(path *string) {
 	if *path != "" && !filepath.IsAbs(*path) {
 		*path = filepath.Join(c.dir, *path)
@@ -141,9 +145,7 @@ func (c *Config) origin(origin *string) {
 		return
 	}
 	c.relative(origin)
-	if abs, err := filepath.Abs(*origin); err == nil {
-		*origin = "file://" + abs
-	}
+	*origin = "file://" + *origin
 }
 
 // readFile is os.ReadFile with a bound.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -31,9 +30,7 @@ func (c *Config) secret(key string, s *Secret) {
 	if !ok {
 		return
 	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(c.dir, name)
-	}
+	c.relative(&name)
 	data, err := readFile(name)
 	if err != nil {
 		c.Fault(key, "%v", err)

@@ -15,7 +15,11 @@
 //     release that is refused leaves the branch where it was pushed to and the last
 //     good release live; the pusher reads why.
 //
-// Hooks are a script that asks this process over two pipes. A process that was killed
+// Hooks are scripts that ask this process over two pipes, which each push has for
+// itself. Only this process moves references, in the hook proc-receive and after
+// pre-receive has asked it: where git finds or runs no hook, it refuses the push.
+//
+// A process that was killed
 // at any moment leaves a usable repository: what it left half-done is removed at the
 // next start, once its git commands have ended too, which hold the same lock.
 //

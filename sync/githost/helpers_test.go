@@ -79,10 +79,27 @@ func newOrigin(t *testing.T, change func(*githost.Options)) *origin {
 		Git: &tenantsync.Git{URL: "file://" + githost.Dir(o.dir, "/git/"), Hosted: true, Previews: r.Previews, AllowedSigners: r.AllowedSigners},
 	}}})
 	opts.Releases = o.edge
-	var err error
-	if o.Host, err = githost.New(opts); err != nil {
+	h, err := githost.New(opts)
+	if err != nil {
 		t.Fatal(err)
 	}
+	o.serve(h)
+	return o
+}
+
+// serve runs a host until the test ends, and makes a machine to push from.
+func serve(t *testing.T, h *githost.Host) *origin {
+	t.Helper()
+	requireGit(t)
+	o := &origin{t: t}
+	o.serve(h)
+	return o
+}
+
+func (o *origin) serve(h *githost.Host) {
+	t := o.t
+	t.Helper()
+	o.Host = h
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- o.Run(ctx) }()
@@ -109,7 +126,6 @@ func newOrigin(t *testing.T, change func(*githost.Options)) *origin {
 		}
 	})
 	t.Cleanup(o.stop)
-	return o
 }
 
 func pusherLines() []string {

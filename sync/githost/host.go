@@ -100,6 +100,10 @@ func New(o Options) (*Host, error) {
 	if o.Dir == "" || o.Releases == nil || len(o.Repos) == 0 {
 		return nil, errors.New("githost: want a folder, a store and who brings releases live")
 	}
+	var err error
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil { // git would resolve it from the repository
+		return nil, fmt.Errorf("githost: %w", err)
+	}
 	h := &Host{
 		o: o, log: o.Logger, repos: map[string]*repo{}, slots: make(chan struct{}, maxCommands), strikes: newStrikes(),
 		ready: make(chan struct{}), stale: make(chan *repo, 1),
@@ -130,7 +134,6 @@ func New(o Options) (*Host, error) {
 		}
 		h.repos[r.name] = r
 	}
-	var err error
 	h.metrics, err = newMetrics(o.Metrics)
 	return h, err
 }
@@ -160,7 +163,7 @@ func (h *Host) Run(ctx context.Context) error {
 		return err
 	}
 	defer h.lock.File().Close() //nolint:errcheck // gives the lock back once its git commands have ended
-	if err := h.writeHooks(); err != nil {
+	if err := errors.Join(h.checkGit(ctx), h.writeHooks()); err != nil {
 		return err
 	}
 	for _, r := range h.repos {

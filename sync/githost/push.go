@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	tenantsync "github.com/terrane/terrane/sync"
@@ -37,6 +38,7 @@ type session struct {
 	in       io.Reader
 	out      io.Writer
 	feeding  sync.WaitGroup // what reads in; it may outlast the command
+	sent     atomic.Int64   // bytes of in that the command was given
 }
 
 // words keeps the start of what a command has to say.
@@ -96,7 +98,8 @@ func (s *session) run(cmd *exec.Cmd, started func()) error {
 	}
 	if s.in != nil {
 		s.feeding.Go(func() {
-			_, err := io.Copy(feed, s.in)
+			n, err := io.Copy(feed, s.in)
+			s.sent.Add(n)
 			_ = feed.Close()
 			if err != nil {
 				_, _ = io.Copy(io.Discard, s.in)
@@ -116,9 +119,11 @@ type push struct {
 	who  *Pusher
 	env  []string // leads git to objects in quarantine
 
-	bytes, objects int64 // unpacked
-	moved          bool  // references did
-	refused        error // by check
+	bytes, objects int64    // unpacked
+	checked        []update // what may move
+	moved          bool     // references did
+	refused        error    // by check
+	stuck          error    // why checked references did not move
 }
 
 // receive runs receive-pack, whose hooks ask this process.
@@ -130,7 +135,7 @@ func (h *Host) receive(ctx context.Context, s *session) error {
 	room := max(1, min(s.repo.MaxPush, s.repo.MaxSize-size)) // 0 would be no bound
 	config := []string{
 		"-c", "core.hooksPath=" + h.hooks(), "-c", "receive.fsckObjects=true", "-c", "receive.unpackLimit=1", "-c", "receive.autogc=false",
-		"-c", fmt.Sprintf("receive.maxInputSize=%d", room),
+		"-c", fmt.Sprintf("receive.maxInputSize=%d", room), "-c", "receive.procReceiveRefs=refs",
 	}
 	pipes, err := newPipes()
 	if err != nil {
@@ -145,14 +150,16 @@ func (h *Host) receive(ctx context.Context, s *session) error {
 	answering.Go(func() { p.serve(ctx, pipes) })
 	err = s.run(cmd, pipes.started)
 	answering.Wait()
+	err = errors.Join(err, p.stuck)
 	result := "moved"
 	switch {
+	case p.moved:
 	case p.refused != nil:
 		result = "refused"
-	case err != nil:
-		result = "failed"
-	case !p.moved:
+	case err == nil && s.sent.Load() <= int64(len("0000")):
 		return nil // a client that only asks
+	default:
+		result = "failed"
 	}
 	h.metrics.pushes.WithLabelValues(s.repo.Prefix, result).Inc()
 	h.log.Info("push", "store", s.repo.Prefix, "pusher", s.who.Name, "result", result, "bytes", p.bytes, "objects", p.objects,
@@ -164,7 +171,6 @@ func (h *Host) receive(ctx context.Context, s *session) error {
 // report waits for what becomes of the tenants whose folders a push changed, and
 // says so.
 func (p *push) report(ctx context.Context, updates []update, say func(string)) {
-	p.env = nil // the objects are where they stay
 	p.host.o.Releases.Nudge(p.repo.Prefix)
 	ctx, cancel := context.WithTimeout(ctx, p.host.o.Wait)
 	defer cancel()
