@@ -214,5 +214,8 @@ func (s *site) run(method, path, body string, headers ...string) (answer, error)
 		return answer{}, fmt.Errorf("%w %s", err, x.Panic())
 	}
 	r := x.Response()
+	if err := x.Refused(); err != nil {
+		return answer{}, err
+	}
 	return answer{r.Code, r.Header.Clone(), string(r.Body)}, nil
 }

@@ -31,9 +31,29 @@ func TestLibraries(t *testing.T) {
 				t.Fatal(err)
 			}
 			g := guest{dir: filepath.Join("testdata", lang), module: "all.wasm", lang: lang}
-			check(t, g.open(t, e, g.build(t, "-f", rules, "MODULE="+g.module)))
+			s := g.open(t, e, g.build(t, "-f", rules, "MODULE="+g.module))
+			check(t, s)
+			refusedParts(t, s)
 		})
 	}
+}
+
+// refusedParts wants that a response over the limit is not sent, and that a request
+// with a header that is not valid is not either.
+func refusedParts(t *testing.T, s *site) {
+	log := &logged{}
+	s.tenant.Logger = log
+	s.tenant.Limits.ResponseBody = 100
+	if err := s.fails("/large"); !strings.Contains(err, "limit of 100") {
+		t.Errorf("an answer over the limit fails with %q", err)
+	}
+	log.want(t, "limit of 100")
+	sent := map[string]string{
+		"c": "0-1", "go": "the header X has a control character in its value",
+		"rust":           `Some(Error("the header X has a control character in its value"))`,
+		"assemblyscript": "fetch http://192.0.2.1/: the header X has a control character in its value",
+	}
+	s.get("/sent").want(t, 200, sent[s.guest.lang])
 }
 
 // logged keeps what a guest logs.

@@ -171,6 +171,21 @@ func TestASRequestAndResponse(t *testing.T) {
 	}
 }
 
+func TestASRefused(t *testing.T) {
+	for name, set := range map[string]func(asBench){
+		"body":   func(b asBench) { b.status("resp_set_body", 0, b.bytes("more than ten")) },
+		"header": func(b asBench) { b.status("resp_set_header", 0, b.str("a"), b.strs("\n")) },
+		"status": func(b asBench) { b.status("resp_set_response_code", 0, 42) },
+	} {
+		tn := &hostcalls.Tenant{}
+		tn.Limits.ResponseBody = 10
+		b := newASBench(t, tn)
+		if set(b); b.x.Refused() == nil {
+			t.Errorf("%s: nothing is refused", name)
+		}
+	}
+}
+
 func TestASText(t *testing.T) {
 	b := newASBench(t, &hostcalls.Tenant{})
 	for in, want := range map[string]string{"": "", "grüße": "grüße", "𝄞!": "𝄞!", "a\xffb": "a\ufffdb"} {

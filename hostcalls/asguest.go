@@ -105,13 +105,13 @@ func asRespSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
 		a.returnsStatus(false)
 		return nil
 	}
-	ok, err := asSetHeaderTo(x, g, a, x.resp.Header)
+	ok, err := asSetHeaderTo(x, g, a, x.resp.Header, &x.refused)
 	x.answered = x.answered || ok
 	a.returnsStatus(ok)
 	return err
 }
 
-func asSetHeaderTo(x *Exchange, g Guest, a args, h http.Header) (bool, error) {
+func asSetHeaderTo(x *Exchange, g Guest, a args, h http.Header, refused *refusals) (bool, error) {
 	name, err := asString(g, a.u32(1), "name")
 	if err != nil {
 		return false, err
@@ -120,7 +120,7 @@ func asSetHeaderTo(x *Exchange, g Guest, a args, h http.Header) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return x.setHeader(h, name, values)
+	return x.setHeader(h, refused, name, values)
 }
 
 func asRespSetBody(_ context.Context, x *Exchange, g Guest, a args) error {
@@ -151,8 +151,8 @@ func asReqSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
 		a.returnsStatus(false)
 		return nil
 	}
-	ok, err := asSetHeaderTo(x, g, a, r.header)
-	a.returnsStatus(ok && r.takeHost())
+	ok, err := asSetHeaderTo(x, g, a, r.header, &r.refused)
+	a.returnsStatus(ok && x.takeHost(r))
 	return err
 }
 

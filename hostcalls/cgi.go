@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -106,17 +105,23 @@ func separator(name string) string {
 // answerCGI makes the response of what a CGI program wrote.
 func (x *Exchange) answerCGI() {
 	out := x.wasi.stdout
-	if x.answered { // by hostcalls
+	if x.answered || len(x.refused) > 0 { // by hostcalls
 		x.writeLine(0, out)
 		return
 	}
-	if err := x.parseCGI(out); err != nil {
+	err := x.parseCGI(out)
+	if x.wasi.cut {
+		err = fmt.Errorf(moreThanLimit, x.t.maxBody())
+	}
+	if err != nil {
 		clear(x.resp.Header)
 		x.resp.Body = x.resp.Body[:0]
 		x.resp.Code = http.StatusInternalServerError
-		x.log(slog.LevelError, fmt.Sprintf("stdout is no CGI response: %v", err))
+		x.refuse(&x.refused, partStdout, "stdout is not a CGI response: %v", err)
 	}
 }
+
+const moreThanLimit = "a response of more than the limit of %d bytes"
 
 var errNoBlankLine = errors.New("it must begin with a header, such as \"Content-Type: text/plain\", and an empty line")
 
@@ -171,8 +176,9 @@ func (x *Exchange) setStatus(status string) error {
 	}
 	digits, _, _ := strings.Cut(status, " ")
 	code, err := strconv.ParseUint(digits, 10, 16)
-	if err != nil || !x.setCode(uint32(code)) {
+	if err != nil || !validCode(uint32(code)) {
 		return fmt.Errorf("%.40q is no status from 200 to 999", status)
 	}
+	x.resp.Code = int(code)
 	return nil
 }

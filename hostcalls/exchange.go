@@ -81,6 +81,7 @@ type Exchange struct {
 	list     []string // what a list function is about to return
 	values   []string // backs the values of headers the guest sets
 	answered bool     // a part of the response was set
+	refused  refusals // of the response
 	spent    int      // bytes of headers set, replaced ones included
 	logged   int      // bytes
 	panic    string
@@ -122,6 +123,10 @@ func (x *Exchange) Response() *Response {
 	}
 	return &x.resp
 }
+
+// Refused is why the response must not be sent: the host refused a part of it, and
+// guests ignore that. It is nil if nothing was refused. It is called after Response.
+func (x *Exchange) Refused() error { return x.refused.err() }
 
 // Request returns the request.
 func (x *Exchange) Request() *Request { return x.req }

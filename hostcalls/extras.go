@@ -278,9 +278,8 @@ func respSendChunk(ctx context.Context, x *Exchange, g Guest, a args) error {
 
 func (x *Exchange) sendChunk(chunk []byte) bool {
 	x.answered = true
-	if limit := x.t.maxBody(); x.streamed+int64(len(x.resp.Body)+len(chunk)) > limit {
-		x.fail("a response body of more than the limit of %d bytes", limit)
-		return false
+	if limit := x.t.maxBody(); x.refused[partBody] != "" || x.streamed+int64(len(x.resp.Body)+len(chunk)) > limit {
+		return x.refuse(&x.refused, partBody, "a response body of more than the limit of %d bytes", limit)
 	}
 	if x.req.Stream == nil { // the server sends the whole body when the guest has returned
 		x.resp.Body = append(x.resp.Body, chunk...)

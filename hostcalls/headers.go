@@ -7,7 +7,7 @@ import (
 )
 
 // maxHeaders is how many bytes of headers, over all its setters, one request may
-// set; each value counts headerCost more.
+// set; each value counts its name and headerCost more.
 const (
 	maxHeaders = 256 << 10
 	headerCost = 32
@@ -112,25 +112,38 @@ func lookup(h http.Header, name []byte) []string {
 
 // setHeader replaces the values of a name in h by those of list. It reports
 // whether they are valid; if they are not, or cannot be read, h is as it was.
-func (x *Exchange) setHeader(h http.Header, name []byte, values list) (bool, error) {
+func (x *Exchange) setHeader(h http.Header, refused *refusals, name []byte, values list) (bool, error) {
 	var buf [maxName]byte
 	key, valid := canonical(&buf, name)
-	valid = valid && values.len() <= maxList
-	start, spent := len(x.values), len(name)
+	if !valid {
+		return x.refuse(refused, string(name[:min(len(name), maxName)]), "%.80q is not a name of a header", name), nil
+	}
+	start, spent, wrong := len(x.values), 0, ""
+	if values.len() > maxList {
+		wrong = "has too many values"
+	}
 	var err error
-	for valid && err == nil && values.len() > 0 {
+	for wrong == "" && err == nil && values.len() > 0 {
 		var v []byte
 		v, err = values.next()
-		spent += len(v) + headerCost
-		if valid = spent+x.spent <= maxHeaders && validValue(v); valid {
+		spent += len(key) + len(v) + headerCost
+		switch {
+		case spent+x.spent > maxHeaders:
+			wrong = "exceeds the limit on the request's headers"
+		case !validValue(v):
+			wrong = "has a control character in its value"
+		default:
 			x.values = append(x.values, string(v))
 		}
 	}
-	if err != nil || !valid {
+	if err != nil || wrong != "" {
 		x.values = x.values[:start]
-		return false, err
+		return err == nil && x.refuse(refused, string(key), "the header %.80s %s", string(key), wrong), err
 	}
-	x.spent += spent
+	x.spent += max(spent, len(key))
+	if len(*refused) > 0 {
+		refused.accept(string(key))
+	}
 	switch set := x.values[start:len(x.values):len(x.values)]; {
 	case hostOwned(key):
 		x.values = x.values[:start]

@@ -39,6 +39,7 @@ type request struct {
 	host   string
 	body   []byte
 
+	refused   refusals
 	timeout   time.Duration // 0: the fetcher's own
 	streaming bool
 }
@@ -153,20 +154,20 @@ func reqSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
 		a.returnsStatus(false)
 		return nil
 	}
-	ok, err := setHeaderTo(x, g, a, r.header)
-	a.returnsStatus(ok && r.takeHost())
+	ok, err := setHeaderTo(x, g, a, r.header, &r.refused)
+	a.returnsStatus(ok && x.takeHost(r))
 	return err
 }
 
 // takeHost moves a Host header to where net/http wants it.
-func (r *request) takeHost() bool {
+func (x *Exchange) takeHost(r *request) bool {
 	host := r.header[hostHeader]
 	delete(r.header, hostHeader)
 	if len(host) == 0 {
 		return true
 	}
 	if len(host) > 1 || !validHost(host[0]) {
-		return false
+		return x.refuse(&r.refused, hostHeader, "%.100q is not one host", host)
 	}
 	r.host = host[0]
 	return true
@@ -195,9 +196,9 @@ func (x *Exchange) setRequestBody(n int32, body []byte) bool {
 		return false
 	}
 	if err := x.hold(int64(len(body)) - int64(len(r.body))); err != nil {
-		x.fail("request body: %v", err)
-		return false
+		return x.refuse(&r.refused, partBody, "request body: %v", err)
 	}
+	r.refused.accept(partBody)
 	r.body = bytes.Clone(body)
 	return true
 }
@@ -228,7 +229,11 @@ func (x *Exchange) consume(n int32) *request {
 		return nil
 	}
 	h.request = nil
-	if err := x.spend(); err != nil {
+	err := r.refused.err()
+	if err == nil {
+		err = x.spend()
+	}
+	if err != nil {
 		x.fail("fetch %s: %v", r.url.Redacted(), err)
 		return nil
 	}

@@ -62,12 +62,11 @@ func TestSend(t *testing.T) {
 		status int32
 	}{
 		{"x-a", []string{"1", "2"}, 0},
-		{"host", []string{"other.example"}, 0},
 		{"host", []string{"a b"}, 1},
 		{"host", []string{"evil\r\nx: y"}, 1},
+		{"host", []string{"other.example"}, 0},
 		{"content-length", []string{"999"}, 0},
 		{"user-agent", []string{"fastly-terrarium"}, 0},
-		{"bad name", []string{"1"}, 1},
 	} {
 		if s := b.setHeader("req_set_header", req, h.name, h.values...); s != h.status {
 			t.Errorf("%s = %q: status %d, want %d", h.name, h.values, s, h.status)

@@ -14,7 +14,7 @@ func respSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
 		a.returnsStatus(false)
 		return nil
 	}
-	ok, err := setHeaderTo(x, g, a, x.resp.Header)
+	ok, err := setHeaderTo(x, g, a, x.resp.Header, &x.refused)
 	x.answered = x.answered || ok
 	a.returnsStatus(ok)
 	return err
@@ -22,7 +22,7 @@ func respSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
 
 // setHeaderTo sets the header whose name is at the arguments 1 and 2, its values
 // at 3 and 4.
-func setHeaderTo(x *Exchange, g Guest, a args, h http.Header) (bool, error) {
+func setHeaderTo(x *Exchange, g Guest, a args, h http.Header, refused *refusals) (bool, error) {
 	name, err := a.bytes(g, 1, "name")
 	if err != nil {
 		return false, err
@@ -31,7 +31,7 @@ func setHeaderTo(x *Exchange, g Guest, a args, h http.Header) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return x.setHeader(h, name, values)
+	return x.setHeader(h, refused, name, values)
 }
 
 func respSetBody(_ context.Context, x *Exchange, g Guest, a args) error {
@@ -47,14 +47,14 @@ func respSetBody(_ context.Context, x *Exchange, g Guest, a args) error {
 // setBody replaces the response's body by a copy of b.
 func (x *Exchange) setBody(b []byte) bool {
 	if x.settled() {
-		return false
+		return len(b) > 0 && x.refuse(&x.refused, partBody, "a response body was set after parts of it were sent")
 	}
 	if limit := x.t.maxBody(); int64(len(b)) > limit {
-		x.fail("a response body of %d bytes exceeds the limit of %d", len(b), limit)
-		return false
+		return x.refuse(&x.refused, partBody, "a response body of %d bytes exceeds the limit of %d", len(b), limit)
 	}
 	x.resp.Body = append(x.resp.Body[:0], b...)
 	x.answered = true
+	x.refused.accept(partBody)
 	return true
 }
 
@@ -64,10 +64,14 @@ func respSetResponseCode(_ context.Context, x *Exchange, _ Guest, a args) error 
 }
 
 func (x *Exchange) setCode(code uint32) bool {
-	if !validCode(code) || x.settled() {
+	if x.settled() {
 		return false
+	}
+	if !validCode(code) {
+		return x.refuse(&x.refused, partCode, "the status code %d is not from 200 to 999", code)
 	}
 	x.resp.Code = int(code)
 	x.answered = true
+	x.refused.accept(partCode)
 	return true
 }

@@ -116,6 +116,7 @@ type wasi struct {
 	environ []string
 	stdin   bytes.Reader
 	stdout  []byte // of a CGI program
+	cut     bool   // stdout lacks what was over the limit
 	lines   [2]line
 	files   []*file // by descriptor - firstFile; nil when closed
 }

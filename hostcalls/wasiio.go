@@ -107,8 +107,11 @@ func fdWrite(x *Exchange, g Guest, a args) errno {
 		switch {
 		case fd == fdStderr || !x.cgi:
 			x.writeLine(int(fd-fdStdout), b)
-		case int64(len(w.stdout)+len(b)) > x.t.maxBody()+maxHeaders:
-			x.fail("a response of more than the limit of %d bytes", x.t.maxBody())
+		case w.cut || int64(len(w.stdout)+len(b)) > x.t.maxBody()+maxHeaders:
+			if !w.cut {
+				x.fail(moreThanLimit, x.t.maxBody())
+			}
+			w.cut = true
 			return false, errnoFbig
 		default:
 			w.stdout = append(w.stdout, b...)

@@ -50,9 +50,23 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 		v.failed(ctx, r, x, err)
 		return
 	}
-	if !v.streaming {
-		v.respond(x.Response())
+	resp := x.Response()
+	if err := x.Refused(); err != nil {
+		v.unfit(r, err)
+		return
 	}
+	if !v.streaming {
+		v.respond(resp)
+	}
+}
+
+// unfit answers for a guest whose answer, or a part of it, the host refused.
+func (v *visit) unfit(r *release, err error) {
+	v.note, v.broken = "the guest's answer was refused", v.streaming
+	if !v.broken {
+		v.page(http.StatusInternalServerError, "this site failed to answer")
+	}
+	v.logTenant(r, v.guest.Module+" at revision "+r.revision.Short()+" answered "+strconv.Itoa(v.code)+": "+err.Error())
 }
 
 func (v *visit) run(ctx context.Context, m *module, x *hostcalls.Exchange, r *release) error {
@@ -162,9 +176,6 @@ func (v *visit) failed(ctx context.Context, r *release, x *hostcalls.Exchange, e
 func (v *visit) tellTenant(r *release, x *hostcalls.Exchange, trap *engine.Trap) {
 	v.srv.log.Info("guest trapped", "tenant", r.id, "host", v.host, "revision", r.revision.Short(), "request", v.id,
 		"module", v.guest.Module, "reason", trap.Reason)
-	if r.guest.Logger == nil {
-		return
-	}
 	var text strings.Builder
 	text.WriteString(v.guest.Module + " at revision " + r.revision.Short() + " trapped: " + trap.Reason)
 	if p := x.Panic(); p != "" {
@@ -173,6 +184,14 @@ func (v *visit) tellTenant(r *release, x *hostcalls.Exchange, trap *engine.Trap)
 	for _, frame := range trap.Backtrace {
 		text.WriteString("; at " + frame)
 	}
-	line := strings.ReplaceAll(text.String(), "\n", " ") // names of functions are the guest's
+	v.logTenant(r, text.String())
+}
+
+// logTenant writes an error to the tenant's log, whatever the guest has logged already.
+func (v *visit) logTenant(r *release, line string) {
+	if r.guest.Logger == nil {
+		return
+	}
+	line = strings.ReplaceAll(line, "\n", " ") // names of functions are the guest's
 	r.guest.Logger.Log(&v.guest, slog.LevelError, strings.ToValidUTF8(line[:min(len(line), hostcalls.LogLineMax)], "\uFFFD"))
 }

@@ -129,7 +129,11 @@ func runModule(ctx context.Context, file string, cfg *config.Config, t *hostcall
 	if err := mod.Run(ctx, x); err != nil {
 		return explain(file, x, err)
 	}
-	return printResponse(x.Response(), stdout, stderr)
+	resp := x.Response()
+	if err := x.Refused(); err != nil {
+		return fmt.Errorf("%s: the answer would be 500: %w", file, err)
+	}
+	return printResponse(resp, stdout, stderr)
 }
 
 // tenant is what the module finds around it.

@@ -9,19 +9,21 @@
 //
 // Each request runs in an instance of its own: globals do not outlive it, and the
 // kv functions are what does. A throw answers 500; its message is in the tenant's log.
+// So does a response that exceeds a limit or is not valid.
 
 /** Answers the request with what handle returns. */
 export function serve(handle: (req: Request) => Response): void {
   const get: (len: usize) => usize = malloc, drop: (ptr: usize) => void = free;
   init_mm(get.index, drop.index);
   const response = handle(new Request());
-  resp_set_response_code(0, response.status);
+  let refused = resp_set_response_code(0, response.status);
   for (let i = 0; i < response.headers.length; i++) {
     const name = encode(response.headers[i].name);
     const values = linesOf(response.headers, i);
-    if (values) resp_set_header(0, at(name), name.byteLength, values.dataStart, values.length >> 1);
+    if (values) refused |= resp_set_header(0, at(name), name.byteLength, values.dataStart, values.length >> 1);
   }
-  resp_set_body(0, at(response.body), response.body.byteLength);
+  refused |= resp_set_body(0, at(response.body), response.body.byteLength);
+  if (refused) throw new Error("the response was refused: " + lastError());
 }
 
 export class Header {
@@ -107,8 +109,8 @@ export class Response {
 }
 
 /**
- * Sends a request and waits. Null: there is no response. A status such as 404 or
- * 500 is a response.
+ * Sends a request and waits. Null: there is no response, lastError says why. A status
+ * such as 404 or 500 is a response.
  */
 export function fetch(
   method: string,

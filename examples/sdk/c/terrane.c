@@ -103,31 +103,29 @@ slice request_header(const char *name) { return first(request_header_values(name
 
 slice request_param(const char *name) { return param(request_query(), name); }
 
-void response_status(int code) { host_resp_set_response_code(OUTGOING, code); }
+bool response_status(int code) { return host_resp_set_response_code(OUTGOING, code) == 0; }
 
-void response_header(const char *name, const char *value) {
+bool response_header(const char *name, const char *value) {
     slice v = str(value);
-    host_resp_set_header(OUTGOING, name, strlen(name), &v, 1);
+    return host_resp_set_header(OUTGOING, name, strlen(name), &v, 1) == 0;
 }
 
-void response_body(slice body) { host_resp_set_body(OUTGOING, body.ptr, body.len); }
+bool response_body(slice body) { return host_resp_set_body(OUTGOING, body.ptr, body.len) == 0; }
 
-void reply(int code, const char *content_type, const char *body) {
-    response_status(code);
-    response_header("content-type", content_type);
-    response_body(str(body));
+bool reply(int code, const char *content_type, const char *body) {
+    return response_status(code) && response_header("content-type", content_type) && response_body(str(body));
 }
 
 int fetch_new(const char *method, const char *url) {
     return host_req_create(method, strlen(method), url, strlen(url));
 }
 
-void fetch_header(int request, const char *name, const char *value) {
+bool fetch_header(int request, const char *name, const char *value) {
     slice v = str(value);
-    host_req_set_header(request, name, strlen(name), &v, 1);
+    return host_req_set_header(request, name, strlen(name), &v, 1) == 0;
 }
 
-void fetch_body(int request, slice body) { host_req_set_body(request, body.ptr, body.len); }
+bool fetch_body(int request, slice body) { return host_req_set_body(request, body.ptr, body.len) == 0; }
 
 int fetch_send(int request) { return request < 0 ? request : host_req_send(request); }
 

@@ -43,16 +43,17 @@ slices request_headers(void);             // all names, in lower case
 slices request_header_values(const char *name);
 slice request_param(const char *name);    // from the query, decoded
 
-// The response: 200 with an empty body, unless these say otherwise.
-void response_status(int code);
-void response_header(const char *name, const char *value); // replaces the name's values
-void response_body(slice body);
-void reply(int code, const char *content_type, const char *body); // the three in one
+// The response: 200 with an empty body, unless these say otherwise. False: the host
+// refuses it, last_error tells why, and unless another takes its place the answer is 500.
+bool response_status(int code);
+bool response_header(const char *name, const char *value); // replaces the name's values
+bool response_body(slice body);
+bool reply(int code, const char *content_type, const char *body); // the three in one
 
 // Outbound requests. Handles below 0 mean that there is none.
 int fetch_new(const char *method, const char *url);
-void fetch_header(int request, const char *name, const char *value);
-void fetch_body(int request, slice body);
+bool fetch_header(int request, const char *name, const char *value); // false: refused,
+bool fetch_body(int request, slice body); // and unless set again the request is not sent
 int fetch_send(int request);              // waits; returns a response
 int fetch_start(int request);             // returns at once, with a pending request
 int fetch_wait(int pending);              // returns its response

@@ -36,7 +36,7 @@ type Response struct {
 	Body   []byte
 }
 
-// ErrFetch is Fetch's error.
+// ErrFetch is Fetch's error, unless the host refuses what is to be sent.
 var ErrFetch = errors.New("the upstream did not answer")
 
 // Fetch sends a request to an absolute URL and waits. A status such as 404 or 500
@@ -48,10 +48,15 @@ func Fetch(method, url string, header Header, body string) (*Response, error) {
 	}
 	for name, values := range header {
 		list := newList(values)
-		reqSetHeader(req, name, list.ptr, list.len)
+		status := reqSetHeader(req, name, list.ptr, list.len)
 		list.free()
+		if status != 0 {
+			return nil, refusal()
+		}
 	}
-	reqSetBody(req, body)
+	if reqSetBody(req, body) != 0 {
+		return nil, refusal()
+	}
 	handle := reqSend(req)
 	if handle < 0 {
 		return nil, ErrFetch

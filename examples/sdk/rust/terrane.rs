@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Each request runs in an instance of its own: statics do not outlive it, and
-//! `kv` is what does. A panic answers 500 and its message is in the tenant's log.
+//! `kv` is what does. A panic answers 500 and its message is in the tenant's log; so
+//! does a response that exceeds a limit or is not valid.
 
 pub mod crypto;
 pub mod json;
@@ -44,7 +45,9 @@ pub fn serve(handle: fn(&Request) -> Response) {
         let text = info.to_string();
         unsafe { abi::hostcall_panic_hook(text.as_ptr(), text.len()) };
     }));
-    handle(&Request::incoming()).answer();
+    if let Err(why) = handle(&Request::incoming()).answer() {
+        panic!("the response was refused: {}", why);
+    }
 }
 
 /// The request that this instance answers.
@@ -149,12 +152,12 @@ impl Response {
         self
     }
 
-    fn answer(self) {
-        unsafe { abi::hostcall_resp_set_response_code(0, self.status.into()) };
+    fn answer(self) -> Result<(), Error> {
+        accepted(unsafe { abi::hostcall_resp_set_response_code(0, self.status.into()) })?;
         set_headers(&self.headers, |name, values, n| unsafe {
             abi::hostcall_resp_set_header(0, name.as_ptr(), name.len(), values, n)
-        });
-        unsafe { abi::hostcall_resp_set_body(0, self.body.as_ptr(), self.body.len()) };
+        })?;
+        accepted(unsafe { abi::hostcall_resp_set_body(0, self.body.as_ptr(), self.body.len()) })
     }
 
     fn received(handle: i32) -> Result<Response, Error> {
@@ -231,8 +234,8 @@ impl Fetch {
         }
         set_headers(&self.headers, |name, values, n| unsafe {
             abi::hostcall_req_set_header(req, name.as_ptr(), name.len(), values, n)
-        });
-        unsafe { abi::hostcall_req_set_body(req, self.body.as_ptr(), self.body.len()) };
+        })?;
+        accepted(unsafe { abi::hostcall_req_set_body(req, self.body.as_ptr(), self.body.len()) })?;
         Ok(req)
     }
 }
@@ -275,10 +278,9 @@ pub fn select(pending: &mut Vec<Pending>) -> (usize, Result<Response, Error>) {
 /// subject. Ok: it is kept, and will be handled at least once, at whichever edge.
 pub fn publish(subject: &str, message: impl AsRef<[u8]>) -> Result<(), Error> {
     let m = message.as_ref();
-    match unsafe { abi::hostcall_publish(subject.as_ptr(), subject.len(), m.as_ptr(), m.len()) } {
-        0 => Ok(()),
-        _ => Err(Error::last()),
-    }
+    accepted(unsafe {
+        abi::hostcall_publish(subject.as_ptr(), subject.len(), m.as_ptr(), m.len())
+    })
 }
 
 /// Sends a message to a module that subscribes to it, at the nearest edge, and waits
@@ -298,6 +300,14 @@ impl Error {
     fn last() -> Error {
         let why = memory::bytes(|p, n| unsafe { abi::hostcall_last_error(p, n) });
         Error(text(why.unwrap_or_default()))
+    }
+}
+
+/// What a status of the host says.
+fn accepted(status: i32) -> Result<(), Error> {
+    match status {
+        0 => Ok(()),
+        _ => Err(Error::last()),
     }
 }
 
@@ -482,7 +492,10 @@ fn headers(
 }
 
 /// The host replaces all lines of a name at once, so the values go name by name.
-fn set_headers(all: &[(String, String)], set: impl Fn(&str, *const memory::Slice, usize) -> i32) {
+fn set_headers(
+    all: &[(String, String)],
+    set: impl Fn(&str, *const memory::Slice, usize) -> i32,
+) -> Result<(), Error> {
     for (i, (name, _)) in all.iter().enumerate() {
         let same = |n: &str| n.eq_ignore_ascii_case(name);
         if all[..i].iter().any(|(n, _)| same(n)) {
@@ -490,8 +503,7 @@ fn set_headers(all: &[(String, String)], set: impl Fn(&str, *const memory::Slice
         }
         let lines = all.iter().filter(|(n, _)| same(n));
         let values: Vec<_> = lines.map(|(_, v)| memory::Slice::of(v)).collect();
-        if set(name, values.as_ptr(), values.len()) != 0 {
-            panic!("header {} was refused", name);
-        }
+        accepted(set(name, values.as_ptr(), values.len()))?;
     }
+    Ok(())
 }

@@ -15,6 +15,11 @@ function handle(req: Request): Response {
     const values = `${kv.get("k") || "none"} ${kv.get("k2") || "none"} ${kv.get("k3") || "none"}`;
     return Response.text(200, `${writes.toString()} ${values} ${kv.remove("k")} ${kv.remove("k")}`);
   }
+  if (req.path == "/large") return Response.text(200, "x".repeat(200));
+  if (req.path == "/sent") {
+    const response = fetch("GET", "http://192.0.2.1/", [new Header("x", "\n")]);
+    return Response.text(200, response ? "?" : lastError());
+  }
   if (req.path == "/fetch") {
     const response = fetch("POST", req.query, [new Header("x-own", "1")], String.UTF8.encode("text"));
     if (!response) return Response.text(502, "none");

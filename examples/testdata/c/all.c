@@ -44,6 +44,15 @@ void handle(void) {
         put_slice(&out, fetch_response_body(response));
     } else if (same(path, "/refused")) {
         if (fetch_send(fetch_new("GET", "nowhere")) < 0) put_slice(&out, last_error());
+    } else if (same(path, "/large")) {
+        for (int i = 0; i < 200; i++) put(&out, "x");
+        put(&out, response_body(out.text) ? "?" : "");
+        log_line(last_error().ptr);
+        return;
+    } else if (same(path, "/sent")) {
+        int request = fetch_new("GET", "http://192.0.2.1/");
+        put_number(&out, fetch_header(request, "x", "\n"));
+        put_number(&out, fetch_send(request));
     } else if (same(path, "/messages")) {
         put(&out, publish("orders.new", str("7")) ? "true " : "false ");
         int answer = request("orders.ask", str("8"));

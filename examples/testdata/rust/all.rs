@@ -28,6 +28,11 @@ fn handle(req: &Request) -> Response {
             let gone = [kv::remove("k"), kv::remove("k")];
             write!(out, "{:?} {:?} {:?}", writes, values, gone).unwrap();
         }
+        "/large" => return Response::text(200, "x".repeat(200)),
+        "/sent" => {
+            let sent = Fetch::get("http://192.0.2.1/").header("x", "\n").send();
+            write!(out, "{:?}", sent.err()).unwrap();
+        }
         "/list" => {
             let keys = kv::list("k", "k", 2);
             let sums = [

@@ -263,7 +263,7 @@ static void t_fetch(void) {
     slice host = {(u8 *)"upstream.example", 16}, agent = {(u8 *)"kit", 3}, len = {(u8 *)"999", 3}, bad = {(u8 *)"\n", 1};
     CHECK(req_set_header(req, S("x-many"), two, 2) == 0 && req_set_header(req, S("host"), &host, 1) == 0);
     CHECK(req_set_header(req, S("user-agent"), &agent, 1) == 0 && req_set_header(req, S("content-length"), &len, 1) == 0);
-    CHECK(req_set_header(req, S("x-bad"), &bad, 1) == 1);
+    CHECK(req_set_header(req, S("x-bad"), &bad, 1) == 1 && req_set_header(req, S("x-bad"), (slice *)1, 0) == 0);
     CHECK(req_set_body(req, S("data")) == 0);
     int resp = req_send(req);
     CHECK(resp > 0 && resp_get_response_code(resp) == 418);
