@@ -42,8 +42,10 @@
 //
 // # Going back
 //
-// The mirror keeps the last releases of each tenant. Rollback publishes one again
-// and pins it to the state the origin is in: the next change of the folder ends it.
+// The mirror keeps the last releases of each tenant, one for each content. Rollback
+// publishes one again and pins it over the content that the folder has. The pin ends
+// when the folder has other content and that goes live: not by new times, modes or
+// commits, not by a restart, and not by a release that is refused.
 //
 // # Goroutines
 //

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/tenant"
@@ -22,8 +23,9 @@ var (
 	errStopped = errors.New("the edge is shutting down")
 )
 
-// Releases lists the releases of a tenant that can be rolled back to, the newest
-// first. Since is known of the live one alone.
+// Releases lists the releases of a tenant that can be rolled back to, one for each
+// content that was live: first the live one, then the others by when they were last
+// live, the newest first. Since is known of the live one alone.
 func (s *Syncer) Releases(id tenant.ID) ([]Release, error) {
 	st, name := s.storeOf(id)
 	if st == nil {
@@ -34,9 +36,11 @@ func (s *Syncer) Releases(id tenant.ID) ([]Release, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, rec := range slices.Backward(records) {
-		r := Release{Revision: rec.Revision, Time: rec.Time, Pinned: rec.Pinned}
+		r := releaseOf(rec)
 		if one := st.sites[name]; one != nil && one.live == rec {
-			r.Since = one.status.Live.Since
+			r = *one.status.Live
+		} else {
+			r.Pinned, r.Pin = false, nil // it is not live
 		}
 		out = append(out, r)
 	}
@@ -44,16 +48,32 @@ func (s *Syncer) Releases(id tenant.ID) ([]Release, error) {
 }
 
 // Rollback makes an earlier release live again, and keeps it, also over restarts,
-// until the tenant's folder changes. rev may be the beginning of a revision. It
-// returns once the release is live; the error is in words for the tenant.
-func (s *Syncer) Rollback(ctx context.Context, id tenant.ID, rev tenant.Revision) error {
+// until the tenant's folder has content that it does not have now and that goes live.
+// rev may be the beginning of a revision; pin says who asks, and why. It returns once
+// the release is live; the error is in words for the tenant.
+func (s *Syncer) Rollback(ctx context.Context, id tenant.ID, rev tenant.Revision, pin tenant.Pin) error {
 	st, name := s.storeOf(id)
 	if st == nil {
 		return fmt.Errorf("tenant %s: %w", id, ErrUnknown)
 	}
+	for {
+		err := st.do(ctx, func(run context.Context, done chan<- error) { st.rollback(run, name, rev, pin, done) })
+		if !errors.Is(err, errBusy) {
+			return err
+		}
+		select {
+		case <-time.After(followEvery):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// do has run begin something, and waits until that is done.
+func (st *store) do(ctx context.Context, begin func(run context.Context, done chan<- error)) error {
 	done := make(chan error, 1)
 	select {
-	case st.asked <- func(run context.Context) { st.rollback(run, name, rev, done) }:
+	case st.asked <- func(run context.Context) { begin(run, done) }:
 	case <-st.ended:
 		return errStopped
 	case <-ctx.Done():
@@ -89,54 +109,59 @@ func (st *store) history(id tenant.ID) []*mirror.Record {
 }
 
 // rollback is called by run alone.
-func (st *store) rollback(ctx context.Context, name string, rev tenant.Revision, done chan<- error) {
+func (st *store) rollback(ctx context.Context, name string, rev tenant.Revision, pin tenant.Pin, done chan<- error) {
 	st.mu.Lock()
 	s := st.sites[name]
 	busy := s == nil || s.busy || s.restore
+	if !busy && pin.Over == (tenant.Hash{}) {
+		pin.Over = s.seen
+	}
 	st.mu.Unlock()
 	if busy {
 		done <- errBusy
 		return
 	}
-	rec, err := pick(st.history(s.status.ID), rev)
+	rec, rev, err := pick(st.history(s.status.ID), rev)
 	if err != nil {
 		done <- err
 		return
 	}
-	st.start(ctx, s, func() { done <- st.goBack(ctx, s, rec) })
+	st.start(ctx, s, func() { done <- st.goBack(ctx, s, rec, rev, pin) })
 }
 
-// pick finds the newest record whose revision begins with rev.
-func pick(records []*mirror.Record, rev tenant.Revision) (*mirror.Record, error) {
+// pick finds the newest record that was known by a revision that begins with rev, and
+// that revision.
+func pick(records []*mirror.Record, rev tenant.Revision) (found *mirror.Record, whole tenant.Revision, err error) {
 	if len(rev) < minRevision {
-		return nil, fmt.Errorf("revision %q: want at least %d characters", rev, minRevision)
+		return nil, "", fmt.Errorf("revision %q: want at least %d characters", rev, minRevision)
 	}
-	var found *mirror.Record
 	for _, rec := range records {
-		if !strings.HasPrefix(string(rec.Revision), string(rev)) {
-			continue
+		for _, name := range append([]tenant.Revision{rec.Revision}, rec.Also...) {
+			if !strings.HasPrefix(string(name), string(rev)) {
+				continue
+			}
+			if found != nil && whole != name {
+				return nil, "", fmt.Errorf("revision %q: there are several: write more of it", rev)
+			}
+			found, whole = rec, name
 		}
-		if found != nil && found.Revision != rec.Revision {
-			return nil, fmt.Errorf("revision %q: there are several: write more of it", rev)
-		}
-		found = rec
 	}
 	if found == nil {
-		return nil, fmt.Errorf("revision %q: %w", rev, ErrUnknown)
+		return nil, "", fmt.Errorf("revision %q: %w", rev, ErrUnknown)
 	}
-	return found, nil
+	return found, whole, nil
 }
 
 // goBack publishes the content of an old record as a new one, which belongs to the
 // state that the origin is in: so the next look finds nothing to do.
-func (st *store) goBack(ctx context.Context, s *site, old *mirror.Record) error {
+func (st *store) goBack(ctx context.Context, s *site, old *mirror.Record, rev tenant.Revision, pin tenant.Pin) error {
 	c, err := st.candidate(old)
 	if err != nil {
 		return err
 	}
 	st.mu.Lock()
 	c.rec = &mirror.Record{
-		ID: old.ID, Revision: old.Revision, Time: old.Time, Key: s.key, Files: maps.Clone(old.Files), Pinned: true,
+		ID: old.ID, Revision: rev, Time: old.Time, Key: s.key, Files: maps.Clone(old.Files), Pinned: pin.Over != old.Content(), Pin: &pin,
 	}
 	st.mu.Unlock()
 	c.stage = st.mirror.Stage()

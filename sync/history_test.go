@@ -38,13 +38,14 @@ func TestRollback(t *testing.T) {
 				return releases(t, e) == 2 && st.Live.Revision != first
 			})
 
-			check(t, e.Rollback(t.Context(), alice, first[:8]))
+			check(t, e.Rollback(t.Context(), alice, first[:8], tenant.Pin{By: "op", At: time.Now()}))
 			e.AwaitLook(t, 2)
 			if got := e.Content(alice, "i.html"); got != "1" {
 				t.Errorf("after a rollback, %q is live", got)
 			}
-			if list, err := e.Releases(alice); err != nil || len(list) != 3 || list[0].Since.IsZero() || !list[1].Since.IsZero() {
-				t.Errorf("releases %+v, %v: want three, and when the first went live", list, err)
+			if list, err := e.Releases(alice); err != nil || len(list) != 2 || !list[0].Live || list[1].Live || list[0].Since.IsZero() || !list[1].Since.IsZero() ||
+				list[0].Pin == nil || list[0].Pin.By != "op" || list[0].Pin.Over != list[1].Content || list[1].Pinned {
+				t.Errorf("releases %+v, %v: want two, when the first went live, and who pinned it", list, err)
 			}
 			if st, _ := e.Tenant(alice); !st.Live.Pinned || st.Live.Revision != first || st.Refused != nil {
 				t.Errorf("status %+v", st)
@@ -60,18 +61,18 @@ func TestRollback(t *testing.T) {
 			e.AwaitContent(t, alice, "i.html", "3")
 
 			for rev, want := range map[string]string{"0000000": "not known", "12": "at least 7"} {
-				if err := e.Rollback(t.Context(), "/t/bob", tenant.Revision(rev)); err == nil || !strings.Contains(err.Error(), want) {
+				if err := e.Rollback(t.Context(), "/t/bob", tenant.Revision(rev), tenant.Pin{}); err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("Rollback(%s) = %v, want %q", rev, err, want)
 				}
 			}
 			if _, err := e.Releases("/t/nobody"); !errors.Is(err, tenantsync.ErrUnknown) {
 				t.Errorf("Releases of nobody: %v", err)
 			}
-			if err := e.Rollback(t.Context(), "/t/nobody", first); !errors.Is(err, tenantsync.ErrUnknown) {
+			if err := e.Rollback(t.Context(), "/t/nobody", first, tenant.Pin{}); !errors.Is(err, tenantsync.ErrUnknown) {
 				t.Errorf("Rollback of nobody = %v", err)
 			}
 			e.Stop(t)
-			if err := e.Rollback(t.Context(), alice, first); err == nil {
+			if err := e.Rollback(t.Context(), alice, first, tenant.Pin{}); err == nil {
 				t.Error("rolled back after the end")
 			}
 		})

@@ -2,13 +2,9 @@ package sync
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"path"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -64,7 +60,7 @@ func (st *store) take(ctx context.Context, name, key string, prev *mirror.Record
 		return nil, err
 	}
 	if c.rec.Revision == "" {
-		c.rec.Revision = digest(c.rec.Files)
+		c.rec.Revision = tenant.Revision(c.rec.Content().String())
 	}
 	if f, ok := c.rec.Files[tenant.ManifestName]; ok {
 		data, err := c.stage.Read(f.Hash)
@@ -158,15 +154,4 @@ func checkName(name string) error {
 		}
 	}
 	return nil
-}
-
-// digest is the revision of a folder that has no other: equal content, equal digest.
-func digest(files map[string]mirror.File) tenant.Revision {
-	sum := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		h := files[name].Hash
-		sum.Write(append([]byte(name), 0))
-		sum.Write(h[:])
-	}
-	return tenant.Revision(hex.EncodeToString(sum.Sum(nil)))
 }

@@ -15,6 +15,7 @@ type metrics struct {
 	success  *prometheus.GaugeVec
 	tenants  *prometheus.GaugeVec
 	hooks    *prometheus.CounterVec
+	damaged  prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -48,6 +49,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		tenants: gauge(prometheus.GaugeOpts{Name: "terrane_sync_live_tenants", Help: "Tenants with a live release, previews included."}),
 		hooks:   counter("status", prometheus.CounterOpts{Name: "terrane_sync_webhooks_total", Help: "Webhooks by the status they were answered with."}),
 	}
+	m.damaged = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "terrane_sync_damaged_records_total", Help: "Release records of the mirror that could not be read at the start.",
+	})
 	register(m.looks)
+	register(m.damaged)
 	return m, errors.Join(errs...)
 }

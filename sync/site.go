@@ -20,7 +20,9 @@ type site struct {
 	live   *mirror.Record // nil before the first release
 	// key is the state of the folder that was dealt with last: it went live or was
 	// refused. Empty: the folder is to be taken again.
-	key      string
+	key string
+	// seen is the content of that state; zero: it could not be read whole.
+	seen     tenant.Hash
 	busy     bool
 	missed   bool // the last look found something to do while busy
 	restore  bool // the mirror's releases are yet to be published
@@ -55,17 +57,24 @@ func (st *store) deploy(ctx context.Context, name string, look *origin.Look) boo
 	if err != nil {
 		st.mu.Lock()
 		defer st.mu.Unlock()
-		st.settle(s, key, revisionOf(look, key), err)
+		if st.settle(s, key, revisionOf(look, key), err) {
+			s.seen = tenant.Hash{}
+		}
 		return !errors.Is(err, origin.ErrUnsettled)
 	}
-	if look.Head == "" && prev != nil && prev.Revision == c.rec.Revision { // touched, not changed
+	content := c.rec.Content()
+	same := prev != nil && look.Head == "" && content == prev.Content()
+	if prev != nil && prev.Pin != nil {
+		same = content == prev.Pin.Over || content == s.seen
+	}
+	if same { // touched, not changed
 		err := c.stage.Close()
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		if err != nil {
 			st.log.Warn("cannot remove what was not needed", "tenant", s.status.ID, "err", err)
 		}
-		s.key, s.status.Refused, s.status.Waiting = key, nil, ""
+		s.key, s.seen, s.status.Refused, s.status.Waiting = key, content, nil, ""
 		return true
 	}
 	st.start(ctx, s, func() { _ = st.publish(ctx, s, c) })
@@ -133,8 +142,8 @@ func (st *store) publish(ctx context.Context, s *site, c *candidate) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if err != nil {
-		if ctx.Err() == nil {
-			st.settle(s, c.rec.Key, c.rec.Revision, err)
+		if ctx.Err() == nil && st.settle(s, c.rec.Key, c.rec.Revision, err) && c.rec.Pin == nil {
+			s.seen = c.rec.Content()
 		}
 		return err
 	}
@@ -172,31 +181,41 @@ func (st *store) wentLive(s *site, rec *mirror.Record) {
 	}
 	st.s.metrics.deploys.WithLabelValues(st.label).Inc()
 	s.live, s.key, s.failures, s.retryAt = rec, rec.Key, 0, time.Time{}
-	s.status.Live = &Release{Revision: rec.Revision, Time: rec.Time, Since: time.Now(), Pinned: rec.Pinned}
+	switch {
+	case rec.Pin == nil:
+		s.seen = rec.Content()
+	case s.seen == tenant.Hash{}: // after a restart
+		s.seen = rec.Pin.Over
+	}
+	live := releaseOf(rec)
+	live.Since, live.Live = time.Now(), true
+	s.status.Live = &live
 	s.status.Waiting = ""
 }
 
-// settle notes why a state of the folder is not live; mu is held.
-func (st *store) settle(s *site, key string, rev tenant.Revision, err error) {
+// settle notes why a state of the folder is not live, and reports whether it is refused
+// for good; mu is held.
+func (st *store) settle(s *site, key string, rev tenant.Revision, err error) (refused bool) {
 	id := s.status.ID
 	if errors.Is(err, origin.ErrUnsettled) {
 		s.status.Waiting = err.Error()
-		return
+		return false
 	}
-	refused := errors.Is(err, ErrRefused) || (st.s.o.IsRefusal != nil && st.s.o.IsRefusal(err))
+	refused = errors.Is(err, ErrRefused) || (st.s.o.IsRefusal != nil && st.s.o.IsRefusal(err))
 	s.status.Refused = &Refusal{Revision: rev, Time: time.Now(), Reason: err.Error(), Retry: !refused}
 	s.status.Waiting = ""
 	if refused {
 		s.key, s.failures, s.retryAt = key, 0, time.Time{}
 		st.s.metrics.refusals.WithLabelValues(st.label).Inc()
 		st.log.Warn("release refused", "tenant", id, "revision", rev, "err", err)
-		return
+		return true
 	}
 	s.key = ""
 	s.failures++
 	s.retryAt = time.Now().Add(st.jitter(backoff(time.Second, s.failures)))
 	st.s.metrics.failures.WithLabelValues(st.label).Inc()
 	st.log.Error("release failed, trying again", "tenant", id, "revision", rev, "retry_at", s.retryAt, "err", err)
+	return false
 }
 
 // remove takes down a tenant that left the store.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -41,12 +42,24 @@ type TenantStatus struct {
 	Waiting string    `json:"waiting,omitempty"` // what keeps a changed folder from being taken yet
 }
 
-// Release is a revision that is live.
+// Release is a revision that is live, or was.
 type Release struct {
-	Revision tenant.Revision `json:"revision"`
-	Time     time.Time       `json:"time"`             // of the commit, or when the folder was found settled
-	Since    time.Time       `json:"since,omitzero"`   // when it went live here
-	Pinned   bool            `json:"pinned,omitempty"` // it was rolled back to
+	Revision tenant.Revision   `json:"revision"`
+	Time     time.Time         `json:"time"`             // of the commit, or when the folder was found settled
+	Live     bool              `json:"live,omitempty"`   // it is what visitors get
+	Since    time.Time         `json:"since,omitzero"`   // when it went live here
+	Pinned   bool              `json:"pinned,omitempty"` // it was rolled back to: the folder has other content
+	Pin      *tenant.Pin       `json:"pin,omitempty"`    // of a pinned one: by whom, when, at which edge, and over what
+	Content  tenant.Hash       `json:"content"`          // digest of all files
+	Also     []tenant.Revision `json:"also,omitempty"`   // earlier revisions of the same content
+}
+
+func releaseOf(rec *mirror.Record) Release {
+	r := Release{Revision: rec.Revision, Time: rec.Time, Content: rec.Content(), Also: rec.Also}
+	if rec.Pin != nil && rec.Pin.Over != r.Content {
+		r.Pinned, r.Pin = true, rec.Pin
+	}
+	return r
 }
 
 // Refusal is a revision that is not live.

@@ -221,6 +221,11 @@ func (s *Syncer) Run(ctx context.Context) error {
 		return err
 	}
 	defer m.Close() //nolint:errcheck // only gives the lock back
+	for _, d := range m.Damaged() {
+		s.metrics.damaged.Inc()
+		s.log.Error("a release record was damaged and is gone: the tenant cannot be rolled back to it, and an older release is served until its folder is read again",
+			"tenant", d.Tenant, "newest", d.Live, "file", d.Path, "err", d.Err)
+	}
 	var g errgroup.Group
 	for _, st := range s.stores {
 		st.load(m)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
+	"os/user"
 	"text/tabwriter"
 	"time"
 
@@ -22,7 +24,8 @@ func releasesCommand() *cobra.Command {
 		Use:   "releases TENANT",
 		Short: "List a tenant's releases on an edge, the newest first",
 		Long: `List the releases of a tenant ("/git/alice", as in its TXT record) that an edge keeps,
-the newest first: the live one, and those that it can be rolled back to.`,
+one for each content: the live one first, then those that it can be rolled back to by when they
+were last live. A release that was rolled back to says who did it, when, at which edge, and why.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := tenantQuery(cmd, args[0])
@@ -52,24 +55,44 @@ func printReleases(w io.Writer, list []tenantsync.Release) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, r := range list {
 		var state string
-		if !r.Since.IsZero() {
+		if r.Live {
 			state = "live since " + r.Since.Format(time.DateTime)
-			if r.Pinned {
-				state += ", rolled back to: until the next push"
-			}
+		}
+		if r.Pinned {
+			state += ", " + pinned(r.Pin)
 		}
 		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Revision, r.Time.Format(time.DateTime), state) // Flush returns what fails
 	}
 	return tw.Flush()
 }
 
+// pinned says why a release is live that is not what the folder has.
+func pinned(p *tenant.Pin) string {
+	if p == nil {
+		return "pinned"
+	}
+	s := "pinned " + p.At.Local().Format(time.DateTime)
+	if p.By != "" {
+		s += " by " + p.By
+	}
+	if p.Edge != "" {
+		s += " at " + p.Edge
+	}
+	if p.Reason != "" {
+		s += fmt.Sprintf(" (%s)", p.Reason)
+	}
+	return s + " until the folder changes"
+}
+
 func rollbackCommand() *cobra.Command {
 	var f adminFlags
+	var reason string
 	cmd := &cobra.Command{
 		Use:   "rollback TENANT REVISION",
-		Short: "Make an earlier release of a tenant live again, until the next push",
+		Short: "Make an earlier release of a tenant live again, until the content of its folder changes",
 		Long: `Make an earlier release of a tenant live again at every edge of the lattice, and return once
-it is. It stays, over restarts too, until the tenant's folder changes. The beginning of the
+it is. It stays, over restarts too, until the content of the tenant's folder changes and is good:
+touching files, or a commit that changes no content, does not end it. The beginning of the
 revision will do, from seven characters on; "terrane releases TENANT" lists them.`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -78,11 +101,27 @@ revision will do, from seven characters on; "terrane releases TENANT" lists them
 				return err
 			}
 			q.Set("revision", args[1])
+			q.Set("by", whoami())
+			q.Set("reason", reason)
 			return f.post(cmd.Context(), "/rollback", q)
 		},
 	}
 	f.register(cmd)
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the others who see it in \"terrane releases\"")
 	return cmd
+}
+
+// whoami names who runs the command, as USER@HOST.
+func whoami() string {
+	name := os.Getenv("SUDO_USER")
+	if u, err := user.Current(); name == "" && err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return name
+	}
+	return name + "@" + host
 }
 
 // tenantQuery begins the query of what is asked about a tenant.

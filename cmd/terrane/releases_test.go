@@ -29,15 +29,20 @@ func TestReleasesAndRollback(t *testing.T) {
 		!strings.Contains(lines[0], "live since") || !strings.HasPrefix(lines[1], first) || strings.Contains(lines[1], "live") {
 		t.Errorf("releases: %v\n%s", err, out)
 	}
-	if out, err := terrane(t, "rollback", "/git/alice", first[:8], admin); err != nil || out != "" {
+	if out, err := terrane(t, "rollback", "/git/alice", first[:8], admin, "--reason", "it fails"); err != nil || out != "" {
 		t.Errorf("rollback: %v %s", err, out)
 	}
 	if !shows("one")() {
 		t.Error("rolled back, and not live")
 	}
+	for _, command := range [][]string{{"releases", "/git/alice", admin}, {"status", admin}} {
+		if out, err = terrane(t, command...); err != nil || !strings.Contains(out, whoami()+" at test (it fails) until the folder changes") {
+			t.Errorf("%v: %v\n%s", command, err, out)
+		}
+	}
 	out, err = terrane(t, "releases", "/git/alice", admin, "--json")
 	var list []tenantsync.Release
-	if err != nil || json.Unmarshal([]byte(out), &list) != nil || len(list) != 3 || !list[0].Pinned || string(list[0].Revision) != first {
+	if err != nil || json.Unmarshal([]byte(out), &list) != nil || len(list) != 2 || !list[0].Live || !list[0].Pinned || list[0].Pin.By != whoami() || list[1].Live || list[1].Pinned || string(list[0].Revision) != first {
 		t.Errorf("releases --json: %v\n%s", err, out)
 	}
 	g.push("alice/index.html", "three")

@@ -15,16 +15,19 @@ type rolling struct {
 	From     string          `json:"from,omitempty"` // the edge that asks
 	Tenant   tenant.ID       `json:"tenant,omitempty"`
 	Revision tenant.Revision `json:"revision,omitempty"`
+	Pin      *tenant.Pin     `json:"pin,omitempty"` // nil: an edge of an earlier version asks
 	Problem  string          `json:"problem,omitempty"`
 }
 
 // rollback makes an earlier release live here, and then at all other edges. The error
 // says which of them it is not live at.
-func (e *edge) rollback(ctx context.Context, id tenant.ID, rev tenant.Revision) error {
-	if err := e.syncer.Rollback(ctx, id, rev); err != nil {
+func (e *edge) rollback(ctx context.Context, id tenant.ID, rev tenant.Revision, by, reason string) error {
+	pin := tenant.Pin{By: by, Reason: reason, Edge: e.cfg.Edge.Name, At: time.Now().UTC()}
+	if err := e.syncer.Rollback(ctx, id, rev, pin); err != nil {
 		return err
 	}
-	question, err := json.Marshal(rolling{From: e.cfg.Edge.Name, Tenant: id, Revision: rev})
+	live, _ := e.syncer.Serving(id)
+	question, err := json.Marshal(rolling{From: e.cfg.Edge.Name, Tenant: id, Revision: rev, Pin: live.Pin})
 	if err != nil {
 		return err
 	}
@@ -69,7 +72,11 @@ func (e *edge) rolledBack(ctx context.Context, question []byte) (any, error) {
 	}
 	id, err := tenant.ParseIDOrPreview(string(r.Tenant))
 	if err == nil {
-		err = e.syncer.Rollback(ctx, id, r.Revision)
+		pin := tenant.Pin{Edge: r.From, At: time.Now().UTC()}
+		if r.Pin != nil {
+			pin = *r.Pin
+		}
+		err = e.syncer.Rollback(ctx, id, r.Revision, pin)
 	}
 	if err != nil {
 		return rolling{Problem: err.Error()}, nil

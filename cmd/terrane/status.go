@@ -107,6 +107,9 @@ func (s *edgeStatus) print(w io.Writer) error {
 			live = fmt.Sprintf("%s since %s", t.Live.Revision.Short(), t.Live.Since.Format(time.DateTime))
 		}
 		row("tenant\t%s\t%s", t.ID, live)
+		if t.Live != nil && t.Live.Pinned {
+			row("\t%s", pinned(t.Live.Pin))
+		}
 		if t.Refused != nil {
 			row("\trefused %s\t%s", t.Refused.Revision.Short(), t.Refused.Reason)
 		}

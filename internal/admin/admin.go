@@ -47,9 +47,9 @@ type Options struct {
 	// returns is encoded as JSON. Nil: no /progress.
 	Progress func(ctx context.Context, rev tenant.Revision) any
 	// Releases lists what a tenant can be rolled back to, for /releases, and Rollback does
-	// it, for /rollback. Nil: neither.
+	// it, for /rollback: by is who asks, as the client says, else its address. Nil: neither.
 	Releases func(id tenant.ID) (any, error)
-	Rollback func(ctx context.Context, id tenant.ID, rev tenant.Revision) error
+	Rollback func(ctx context.Context, id tenant.ID, rev tenant.Revision, by, reason string) error
 	// Actions are done by a POST to the path of their name. An error is shown.
 	Actions map[string]func(ctx context.Context) error
 	KV      http.Handler // what is below /kv, tenants' state; nil: none

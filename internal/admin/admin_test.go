@@ -171,8 +171,11 @@ func TestReleases(t *testing.T) {
 			}
 			return []string{"one"}, nil
 		},
-		Rollback: func(_ context.Context, id tenant.ID, rev tenant.Revision) error {
-			asked = append(asked, string(id)+" "+string(rev))
+		Rollback: func(_ context.Context, id tenant.ID, rev tenant.Revision, by, reason string) error {
+			if _, _, err := net.SplitHostPort(by); err == nil {
+				by = "an address"
+			}
+			asked = append(asked, string(id)+" "+string(rev)+" "+by+" "+reason)
 			if rev == "bad" {
 				return errors.New("not known here")
 			}
@@ -188,7 +191,7 @@ func TestReleases(t *testing.T) {
 		{"GET", "/releases?tenant=/git/bob", 404, "nobody"},
 		{"GET", "/releases?tenant=bob", 400, "tenant: "},
 		{"POST", "/releases?tenant=/git/alice", 405, ""},
-		{"POST", "/rollback?tenant=/git/alice/&revision=good", 200, "done"},
+		{"POST", "/rollback?tenant=/git/alice/&revision=good&by=op%0a@host&reason=it+fails", 200, "done"},
 		{"POST", "/rollback?tenant=/git/alice&revision=bad", 409, "not known here"},
 		{"POST", "/rollback?revision=good", 400, "tenant: "},
 		{"GET", "/rollback?tenant=/git/alice&revision=good", 405, ""},
@@ -197,7 +200,7 @@ func TestReleases(t *testing.T) {
 			t.Errorf("%s %s: %d %q, want %d with %q", tt.method, tt.path, code, body, tt.code, tt.want)
 		}
 	}
-	if got := strings.Join(asked, ","); got != "/git/alice good,/git/alice bad" {
+	if got := strings.Join(asked, ","); got != "/git/alice good op@host it fails,/git/alice bad an address " {
 		t.Errorf("asked for %q", got)
 	}
 }

@@ -32,6 +32,8 @@ type Mirror struct {
 	keep int
 	lock *dirlock.Lock
 
+	damaged []Damage // found by Open
+
 	mu      sync.Mutex
 	refs    map[tenant.Hash]int // records and stages that name the object
 	tenants map[tenant.ID]*history
@@ -43,6 +45,17 @@ type history struct {
 	fresh *Record   // committed, not yet promoted
 	next  uint64
 }
+
+// Damage is a record that cannot be read any more and was removed.
+type Damage struct {
+	Path   string
+	Tenant tenant.ID // empty where no other record of it is left
+	Live   bool      // it was the tenant's newest
+	Err    error
+}
+
+// Damaged lists the records that Open could not use. Nobody else tells of them.
+func (m *Mirror) Damaged() []Damage { return m.damaged }
 
 // ErrInUse is wrapped by Open's error when another process holds the mirror.
 var ErrInUse = dirlock.ErrInUse
@@ -85,27 +98,54 @@ func (m *Mirror) cleanTmp() error {
 	return err
 }
 
-// readRecords fills tenants and refs; records that do not check are removed.
+// readRecords fills tenants and refs; records that do not check are removed and listed
+// in damaged.
 func (m *Mirror) readRecords() error {
 	paths, err := filepath.Glob(filepath.Join(m.dir, releases, "*", "*"))
 	if err != nil {
 		return err
 	}
-	slices.Sort(paths) // numbers have equal width: oldest first
+	slices.Sort(paths)              // numbers have equal width: oldest first
+	owner := map[string]tenant.ID{} // by directory
 	for _, path := range paths {
 		rec, err := readRecord(path)
 		if errors.Is(err, errDamaged) {
-			err = os.Remove(path)
-			rec = nil
+			m.damaged = append(m.damaged, Damage{Path: path, Live: strings.HasSuffix(path, liveSuffix), Err: err})
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			continue
 		}
 		if err != nil {
 			return err
 		}
-		if rec != nil {
-			m.adopt(rec, strings.HasSuffix(path, newSuffix))
+		owner[filepath.Dir(path)] = rec.ID
+		if last := m.history(rec.ID).newest(); rec.Pinned && rec.Pin == nil && last != nil { // of a version before pins
+			rec.Pin = &tenant.Pin{Over: last.Content(), At: rec.Time}
+		}
+		m.adopt(rec, strings.HasSuffix(path, newSuffix))
+	}
+	for i := range m.damaged {
+		d := &m.damaged[i]
+		if d.Tenant = owner[filepath.Dir(d.Path)]; d.Tenant != "" {
+			newest := m.tenants[d.Tenant].newest()
+			d.Live = d.Live && (newest == nil || filepath.Base(d.Path) > filepath.Base(m.recordPath(newest, liveSuffix)))
+		}
+	}
+	for _, h := range m.tenants { // a kill may have left two of one content
+		if err := m.prune(h); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// newest is the record that is live, nil if none is.
+func (h *history) newest() *Record {
+	if len(h.live) == 0 {
+		return nil
+	}
+	return h.live[len(h.live)-1]
 }
 
 func readRecord(path string) (*Record, error) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -109,6 +110,7 @@ func (s *Stage) Commit(rec *Record) error {
 	if err := s.m.number(rec); err != nil {
 		return fmt.Errorf("mirror %s: %w", rec.ID, err)
 	}
+	rec.content = rec.Content()
 	if err := s.m.writeRecord(rec); err != nil {
 		return fmt.Errorf("mirror %s: %w", rec.ID, err)
 	}
@@ -118,12 +120,18 @@ func (s *Stage) Commit(rec *Record) error {
 	return nil
 }
 
-// number gives rec its place behind the tenant's other records.
+// number gives rec its place behind the tenant's other records, and the names of the
+// one whose content it has.
 func (m *Mirror) number(rec *Record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := m.history(rec.ID)
 	rec.seq = h.next
+	for _, old := range h.live {
+		if old.Content() == rec.Content() {
+			rec.replace(old)
+		}
+	}
 	return m.dropFresh(h)
 }
 
@@ -183,8 +191,8 @@ func (m *Mirror) writeRecord(rec *Record) error {
 	return syncPath(filepath.Dir(path))
 }
 
-// Promote makes the committed rec the tenant's live release and lets the oldest
-// go. Durable when it returns nil.
+// Promote makes the committed rec the tenant's live release, in the place of an earlier
+// one of the same content, and lets the oldest go. Durable when it returns nil.
 func (m *Mirror) Promote(rec *Record) error {
 	live := m.recordPath(rec, liveSuffix)
 	if err := os.Rename(m.recordPath(rec, newSuffix), live); err != nil {
@@ -195,10 +203,23 @@ func (m *Mirror) Promote(rec *Record) error {
 	defer m.mu.Unlock()
 	h := m.history(rec.ID)
 	h.live, h.fresh = append(h.live, rec), nil
-	for len(h.live) > m.keep {
-		err = errors.Join(err, m.forget(h.live[0], liveSuffix))
-		h.live = h.live[1:]
+	return errors.Join(err, m.prune(h))
+}
+
+// prune drops records whose content a newer one has, and all but the newest keep.
+func (m *Mirror) prune(h *history) (err error) {
+	var kept []*Record
+	seen := map[tenant.Hash]bool{}
+	for _, rec := range slices.Backward(h.live) {
+		if seen[rec.Content()] || len(kept) == m.keep {
+			err = errors.Join(err, m.forget(rec, liveSuffix))
+			continue
+		}
+		seen[rec.Content()] = true
+		kept = append(kept, rec)
 	}
+	slices.Reverse(kept)
+	h.live = kept
 	return err
 }
 
