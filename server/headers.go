@@ -18,7 +18,9 @@ import (
 //	/*
 //	  X-Frame-Options: DENY
 //
-// All rules that match count. Modules set their own headers.
+// A rule is for files: it matches the path of the file that is served, "/a/index.html"
+// or "/a/" for a folder's page, whatever path a visitor asked for. All rules that match
+// count. Modules set their own headers.
 const headersName = "_headers"
 
 // headers are a folder's rules. They are immutable; nil has none.
@@ -70,15 +72,20 @@ func parseHeader(line string) (headerField, error) {
 	return f, nil
 }
 
-// set adds the headers of all rules that match the path. The first value of a name
+// set adds the headers of all rules that match the file. The first value of a name
 // takes the place of the edge's own, as with Content-Type.
-func (hs *headers) set(h http.Header, path string) {
+func (hs *headers) set(h http.Header, file string) {
 	if hs == nil {
 		return
 	}
+	path := "/" + file
+	folder := path // the other path of a folder's page
+	if dir, ok := strings.CutSuffix(path, "/index.html"); ok {
+		folder = dir + "/"
+	}
 	var ours map[string]bool
 	for i := range hs.rules {
-		if !hs.rules[i].path.match(path, nil) {
+		if p := &hs.rules[i].path; !p.match(path, nil) && !p.match(folder, nil) {
 			continue
 		}
 		for _, f := range hs.rules[i].fields {
@@ -92,4 +99,24 @@ func (hs *headers) set(h http.Header, path string) {
 			h[f.name] = append(h[f.name], f.value)
 		}
 	}
+}
+
+// brief makes a response that tells of an error one that nobody keeps for long, and that
+// is shown and not saved, whatever the rules say of the file that tells it.
+func brief(h http.Header) {
+	control := "no-cache"
+	if strings.Contains(strings.ToLower(strings.Join(h["Cache-Control"], ",")), "no-store") {
+		control = "no-store"
+	}
+	for name := range h {
+		switch name {
+		case "Age", "Content-Disposition", "Edge-Control", "Expires", "Pragma", "Surrogate-Control", "X-Accel-Expires":
+			delete(h, name)
+		default:
+			if strings.HasSuffix(name, "Cache-Control") { // of one CDN or of all
+				delete(h, name)
+			}
+		}
+	}
+	h["Cache-Control"] = []string{control}
 }

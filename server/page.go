@@ -15,6 +15,7 @@ func (v *visit) page(code int, reason string) {
 	if v.note == "" {
 		v.note = reason
 	}
+	v.own = true
 	h := v.Header()
 	body := strconv.Itoa(code) + " " + http.StatusText(code) + "\n\n" + reason + "\n\nrequest " + v.id + "\n"
 	h["Content-Type"] = []string{"text/plain; charset=utf-8"}

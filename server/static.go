@@ -19,7 +19,7 @@ func (v *visit) static(name string) {
 		v.page(http.StatusMethodNotAllowed, "this is a file: it can be read only")
 		return
 	}
-	content, ok := v.open(name)
+	content, ok := v.open(name, false)
 	if !ok {
 		return
 	}
@@ -33,7 +33,7 @@ func (v *visit) notFound(name string) {
 		v.page(http.StatusNotFound, "this site has nothing at this path")
 		return
 	}
-	content, ok := v.open(name)
+	content, ok := v.open(name, true)
 	if !ok {
 		return
 	}
@@ -46,8 +46,10 @@ func (v *visit) notFound(name string) {
 }
 
 // open opens the representation of a file that the visitor takes, and sets the
-// headers that describe it. When it cannot, it has answered.
-func (v *visit) open(name string) (io.ReadSeekCloser, bool) {
+// headers that describe it. A page instead of what is missing is never of another type
+// than its own. When it cannot, it has answered.
+func (v *visit) open(name string, missing bool) (io.ReadSeekCloser, bool) {
+	v.own = true
 	files := v.place.release.files
 	h := v.Header()
 	file, typ := files[name], contentType(name)
@@ -83,7 +85,12 @@ func (v *visit) open(name string) (io.ReadSeekCloser, bool) {
 	if v.r.Header["Range"] == nil {
 		h["Content-Length"] = []string{strconv.FormatInt(file.Size, 10)}
 	}
-	v.place.release.headers.set(h, v.r.URL.Path)
+	own := h["Content-Type"]
+	if v.place.release.headers.set(h, name); missing {
+		if delete(h, "Content-Type"); own != nil {
+			h["Content-Type"] = own
+		}
+	}
 	v.writeDeadline(file.Size)
 	return content, true
 }

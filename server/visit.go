@@ -35,6 +35,7 @@ type visit struct {
 	ends   time.Time                                    // of the guest
 	stream func(*hostcalls.Response) (io.Writer, error) // v.beginStream, bound once
 
+	own       bool  // the answer is a file or a page of ours, not a module's
 	forwarded bool  // by another edge
 	elsewhere bool  // answered by another edge, whose name the response bears
 	task      *Task // instead of a visitor's request; nil: none
@@ -125,6 +126,9 @@ func (v *visit) WriteHeader(code int) {
 		}
 		if v.place.release != nil {
 			h["Terrane-Revision"] = v.place.release.revisionHeader
+		}
+		if v.own && code >= http.StatusBadRequest {
+			brief(h)
 		}
 		if code == http.StatusPreconditionFailed {
 			delete(h, "Content-Length") // http.ServeContent sends nothing after all
