@@ -175,6 +175,21 @@ func (e *edge) deploy(host tenant.Host, files ...string) *tenant.Snapshot {
 	return s
 }
 
+// await polls until cond holds.
+func (e *edge) await(what string, cond func() bool) {
+	e.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(30 * time.Second)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-late:
+			e.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 // client trusts the edge's CA and sends all hosts to it. It does not follow redirects.
 func (e *edge) client() *http.Client {
 	roots := x509.NewCertPool()
@@ -283,6 +298,12 @@ func (b *syncBuffer) Log(req *hostcalls.Request, level slog.Level, text string) 
 	if _, err := fmt.Fprintf(b, "%s %s %s\n", level, req.ID, text); err != nil {
 		panic(err)
 	}
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func (b *syncBuffer) reset() {

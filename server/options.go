@@ -55,6 +55,10 @@ type Options struct {
 	// Webhook takes word of pushes at WebhookPath of every host; nil: none does.
 	Webhook http.Handler
 
+	// Connections bound those of all listeners, NetworkConnections those of a client network
+	// (an IPv4 /24, an IPv6 /48). Default: as package conns has it, from the limit on open files.
+	Connections, NetworkConnections int
+
 	HeaderTimeout time.Duration // for a request's head and a TLS handshake; default 10 s
 	BodyTimeout   time.Duration // for a request's body, and 1 s more per 64 KiB; default 30 s
 	WriteTimeout  time.Duration // for a response, and 1 s more per 64 KiB; default 30 s

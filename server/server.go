@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/terrane/terrane/internal/conns"
 )
 
 // Server answers HTTP and HTTPS. Run may be called once.
@@ -26,6 +28,7 @@ type Server struct {
 	metrics   *metrics
 	ids       *requestIDs
 	buffers   budget
+	conns     *conns.Limiter
 	visits    sync.Pool              // *visit
 	edge      []string               // value of a header, shared by all responses; nobody writes to it
 	hsts      []string               // likewise; nil: not sent
@@ -64,6 +67,13 @@ func New(o Options) (*Server, error) {
 		s.forwarder = newForwarder(o.Elsewhere, o.Sites.wall()+o.BodyTimeout)
 	}
 	var err error
+	s.conns, err = conns.New(conns.Options{
+		Max: o.Connections, PerNetwork: o.NetworkConnections, Idle: o.IdleTimeout + o.HeaderTimeout, Stall: o.WriteTimeout,
+		Logger: o.Logger, Metrics: o.Metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
 	s.metrics, err = newMetrics(o.Metrics, s)
 	return s, err
 }
@@ -74,6 +84,12 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // Addrs are the addresses bound, in the order of the options. They are known once
 // Ready is closed.
 func (s *Server) Addrs() (http, https []net.Addr) { return s.http, s.https }
+
+// DialSelf connects to an address of a listener, on this host. The connection counts
+// against no limit, so that a flood does not make the edge believe that it serves nobody.
+func (s *Server) DialSelf(ctx context.Context, addr string) (net.Conn, error) {
+	return s.conns.DialSelf(ctx, addr)
+}
 
 // Handler answers as the listeners do, for requests that this process makes to its own
 // sites. It must not be used after Run has returned.
@@ -111,12 +127,10 @@ func (s *Server) Run(ctx context.Context) error {
 			})
 		}
 	}
-	flushed := make(chan struct{})
-	flushing, stopFlushing := context.WithCancel(base)
-	go func() {
-		defer close(flushed)
-		s.access.run(flushing, s.log)
-	}()
+	var helpers errgroup.Group
+	helping, stopHelpers := context.WithCancel(base)
+	helpers.Go(func() error { s.access.run(helping, s.log); return nil })
+	helpers.Go(func() error { return s.conns.Run(helping) })
 	close(s.ready)
 
 	select {
@@ -127,9 +141,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.forwarder != nil {
 		s.forwarder.Transport.(retrying).CloseIdleConnections()
 	}
-	stopFlushing()
-	<-flushed
-	return g.Wait()
+	stopHelpers()
+	return errors.Join(helpers.Wait(), g.Wait())
 }
 
 func (s *Server) bind(ctx context.Context) (plain, secure []net.Listener, err error) {
@@ -146,7 +159,7 @@ func (s *Server) bind(ctx context.Context) (plain, secure []net.Listener, err er
 			return plain, secure, err
 		}
 		s.http = append(s.http, ln.Addr())
-		plain = append(plain, behindProxies(ln, s.opts.ProxyProtocol, s.opts.HeaderTimeout))
+		plain = append(plain, s.visitors(ln))
 	}
 	for _, addr := range s.opts.HTTPS {
 		ln, err := listen(ctx, addr)
@@ -154,9 +167,8 @@ func (s *Server) bind(ctx context.Context) (plain, secure []net.Listener, err er
 			return plain, secure, err
 		}
 		s.https = append(s.https, ln.Addr())
-		ln = behindProxies(ln, s.opts.ProxyProtocol, s.opts.HeaderTimeout)
 		// Not ServeTLS: it clones the configuration, and so loses later session-ticket keys.
-		secure = append(secure, tls.NewListener(ln, s.opts.TLS))
+		secure = append(secure, tls.NewListener(s.visitors(ln), s.opts.TLS))
 	}
 	port := s.opts.HTTPSPort
 	if port == 0 && len(s.https) > 0 {
@@ -166,6 +178,11 @@ func (s *Server) bind(ctx context.Context) (plain, secure []net.Listener, err er
 		s.httpsPort = ":" + strconv.Itoa(port)
 	}
 	return plain, secure, nil
+}
+
+// visitors bounds the connections of ln, and reads balancers' PROXY headers.
+func (s *Server) visitors(ln net.Listener) net.Listener {
+	return s.conns.BehindProxies(s.conns.Listen(ln), s.opts.ProxyProtocol, s.opts.HeaderTimeout)
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {
@@ -180,13 +197,14 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
-	return lazyListener{ln}, nil
+	return ln, nil
 }
 
 func (s *Server) newHTTPServer(base context.Context, h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       conns.Context,
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
 		// Bodies have a deadline of their own (visit.begin): ReadTimeout would also end
 		// the wait for a guest.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -20,6 +21,7 @@ type visit struct {
 
 	srv   *Server
 	r     *http.Request
+	conn  *conns.Conn // nil: the request came over none of the listeners
 	id    string
 	start time.Time
 	host  tenant.Host // empty if the Host header is no domain name
@@ -67,6 +69,10 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request, do func(context.C
 
 func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
 	v.ResponseWriter, v.r, v.start, v.id = w, r, time.Now(), v.srv.ids.next()
+	if v.conn = conns.FromContext(r.Context()); v.conn != nil {
+		v.conn.Begin(v.start)
+		v.conn.Watch(r)
+	}
 	if r.Body != http.NoBody && r.ContentLength != 0 {
 		v.bodyDeadline(v.start.Add(v.srv.bodyTime(r.ContentLength)))
 	}
@@ -89,6 +95,9 @@ func (v *visit) end(ctx context.Context) {
 	s.buffers.give(v.held)
 	s.leave()
 	took := time.Since(v.start)
+	if v.conn != nil {
+		v.conn.End(v.start.Add(took), ctx.Err() != nil)
+	}
 	if v.host != SelfHost || !v.client().IsLoopback() { // the edge's own question, each second
 		s.metrics.finished(v.code, took)
 		s.access.log(v, took)
@@ -150,6 +159,9 @@ func (v *visit) Write(b []byte) (int, error) {
 	}
 	n, err := v.ResponseWriter.Write(b) //nolint:gosec // tenants answer what they like
 	v.written += int64(n)
+	if v.conn != nil {
+		v.conn.Progress()
+	}
 	return n, err
 }
 

@@ -103,15 +103,18 @@ func (e *edge) shown(ctx context.Context, h tenant.Host) *certificate {
 	_, https := e.server.Addrs()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	d := tls.Dialer{Config: &tls.Config{
-		ServerName:         string(h),
-		InsecureSkipVerify: true, //nolint:gosec // it is looked at, not trusted
-	}}
-	conn, err := d.DialContext(ctx, "tcp", reachable(https[0].String()))
+	raw, err := e.server.DialSelf(ctx, reachable(https[0].String()))
 	if err != nil {
 		return &certificate{Problem: err.Error()}
 	}
-	state := conn.(*tls.Conn).ConnectionState()
+	conn := tls.Client(raw, &tls.Config{
+		ServerName:         string(h),
+		InsecureSkipVerify: true, //nolint:gosec // it is looked at, not trusted
+	})
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return &certificate{Problem: errors.Join(err, raw.Close()).Error()}
+	}
+	state := conn.ConnectionState()
 	c := &certificate{Issuer: state.PeerCertificates[0].Issuer.String(), Expires: state.PeerCertificates[0].NotAfter}
 	err = errors.Join(state.PeerCertificates[0].VerifyHostname(string(h)), conn.Close())
 	if time.Now().After(c.Expires) {

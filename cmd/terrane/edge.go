@@ -20,6 +20,7 @@ import (
 	"github.com/terrane/terrane/internal/admin"
 	"github.com/terrane/terrane/internal/certs"
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/fetch"
 	"github.com/terrane/terrane/internal/health"
@@ -170,11 +171,18 @@ func (e *edge) buildServer(context.Context) error {
 		Hosts:      e.ownHosts(),
 		Refused:    e.refused,
 
+		Connections:        e.cfg.Limits.Connections,
+		NetworkConnections: e.cfg.Limits.ConnectionsPerNetwork,
+
 		ProxyProtocol: e.cfg.HTTPS.ProxyProtocol,
 		Drain:         time.Duration(e.cfg.HTTPS.Drain),
 		Logger:        e.logger("server"),
 		AccessLog:     e.opt.accessLog,
 		Metrics:       e.metrics,
+	}
+	if most := conns.Room(); o.Connections > most {
+		e.cfg.Fault("limits.connections", "%d: this process may open %d files, which leaves room for %d connections: raise that limit (LimitNOFILE in the unit, ulimit -n) or lower this one",
+			o.Connections, conns.Descriptors(), most)
 	}
 	if e.acme != nil {
 		o.Challenges = e.acme.HTTPHandler

@@ -124,9 +124,9 @@ func (e *edge) selfClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   conf,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			_, https := e.server.Addrs()
-			return new(net.Dialer).DialContext(ctx, network, reachable(https[0].String()))
+			return e.server.DialSelf(ctx, reachable(https[0].String()))
 		},
 	}}
 }

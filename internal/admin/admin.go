@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -58,12 +59,16 @@ type Options struct {
 
 // Server is the admin listener. Run may be called once.
 type Server struct {
-	opts  Options
-	log   *slog.Logger
-	token [sha256.Size]byte
-	ready chan struct{}
-	addr  net.Addr // set before ready is closed
+	opts    Options
+	log     *slog.Logger
+	token   [sha256.Size]byte
+	limiter *conns.Limiter // its Run is not needed: net/http ends idle connections
+	ready   chan struct{}
+	addr    net.Addr // set before ready is closed
 }
+
+// maxConns bounds the connections. A further one closes the one that does least.
+const maxConns = 64
 
 // New checks the options. It binds nothing.
 func New(o Options) (*Server, error) {
@@ -80,7 +85,11 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{opts: o, log: o.Logger, token: sha256.Sum256([]byte(o.Token)), ready: make(chan struct{})}, nil
+	limiter, err := conns.New(conns.Options{Max: maxConns, PerNetwork: maxConns, Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	return &Server{opts: o, log: o.Logger, token: sha256.Sum256([]byte(o.Token)), limiter: limiter, ready: make(chan struct{})}, nil
 }
 
 // Bound is closed when the listener is up.
@@ -102,8 +111,9 @@ func (s *Server) Run(ctx context.Context) error {
 	base, endStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 	srv := &http.Server{
-		Handler:           s.handler(),
+		Handler:           conns.Handler(s.handler()),
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       conns.Context,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      time.Minute,
@@ -114,7 +124,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.addr = ln.Addr()
 	close(s.ready)
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- srv.Serve(s.limiter.Listen(ln)) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("admin: serve %s: %w", s.addr, err)

@@ -42,10 +42,14 @@ func (c *Config) check() {
 	for key, n := range map[string]int{
 		"limits.concurrency": c.Limits.Concurrency, "limits.subrequests": c.Limits.Subrequests,
 		"limits.requests_per_second": c.Limits.RequestsPerSecond,
+		"limits.connections":         c.Limits.Connections, "limits.connections_per_network": c.Limits.ConnectionsPerNetwork,
 	} {
 		if n < 0 {
 			c.Fault(key, "%d: want 0 or more", n)
 		}
+	}
+	if all, each := c.Limits.Connections, c.Limits.ConnectionsPerNetwork; all > 0 && each > all {
+		c.Fault("limits.connections_per_network", "%d: want at most limits.connections, which is %d", each, all)
 	}
 	c.checkAdmin()
 }

@@ -142,6 +142,9 @@ type Limits struct {
 	ModuleSize        tomlfile.Size     `toml:"module_size"`
 	SiteSize          tomlfile.Size     `toml:"site_size"`
 	Subrequests       int               `toml:"subrequests"`
+
+	Connections           int `toml:"connections"`             // of all listeners; 0: from the limit on open files
+	ConnectionsPerNetwork int `toml:"connections_per_network"` // of a client network; 0: a quarter of them
 }
 
 // Fetch is what guests may reach.

@@ -125,6 +125,12 @@ func TestFaults(t *testing.T) {
 			`t.toml:11: https.listen[1]: "host:443"`,
 			`t.toml:11: https.listen[2]: ":70000"`,
 		}},
+		{"connections", small + "[limits]\nconnections = 100\nconnections_per_network = 200\n", []string{
+			"t.toml:12: limits.connections_per_network: 200: want at most limits.connections, which is 100",
+		}},
+		{"negative connections", small + "[limits]\nconnections = -1\nconnections_per_network = -2\n", []string{
+			"t.toml:11: limits.connections: -1: want 0 or more", "t.toml:12: limits.connections_per_network: -2: want 0 or more",
+		}},
 		{"open admin", small + "[admin]\nlisten = \":9180\"\n", []string{"t.toml:10: admin.token: want a token"}},
 		{"missing secret", small + "[admin]\ntoken = \"file:none\"\n", []string{"t.toml:11: admin.token: open "}},
 		{"unset secret", small + "[admin]\ntoken = \"env:TERRANE_TEST_UNSET\"\n", []string{"t.toml:11: admin.token: the environment variable TERRANE_TEST_UNSET is not set"}},

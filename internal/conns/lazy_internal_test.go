@@ -1,4 +1,4 @@
-package server
+package conns
 
 import (
 	"errors"
@@ -10,12 +10,15 @@ import (
 	"time"
 )
 
-// pipe is a lazy connection and its other end.
-func pipe() (*lazyConn, net.Conn) {
+// pipe is a connection and its other end.
+func pipe(t *testing.T) (*Conn, net.Conn) {
+	t.Helper()
+	l, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	a, b := net.Pipe()
-	c := &lazyConn{Conn: a}
-	c.reads.set, c.writes.set = a.SetReadDeadline, a.SetWriteDeadline
-	return c, b
+	return l.admit(a), b
 }
 
 func TestLazyDeadlines(t *testing.T) {
@@ -35,7 +38,7 @@ func TestLazyDeadlines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, other := pipe()
+				c, other := pipe(t)
 				start := time.Now()
 				if tt.before != 0 {
 					_ = c.SetReadDeadline(start.Add(tt.before))
@@ -71,7 +74,7 @@ func TestLazyDeadlines(t *testing.T) {
 
 func TestLazyDeadlineIsUsedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, other := pipe()
+		c, other := pipe(t)
 		for range 3 { // what net/http does to end its background read
 			got := make(chan error)
 			go func() {
@@ -96,7 +99,7 @@ func TestLazyDeadlineIsUsedAgain(t *testing.T) {
 
 func TestLazyWriteGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, other := pipe()
+		c, other := pipe(t)
 		_ = c.SetDeadline(time.Now().Add(time.Second))
 		go func() { _, _ = other.Read(make([]byte, 2)) }()
 		type result struct {
