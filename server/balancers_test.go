@@ -125,7 +125,7 @@ func daemon(t *testing.T, port string, name string, args ...string) {
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
-		<-ended
+		_ = <-ended // it was interrupted
 	})
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

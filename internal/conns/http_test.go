@@ -2,6 +2,7 @@ package conns_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -47,5 +48,7 @@ func TestHandlerReportsRequests(t *testing.T) {
 		}
 	}
 	_ = srv.Close()
-	<-done
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -93,7 +94,7 @@ func TestRoomLeavesAReserve(t *testing.T) {
 	for _, tt := range []struct{ descriptors, want int }{
 		{64, 16}, {160, 64}, {1024, 768}, {20_000, 15_000}, {1 << 20, 3 << 18},
 	} {
-		t.Run(fmt.Sprint(tt.descriptors), func(t *testing.T) {
+		t.Run(strconv.Itoa(tt.descriptors), func(t *testing.T) {
 			if got := room(tt.descriptors); got != tt.want {
 				t.Errorf("got %d, want %d", got, tt.want)
 			}

@@ -34,11 +34,11 @@ func (l *Limiter) DialSelf(ctx context.Context, addr string) (net.Conn, error) {
 
 // bindAny gives a socket a free port of its family.
 func bindAny(fd int, to string) (uint16, error) {
-	var any syscall.Sockaddr = &syscall.SockaddrInet4{}
+	var free syscall.Sockaddr = &syscall.SockaddrInet4{}
 	if ap, err := netip.ParseAddrPort(to); err == nil && ap.Addr().Is6() {
-		any = &syscall.SockaddrInet6{}
+		free = &syscall.SockaddrInet6{}
 	}
-	if err := syscall.Bind(fd, any); err != nil {
+	if err := syscall.Bind(fd, free); err != nil {
 		return 0, err
 	}
 	name, err := syscall.Getsockname(fd)
