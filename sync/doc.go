@@ -51,7 +51,8 @@
 //
 // Run holds one goroutine per store, which alone talks to the origin, and one per
 // release that is being published, of which only some run at a time; releases of
-// one tenant follow each other. Run returns after all of them. All other methods
+// one tenant follow each other. A folder has one more, which reads content again where
+// sizes and times do not tell of each change. Run returns after all of them. All other methods
 // may be called at any time from any goroutine; Rollback waits for Run.
 //
 // A lock of a store is never held while a Publisher, an origin or a disk is waited

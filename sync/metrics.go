@@ -16,6 +16,10 @@ type metrics struct {
 	tenants  *prometheus.GaugeVec
 	hooks    *prometheus.CounterVec
 	damaged  prometheus.Counter
+
+	reread      *prometheus.CounterVec
+	rereadAge   *prometheus.GaugeVec
+	differences *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -48,6 +52,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		success: gauge(prometheus.GaugeOpts{Name: "terrane_sync_last_success_timestamp_seconds", Help: "When the origin was last seen."}),
 		tenants: gauge(prometheus.GaugeOpts{Name: "terrane_sync_live_tenants", Help: "Tenants with a live release, previews included."}),
 		hooks:   counter("status", prometheus.CounterOpts{Name: "terrane_sync_webhooks_total", Help: "Webhooks by the status they were answered with."}),
+
+		reread: counter("store", prometheus.CounterOpts{Name: "terrane_sync_reread_bytes_total", Help: "Content of folders that was read again."}),
+		rereadAge: gauge(prometheus.GaugeOpts{
+			Name: "terrane_sync_reread_age_seconds", Help: "Time since the folder that was read again last had been read before.",
+		}),
+		differences: counter("store", prometheus.CounterOpts{
+			Name: "terrane_sync_reread_differences_total", Help: "Folders with other content of the same sizes and times.",
+		}),
 	}
 	m.damaged = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "terrane_sync_damaged_records_total", Help: "Release records of the mirror that could not be read at the start.",

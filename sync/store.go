@@ -56,6 +56,7 @@ type store struct {
 
 	mu      sync.Mutex
 	status  StoreStatus
+	folder  *folder.Folder   // origin, if it is one
 	sites   map[string]*site // by the folder's path below the root
 	wanted  map[string]bool  // folders that Want named and that are not in sites
 	taking  int              // folders that this look has yet to take
@@ -125,9 +126,18 @@ func (st *store) repoDir() string {
 	return filepath.Join(st.s.o.Data, "git", strings.ReplaceAll(url.PathEscape(st.c.Prefix), ".", "%2E"))
 }
 
-func (st *store) openOrigin() origin.Origin {
+func (st *store) openOrigin(ctx context.Context) origin.Origin {
 	if f := st.c.Folder; f != nil {
-		return folder.Open(folder.Options{Path: f.Path, Depth: st.c.Depth, Settle: f.Settle, Poll: st.c.Poll, Wanted: st.wantedNames})
+		o := folder.Open(ctx, folder.Options{
+			Path: f.Path, Depth: st.c.Depth, Settle: f.Settle, Poll: st.c.Poll, Wanted: st.wantedNames,
+			Reread: folder.Reread{
+				Budget: st.s.reread, Max: st.s.o.Limits.SiteSize, Taken: st.taken, Digest: contentOf, Read: st.reread,
+			},
+		})
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		st.folder = o
+		return o
 	}
 	g := st.c.Git
 	o := gitrepo.Options{
@@ -197,7 +207,7 @@ func (st *store) load(m *mirror.Mirror) {
 // run looks at the origin until ctx ends, then waits for its jobs.
 func (st *store) run(ctx context.Context) error {
 	defer close(st.ended)
-	st.origin = st.openOrigin()
+	st.origin = st.openOrigin(ctx)
 	defer st.origin.Close() //nolint:errcheck // nothing was written to it
 	defer st.jobs.Wait()
 	timer := time.NewTimer(0)

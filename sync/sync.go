@@ -13,7 +13,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
+	"github.com/terrane/terrane/sync/internal/folder"
 	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/sync/internal/origin"
 	"github.com/terrane/terrane/tenant"
@@ -50,7 +52,11 @@ type Options struct {
 	Limits tenant.Limits
 	// Hooked is told the prefix of each store that a webhook makes look at its origin.
 	// It must not block. Nil: nobody wants to know.
-	Hooked   func(prefix string)
+	Hooked func(prefix string)
+	// Reread is how many bytes a second the content of folders on mounted file systems is
+	// read again at, over all stores: not each change there shows in sizes and times. Each
+	// file counts 16 KiB more. 0: 4 MiB.
+	Reread   int64
 	MaxFiles int // of one release; 0: 10,000
 	Keep     int // releases of each tenant that stay in the mirror; 0: 5
 
@@ -118,6 +124,7 @@ const (
 	defaultGitPoll    = 5 * time.Second
 	defaultGitTimeout = 5 * time.Minute
 	defaultMaxPack    = 4 << 30
+	defaultReread     = 4 << 20
 	publishTimeout    = time.Minute
 	publishers        = 8 // releases that are published at a time: slow ones must not fill all places
 )
@@ -130,6 +137,7 @@ type Syncer struct {
 	stores   []*store
 	groups   []*group
 	mirrored chan struct{}
+	reread   *rate.Limiter
 	slots    chan struct{} // one per release that may be published at a time
 }
 
@@ -145,6 +153,10 @@ func New(o Options) (*Syncer, error) {
 	if s.o.Keep == 0 {
 		s.o.Keep = defaultKeep
 	}
+	if s.o.Reread == 0 {
+		s.o.Reread = defaultReread
+	}
+	s.reread = rate.NewLimiter(rate.Limit(s.o.Reread), folder.RereadBurst)
 	s.slots = make(chan struct{}, publishers)
 	var errs []error
 	if o.Data == "" {
@@ -285,6 +297,21 @@ func (s *Syncer) Nudge(prefix string) {
 	for _, st := range s.all() {
 		if strings.HasPrefix(st.c.Prefix, prefix) {
 			st.wake()
+		}
+	}
+}
+
+// Recheck has the content of a tenant's folder read soon, and taken again if it is not
+// what was taken: for a tenant that another edge serves at another revision. A
+// commit needs no such look. It never blocks.
+func (s *Syncer) Recheck(id tenant.ID) {
+	for _, st := range s.stores {
+		name, ok := st.name(id)
+		st.mu.Lock()
+		f := st.folder
+		st.mu.Unlock()
+		if ok && f != nil {
+			f.Recheck(name)
 		}
 	}
 }

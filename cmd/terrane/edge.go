@@ -137,6 +137,7 @@ func (e *edge) buildSites(context.Context) error {
 		Publisher: publish,
 		IsRefusal: func(err error) bool { return errors.Is(err, engine.ErrRefused) },
 		Limits:    limits(&c.Limits),
+		Reread:    int64(c.Edge.Reread),
 		Hooked:    func(store string) { e.lattice.notices.Send(notice.Notice{Store: store}) },
 		Logger:    e.logger("sync"),
 		Metrics:   e.metrics,

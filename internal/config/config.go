@@ -37,6 +37,8 @@ type Edge struct {
 	Name   string `toml:"name"`
 	Region string `toml:"region"`
 	Data   string `toml:"data"` // mirror, compiled modules, state
+	// Reread is how many bytes a second of folders on mounted file systems are read again.
+	Reread tomlfile.Size `toml:"reread"`
 }
 
 // Store is where tenants' folders come from.

@@ -12,12 +12,22 @@
 // Any folder or file below the root may be a mount. Each is judged by the file system
 // that it is on, at each walk, and a file once more when it is opened.
 //
+// Where a change time does not tell of each change (all but local file systems) the
+// content of folders is read again in the background, at a bounded rate, and compared
+// with what was taken; at first soon after the start. A change time or an inode that
+// is there is used as a hint: it has the folder read again soon. Change times of local
+// file systems are trusted. What they do not tell of is seen by Recheck only: a change
+// of the disk below the file system, and, without CAP_LEASE, one by a process that
+// keeps the file mapped.
+//
 // Names that start with a dot are not the tenant's: editors, rsync and file
 // managers keep their drafts there.
 package folder
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,6 +49,7 @@ type Options struct {
 	// Wanted names folders to look for even if the root does not list them: Keybase
 	// lists favorites only. Nil: none.
 	Wanted func() []string
+	Reread Reread
 }
 
 const (
@@ -53,18 +64,21 @@ const (
 
 // Folder implements origin.Origin. Only Open makes one.
 type Folder struct {
-	o     Options
-	watch *watcher
-	devs  devices // as the current look has found them
-	seen  map[string]*seen
-	last  *origin.Look
-	root  scan         // of the folders above tenants' folders
-	named *origin.Look // what they held
-	full  time.Time    // of the last look at all folders
+	o      Options
+	watch  *watcher
+	reread *rereader
+	began  string  // sets this process apart from others
+	devs   devices // as the current look has found them
+	seen   map[string]*seen
+	last   *origin.Look
+	root   scan         // of the folders above tenants' folders
+	named  *origin.Look // what they held
+	full   time.Time    // of the last look at all folders
 }
 
 // seen is what is known of one tenant's folder.
 type seen struct {
+	mark   string        // see rereading
 	stamp  string        // of the last scan; empty: not there
 	settle time.Duration // how long the folder must keep still
 	since  time.Time     // when that stamp was first found
@@ -74,17 +88,23 @@ type seen struct {
 	err error // the last scan's refusal
 }
 
-// Open watches the root. The root need not be there: a mount may come later.
-func Open(o Options) *Folder {
+// Open watches the root until Close, and reads content again while ctx is not done.
+// The root need not be there: a mount may come later.
+func Open(ctx context.Context, o Options) *Folder {
 	o.Depth = max(o.Depth, 1)
-	return &Folder{o: o, devs: devices{}, seen: map[string]*seen{}, watch: newWatcher(o.Path, o.Depth)}
+	f := &Folder{o: o, began: stampOf(time.Now()), devs: devices{}, seen: map[string]*seen{}, watch: newWatcher(o.Path, o.Depth)}
+	f.reread = newRereader(ctx, f, o.Reread)
+	return f
 }
 
 // Hints implements origin.Origin.
 func (f *Folder) Hints() <-chan struct{} { return f.watch.hints }
 
 // Close implements origin.Origin.
-func (f *Folder) Close() error { return f.watch.close() }
+func (f *Folder) Close() error {
+	f.reread.close()
+	return f.watch.close()
+}
 
 // Look implements origin.Origin. All folders are looked at when a poll is due,
 // events were lost, or there is no other reason to look; else those that had
@@ -237,10 +257,25 @@ func (f *Folder) glance(root *os.Root, quick quick, name string, now time.Time) 
 	if s.stamp == "" || !quick.same(&s.scan) {
 		f.rescan(root, name, s, now)
 	}
-	if now.Sub(s.since) < s.settle || now.Before(s.hold) {
-		return ""
+	if mark := f.reread.mark(name); mark != s.mark { // to be taken once more
+		s.mark, s.since, s.hold, s.tries = mark, now, time.Time{}, 0
 	}
-	return s.stamp
+	found := ""
+	if now.Sub(s.since) >= s.settle && !now.Before(s.hold) {
+		found = key(s.stamp, s.mark)
+	}
+	f.reread.note(name, found, s, now)
+	return found
+}
+
+// key is what a look returns for a folder: its stamp, or one that is also of its
+// content where the stamp does not tell of a change.
+func key(stamp, mark string) string {
+	if stamp == "" || mark == "" {
+		return stamp
+	}
+	sum := sha256.Sum256([]byte(stamp + mark))
+	return hex.EncodeToString(sum[:])
 }
 
 func (f *Folder) rescan(root *os.Root, name string, s *seen, now time.Time) {
@@ -274,6 +309,7 @@ func (f *Folder) vanished(look *origin.Look, now time.Time) {
 			look.Folders[name] = ""
 		} else {
 			delete(f.seen, name)
+			f.reread.forget(name)
 		}
 	}
 }

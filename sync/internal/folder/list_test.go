@@ -25,7 +25,7 @@ func TestListIsKeptWhileNothingChanges(t *testing.T) {
 		}
 	}
 	add("a/alice")
-	f := Open(Options{Path: dir, Depth: 2})
+	f := Open(t.Context(), Options{Path: dir, Depth: 2})
 	if err := f.Close(); err != nil { // no event comes any more
 		t.Fatal(err)
 	}
@@ -75,5 +75,5 @@ func localDir(t *testing.T, dir string) bool {
 		t.Fatal(err)
 	}
 	defer d.Close() //nolint:errcheck // opened for reading
-	return isLocal(d)
+	return kindOf(d) == local
 }

@@ -91,7 +91,7 @@ func TestMountsBelowRoot(t *testing.T) {
 			put(t, filepath.Join(dir, "alice/i.html"), "x")
 			put(t, filepath.Join(dir, "alice/sub/i.html"), "x")
 			put(t, filepath.Join(dir, "bob/i.html"), "x")
-			f := Open(Options{Path: dir})
+			f := Open(t.Context(), Options{Path: dir})
 			defer f.Close() //nolint:errcheck // a test
 			look := func() {
 				t.Helper()
@@ -120,7 +120,7 @@ func TestForeignListIsReadEachTime(t *testing.T) {
 	put(t, filepath.Join(dir, "a/here"), "")
 	put(t, filepath.Join(under, "alice/i.html"), "x")
 	disktest.MountForeign(t, under, filepath.Join(dir, "a"), false)
-	f := Open(Options{Path: dir, Depth: 2})
+	f := Open(t.Context(), Options{Path: dir, Depth: 2})
 	defer f.Close() //nolint:errcheck // a test
 	info, err := os.Stat(under)
 	if err != nil {

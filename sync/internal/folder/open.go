@@ -36,7 +36,7 @@ func (f *Folder) List(_ context.Context, name string) (*origin.Listing, error) {
 	}
 	for _, file := range s.files {
 		l.Files = append(l.Files, origin.Entry{
-			Path: file.path, Size: file.stat.size, Key: file.key,
+			Path: file.path, Size: file.stat.size, Key: f.fileKey(s, &file),
 			Open: func() (io.ReadCloser, error) {
 				r, err := f.open(name, s, file, sums[file.path])
 				if errors.Is(err, origin.ErrUnsettled) {
@@ -48,6 +48,20 @@ func (f *Folder) List(_ context.Context, name string) (*origin.Listing, error) {
 		})
 	}
 	return l, nil
+}
+
+// fileKey names the content of a file. Where stat does not tell of each change, the
+// name holds until content is found to differ, and in this process only: marks are
+// not kept.
+func (f *Folder) fileKey(s *seen, file *file) string {
+	mark := s.mark
+	if mark == "" && file.stat.kind != local {
+		mark = f.began
+	}
+	if mark == "" {
+		return file.stat.key()
+	}
+	return file.stat.key() + "." + mark
 }
 
 // settled scans once more: what was read is one state if nothing has changed.
@@ -101,10 +115,10 @@ func (f *Folder) whole(root *os.Root, r *os.File, s *seen, want file, hasSum boo
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() || statOf(info, isLocal(r)) != want.stat {
+	if !info.Mode().IsRegular() || !statOf(info, kindOf(r)).same(want.stat) {
 		return unsettled(want.path, "it has changed")
 	}
-	if want.stat.local {
+	if want.stat.kind != foreign {
 		open, known := openForWriting(r)
 		if open {
 			return unsettled(want.path, "it is open for writing")

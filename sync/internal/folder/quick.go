@@ -45,5 +45,5 @@ func (q quick) stat(e *entry) bool {
 	if unix.Fstatat(q.fd, e.full, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return false
 	}
-	return e.stat == stat{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), ino: st.Ino, dev: st.Dev, local: true}
+	return e.stat == stat{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), ino: st.Ino, dev: st.Dev, kind: e.stat.kind}
 }

@@ -19,7 +19,10 @@ import (
 // scan is what a walk over one tenant's folder found.
 type scan struct {
 	files []file
-	local bool // all of them, and the folders, are on local file systems
+	local bool // writers of all of them, and of the folders, are on this machine
+	// trusted: each change of a file has another change time.
+	trusted bool
+	weak    uint64 // of the change times that are hints only
 	// dirs and quick serve to see without a walk that nothing has changed.
 	dirs  []entry
 	quick bool
@@ -28,7 +31,6 @@ type scan struct {
 // file is one regular file of a scan.
 type file struct {
 	entry
-	key string
 }
 
 // entry is a path and what stat said of it.
@@ -59,7 +61,7 @@ func (f *Folder) scan(root *os.Root, name string, devs devices) (scan, string, e
 	}
 	defer sub.Close() //nolint:errcheck // opened for reading
 	s := scanner{
-		f: f, name: name, root: sub, devs: devs, begun: time.Now().UnixNano(), scan: scan{local: true, quick: true},
+		f: f, name: name, root: sub, devs: devs, begun: time.Now().UnixNano(), scan: scan{local: true, trusted: true, quick: true},
 	}
 	err = s.dir(".", 0)
 	if err == nil && len(s.files) == 0 {
@@ -112,7 +114,7 @@ func (s *scanner) note(dir string) error {
 
 func (s *scan) note(dir entry, begun int64) {
 	s.dirs = append(s.dirs, dir)
-	s.local = s.local && dir.stat.local
+	s.local = s.local && dir.stat.kind != foreign
 	s.quick = s.quick && s.local && begun-dir.stat.ctime > int64(settleLocal)
 }
 
@@ -131,19 +133,22 @@ func (s *scanner) entry(name string, depth int) error {
 	case info.IsDir():
 		return s.dir(name, depth+1)
 	case !info.Mode().IsRegular():
-		return origin.Refuse("%q is %s, not a file: remove it", name, kind(info.Mode()))
+		return origin.Refuse("%q is %s, not a file: remove it", name, kindOfFile(info.Mode()))
 	}
 	found := file{entry: entry{path: name, full: path.Join(s.name, name), stat: s.devs.stat(s.root, name, info)}}
-	s.local = s.local && found.stat.local
+	s.local = s.local && found.stat.kind != foreign
 	s.quick = s.quick && s.local
-	found.key = found.stat.key()
+	if found.stat.kind != local {
+		s.trusted = false
+		s.weak = s.weak*31 + uint64(found.stat.ctime)
+	}
 	s.sum = append(append(s.sum, name...), 0)
-	s.sum = append(append(s.sum, found.key...), 0)
+	s.sum = append(append(s.sum, found.stat.stable().key()...), 0)
 	s.files = append(s.files, found)
 	return nil
 }
 
-func kind(m fs.FileMode) string {
+func kindOfFile(m fs.FileMode) string {
 	switch {
 	case m&fs.ModeNamedPipe != 0:
 		return "a pipe"

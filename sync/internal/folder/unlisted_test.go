@@ -32,7 +32,7 @@ func TestUnlisted(t *testing.T) {
 		t.Skip("no /proc")
 	}
 	defer root.Close() //nolint:errcheck // opened for reading
-	f := Open(Options{Path: "/proc", Wanted: func() []string { return []string{name, "nobody", "self", "a/b", "version"} }})
+	f := Open(t.Context(), Options{Path: "/proc", Wanted: func() []string { return []string{name, "nobody", "self", "a/b", "version"} }})
 	defer f.Close() //nolint:errcheck // a test
 	look := &origin.Look{Folders: map[string]string{}, Odd: map[string]string{}}
 	if err := f.names(t.Context(), root, ".", 1, look); err != nil {

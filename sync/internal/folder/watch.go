@@ -88,6 +88,14 @@ func (w *watcher) note(e fsnotify.Event) {
 	w.hint()
 }
 
+// touch has the next look look at a tenant's folder.
+func (w *watcher) touch(name string) {
+	w.mu.Lock()
+	w.dirty[name] = true
+	w.mu.Unlock()
+	w.hint()
+}
+
 // take returns, and forgets, what had events, and whether events were lost.
 func (w *watcher) take() (dirty map[string]bool, lost bool) {
 	w.mu.Lock()

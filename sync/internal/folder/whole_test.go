@@ -100,7 +100,7 @@ func TestLeaseOnAnothersFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close() //nolint:errcheck // a test
-	if !isLocal(r) {
+	if kindOf(r) != local {
 		t.Skip("not a local file system")
 	}
 	ask := func(capable bool) (open, known bool) {
