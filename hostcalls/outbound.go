@@ -94,12 +94,12 @@ func or[T int | int64](v, otherwise T) T {
 	return otherwise
 }
 
-// hold reserves n bytes of host memory for bodies. What the host holds for a
+// hold reserves n bytes of host memory for fetches. What the host holds for a
 // guest is bounded by what the guest may hold itself.
 func (x *Exchange) hold(n int64) error {
 	if limit := x.t.maxHeld(); x.held.Add(n) > limit {
 		x.held.Add(-n)
-		return fmt.Errorf("the bodies of the request's fetches exceed %d bytes", limit)
+		return fmt.Errorf("the headers and bodies of the request's fetches exceed %d bytes", limit)
 	}
 	return nil
 }
@@ -285,6 +285,19 @@ func (x *Exchange) markLoop(h http.Header) error {
 	return nil
 }
 
+// fieldCost is what one line of a response's header takes in memory beside its text.
+const fieldCost = 128
+
+func headerSize(h http.Header) (n int64) {
+	for name, values := range h {
+		n += int64(len(name))
+		for _, v := range values {
+			n += int64(len(v)) + fieldCost
+		}
+	}
+	return n
+}
+
 // fetch runs in a goroutine of its own for asynchronous requests.
 func (x *Exchange) fetch(ctx context.Context, r *request) (*response, error) {
 	if x.t.Fetcher == nil {
@@ -298,11 +311,15 @@ func (x *Exchange) fetch(ctx context.Context, r *request) (*response, error) {
 		ctx, cancel = context.WithTimeout(ctx, r.timeout)
 	}
 	got, err := x.t.Fetcher.Fetch(ctx, &FetchRequest{
-		Method: r.method, URL: r.url, Header: r.header, Host: r.host, Body: r.body, Allow: x.t.Allow,
+		Tenant: x.t.ID, Method: r.method, URL: r.url, Header: r.header, Host: r.host, Body: r.body, Allow: x.t.Allow,
 	})
 	if err != nil {
 		cancel()
 		return nil, err
+	}
+	if err := x.hold(headerSize(got.Header)); err != nil {
+		cancel()
+		return nil, errors.Join(err, got.Body.Close())
 	}
 	resp := &response{code: got.Code, header: got.Header}
 	if r.streaming {

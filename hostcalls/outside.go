@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"github.com/terrane/terrane/tenant"
 )
 
 // Fetcher sends guests' outbound requests, within a policy of its own: which
@@ -22,6 +24,7 @@ type Fetcher interface {
 
 // FetchRequest is one outbound request. Fetchers only read it.
 type FetchRequest struct {
+	Tenant tenant.ID // whose guest asks
 	Method string
 	URL    *url.URL    // absolute, http or https
 	Header http.Header // valid; without hop-by-hop fields, Content-Length and Host

@@ -161,3 +161,28 @@ func TestRefusedRequest(t *testing.T) {
 		}
 	}
 }
+
+// TestHeadersOfAnswersAreHeld: the headers of upstreams count against the request's
+// memory, as their bodies do.
+func TestHeadersOfAnswersAreHeld(t *testing.T) {
+	f := answering(func(*hostcalls.FetchRequest) *hostcalls.FetchResponse {
+		h := http.Header{}
+		for i := range 50 {
+			h[strings.Repeat("X", i+1)] = []string{"1", "2"}
+		}
+		return &hostcalls.FetchResponse{Code: 200, Header: h, Body: http.NoBody}
+	})
+	tn := &hostcalls.Tenant{Fetcher: f}
+	tn.Limits.Memory = 40 << 10 // a response takes 14 KiB and the buffer of its body
+	b := newBench(t, tn, request())
+	for i, want := range []bool{true, true, false} {
+		got := b.status("req_send", b.create("GET", "http://upstream.example/"))
+		if got > 0 != want {
+			t.Errorf("fetch %d: %d, log %q", i, got, b.log.lines)
+		}
+		b.at = scratch
+	}
+	if !b.log.has("the headers and bodies of the request's fetches exceed 40960 bytes") {
+		t.Errorf("log %q", b.log.lines)
+	}
+}

@@ -38,13 +38,33 @@ func (e *edge) buildGuests(context.Context) error {
 	}
 	o := fetch.Options{
 		Allow:        c.Fetch.Allow,
+		Deny:         c.Fetch.Deny,
 		AllowPrivate: c.Fetch.AllowPrivate,
-		Own:          c.DNS.Addresses,
 		Local:        e.local,
 		Metrics:      e.metrics,
 	}
+	o.Own.Addresses, o.Own.Names = c.Infrastructure()
+	for _, r := range slices.Concat(c.Fetch.Resolvers, c.DNS.Resolvers, dnsverify.SystemResolvers()) {
+		o.Own.Resolvers = append(o.Own.Resolvers, r.Addr().Unmap())
+	}
+	if len(c.DNS.Addresses) > 0 {
+		o.From = c.DNS.Addresses[0]
+	}
 	if len(c.Fetch.Resolvers) > 0 { // else the system's, which reads /etc/hosts too
 		o.Resolver = e.resolver
+	}
+	for i, p := range c.Fetch.Allow {
+		if err := fetch.CheckPattern(p); err != nil {
+			c.Fault(fmt.Sprintf("fetch.allow[%d]", i), "%v", err)
+		}
+	}
+	for i, d := range c.Fetch.Deny {
+		if _, _, err := fetch.ParseDeny([]string{d}); err != nil {
+			c.Fault(fmt.Sprintf("fetch.deny[%d]", i), "%v", err)
+		}
+	}
+	if err := c.Err(); err != nil {
+		return err
 	}
 	if o.Roots, err = readPEM(c, "fetch.roots", c.Fetch.Roots); err != nil {
 		return err

@@ -153,6 +153,7 @@ type Limits struct {
 type Fetch struct {
 	AllowPrivate bool             `toml:"allow_private"`
 	Allow        []string         `toml:"allow"`
+	Deny         []string         `toml:"deny"`      // networks, addresses and hosts
 	Resolvers    []netip.AddrPort `toml:"resolvers"` // default: those of DNS
 	Roots        string           `toml:"roots"`     // PEM file of further CAs
 }

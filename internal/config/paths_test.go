@@ -21,7 +21,7 @@ var pathKeys = []string{
 
 // otherKeys are all other keys whose values are text.
 var otherKeys = []string{
-	"admin.listen", "bgp.neighbor.communities", "dns.keys", "dns.labels", "edge.name", "edge.region", "engine.name", "fetch.allow",
+	"admin.listen", "bgp.neighbor.communities", "dns.keys", "dns.labels", "edge.name", "edge.region", "engine.name", "fetch.allow", "fetch.deny",
 	"git.host", "git.ssh_listen", "http.listen", "https.listen", "lattice.cluster.advertise", "lattice.cluster.listen",
 	"lattice.cluster.name", "lattice.cluster.routes", "lattice.leaf", "lattice.leaf_listen", "lattice.listen", "lattice.peers", "lattice.url",
 	"preview.domain", "state.home", "state.provider", "store.branch", "store.kind", "store.prefix", "store.username",

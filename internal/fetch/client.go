@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,9 +24,11 @@ import (
 
 // Options of a Client.
 type Options struct {
-	Allow        []string      // host patterns of the operator; nil allows all
-	AllowPrivate bool          // for labs: private addresses and Own too; never link-local ones or those of clouds' metadata
-	Own          []netip.Addr  // the edge's, judged as private
+	Allow        []string // host patterns of the operator; nil allows all
+	Deny         []string // networks and host patterns, as for ParseDeny
+	AllowPrivate bool     // for labs: private addresses and those of Own and the host too; never link-local ones or those of clouds' metadata
+	Own          Infrastructure
+	From         netip.Addr    // what a local site sees as the client's address; zero: 192.0.0.8 (RFC 7600)
 	Roots        []byte        // PEM of CAs, besides the system's
 	Resolver     Resolver      // nil: the system's
 	Timeout      time.Duration // per request, redirects and body included; 0: 30 s
@@ -38,9 +41,8 @@ type Options struct {
 const (
 	defaultTimeout  = 30 * time.Second
 	maxRedirects    = 10
-	maxHeader       = 256 << 10 // bytes of a response's header
-	maxIdle         = 256
-	maxIdlePerHost  = 16
+	maxHeader       = 64 << 10 // bytes of a response's header
+	maxFields       = 500      // lines of it
 	idleTimeout     = 60 * time.Second
 	connectTimeout  = 10 * time.Second
 	defaultAgent    = "terrane"
@@ -49,27 +51,34 @@ const (
 
 // Client is a hostcalls.Fetcher. One serves all tenants of a process.
 type Client struct {
-	allow     []string
-	timeout   time.Duration
-	transport *http.Transport
-	trip      http.RoundTripper // transport, or local
-	metrics   metrics
+	policy  policy
+	timeout time.Duration
+	pools   *pools
+	local   local
+	metrics metrics
 }
 
 // New checks the options. The Client is closed by Close.
 func New(o Options) (*Client, error) {
+	g := guard{reserved: reserved(), own: newOwn(o.Own)}
 	if o.AllowPrivate {
-		return build(o, newMetadata().check)
+		g = guard{reserved: metadata()}
 	}
-	return build(o, newAddresses(o.Own).check)
+	var err error
+	if g.denied, _, err = ParseDeny(o.Deny); err != nil {
+		return nil, err
+	}
+	return build(o, g.check)
 }
 
 // build makes a Client that dials what judge accepts.
 func build(o Options, judge func(netip.Addr) error) (*Client, error) {
 	var errs []error
 	for _, p := range o.Allow {
-		errs = append(errs, checkPattern(p))
+		errs = append(errs, CheckPattern(p))
 	}
+	_, hosts, err := ParseDeny(o.Deny)
+	errs = append(errs, err)
 	roots, err := rootCAs(o.Roots)
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
@@ -85,32 +94,35 @@ func build(o Options, judge func(netip.Addr) error) (*Client, error) {
 			return judge(to.Addr())
 		},
 	}
-	c := &Client{allow: o.Allow, timeout: o.Timeout, metrics: newMetrics(o.Metrics)}
-	if c.allow == nil {
-		c.allow = []string{"*"}
+	c := &Client{
+		policy: policy{o.Allow, hosts}, timeout: o.Timeout, local: local{o.Local, o.From}, metrics: newMetrics(o.Metrics),
+	}
+	if c.policy.allow == nil {
+		c.policy.allow = []string{"*"}
+	}
+	if !c.local.from.IsValid() {
+		c.local.from = netip.AddrFrom4([4]byte{192, 0, 0, 8})
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
 	}
-	c.transport = &http.Transport{ // no proxy: it would be dialed in place of the address judged
-		DialContext:            rooted(dialer),
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    connectTimeout,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           maxIdle,
-		MaxIdleConnsPerHost:    maxIdlePerHost,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: maxHeader,
-	}
-	c.trip = c.transport
-	if o.Local != nil {
-		c.trip = &local{o.Local, c.transport}
-	}
+	c.pools = newPools(rooted(dialer), func(dial dialFunc) *http.Transport {
+		return &http.Transport{ // no proxy: it would be dialed in place of the address judged
+			DialContext:            dial,
+			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout:    connectTimeout,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConns:           maxIdleTenant,
+			MaxIdleConnsPerHost:    maxIdlePerHost,
+			IdleConnTimeout:        idleTimeout,
+			MaxResponseHeaderBytes: maxHeader,
+		}
+	})
 	return c, nil
 }
 
 // rooted dials names as they are, without the host's search domains.
-func rooted(d *net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+func rooted(d *net.Dialer) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(address)
 		if err != nil {
@@ -143,35 +155,28 @@ func rootCAs(pem []byte) (*x509.CertPool, error) {
 }
 
 // Close closes idle connections. No Fetch may be under way.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() { c.pools.close() }
 
 // Fetch implements hostcalls.Fetcher. It follows redirects, each within the policy.
 func (c *Client) Fetch(ctx context.Context, r *hostcalls.FetchRequest) (*hostcalls.FetchResponse, error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	resp, err := c.fetch(ctx, r) //nolint:bodyclose // the caller closes it, by the body below
+	p := c.pools.acquire(r.Tenant)
+	end := sync.OnceFunc(func() { cancel(); c.pools.release(p) })
+	resp, err := c.fetch(ctx, r, p) //nolint:bodyclose // the caller closes it, by the body below
 	c.metrics.observe(err, time.Since(start))
 	if err != nil {
-		cancel()
+		end()
 		return nil, explain(err)
 	}
 	return &hostcalls.FetchResponse{
 		Code: resp.StatusCode, Header: resp.Header, Length: resp.ContentLength,
-		Body: &body{ReadCloser: resp.Body, cancel: cancel},
+		Body: &body{ReadCloser: resp.Body, resp: resp, cancel: cancel, end: end},
 	}, nil
 }
 
-func (c *Client) fetch(ctx context.Context, r *hostcalls.FetchRequest) (*http.Response, error) {
-	judge := func(u *url.URL) error {
-		if !allowed(c.allow, u) {
-			return refuse("the host %.100q is not among those that this edge lets guests fetch from", u.Host)
-		}
-		if r.Allow != nil && !allowed(r.Allow, u) {
-			return refuse("the host %.100q is not in fetch.allow of terrane.toml", u.Host)
-		}
-		return nil
-	}
-	if err := judge(r.URL); err != nil {
+func (c *Client) fetch(ctx context.Context, r *hostcalls.FetchRequest, p *pool) (*http.Response, error) {
+	if err := c.policy.check(r.URL, r.Host, r.Allow); err != nil {
 		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL.String(), bytes.NewReader(r.Body))
@@ -186,26 +191,73 @@ func (c *Client) fetch(ctx context.Context, r *hostcalls.FetchRequest) (*http.Re
 		req.Header[headerUserAgent] = []string{defaultAgent}
 	}
 	client := http.Client{
-		Transport: c.trip,
+		Transport: &hop{&c.local, p.transport},
 		CheckRedirect: func(next *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
 				return refuse("more than %d redirects", maxRedirects)
 			}
-			return judge(next.URL)
+			next.Response = nil // or each response's header would be held until the last one
+			return c.policy.check(next.URL, next.Host, r.Allow)
 		},
 	}
 	return client.Do(req)
 }
 
-// body ends the request's context when it is closed.
+// hop sends one request, to a site of this process or over the tenant's connections.
+type hop struct {
+	local   *local
+	network *http.Transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (h *hop) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	handler, err := h.local.find(req)
+	switch {
+	case err != nil:
+		return nil, err
+	case handler != nil:
+		resp, err = h.local.serve(handler, req)
+	default:
+		resp, err = h.network.RoundTrip(req)
+	}
+	if err == nil {
+		if err = checkHeader(resp.Header); err != nil {
+			_ = resp.Body.Close() // of no use
+			return nil, err
+		}
+	}
+	return resp, err
+}
+
+// checkHeader holds for a response what the transport does not count, and for one of a
+// local site everything.
+func checkHeader(h http.Header) error {
+	fields, size := 0, 0
+	for name, values := range h {
+		fields += len(values)
+		for _, v := range values {
+			size += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	if fields > maxFields || size > maxHeader {
+		return &failure{fmt.Sprintf("the upstream's header has more than %d lines or %d bytes", maxFields, maxHeader), nil}
+	}
+	return nil
+}
+
+// body ends the request when it is closed.
 type body struct {
 	io.ReadCloser
+	resp   *http.Response
 	cancel context.CancelFunc
+	end    func()
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) {
+		b.resp.Trailer = nil // guests have no use for it
+	} else if err != nil {
 		err = explain(err)
 	}
 	return n, err
@@ -214,6 +266,7 @@ func (b *body) Read(p []byte) (int, error) {
 // Close ends what is left of the request, before it waits for whoever answers.
 func (b *body) Close() error {
 	b.cancel()
+	defer b.end()
 	return b.ReadCloser.Close()
 }
 
@@ -228,6 +281,7 @@ func (f *failure) Unwrap() error { return f.cause }
 
 func explain(err error) error {
 	var (
+		known   *failure
 		refused *Refusal
 		dns     *net.DNSError
 		cert    *tls.CertificateVerificationError
@@ -236,6 +290,8 @@ func explain(err error) error {
 	switch {
 	case errors.As(err, &refused):
 		return refused
+	case errors.As(err, &known):
+		return known
 	case errors.As(err, &dns) && dns.IsNotFound:
 		text = "the host's name has no address"
 	case errors.As(err, &dns):

@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"bytes"
 	"context"
 	"encoding/pem"
 	"errors"
@@ -63,7 +62,7 @@ func isRefusal(err error) bool {
 }
 
 func TestPrivateAddressesAreRefused(t *testing.T) {
-	c, err := New(Options{Own: []netip.Addr{netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("2606:4700::1")}})
+	c, err := New(Options{Own: Infrastructure{Addresses: []netip.Addr{netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("2606:4700::1")}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +78,7 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want a refusal", host, err)
 		}
 	}
-	judge := newAddresses(nil)
+	judge := guard{reserved: reserved(), own: newOwn(Infrastructure{})}
 	for _, ip := range []string{"1.1.1.1", "93.184.216.34", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00::1"} {
 		if err := judge.check(netip.MustParseAddr(ip)); err != nil {
 			t.Errorf("%s: %v", ip, err)
@@ -100,7 +99,7 @@ func TestLabsReachNoMetadata(t *testing.T) {
 			t.Errorf("%s: got %v, want a refusal", host, err)
 		}
 	}
-	judge := newMetadata()
+	judge := guard{reserved: metadata()}
 	for _, ip := range []string{"127.0.0.1", "10.0.0.1", "192.168.1.1", "fc00::1", "1.1.1.1"} {
 		if err := judge.check(netip.MustParseAddr(ip)); err != nil {
 			t.Errorf("%s: %v", ip, err)
@@ -319,14 +318,14 @@ func TestFailuresTellNothingOfTheNetwork(t *testing.T) {
 	}
 }
 
+func certificate(srv *httptest.Server) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+}
+
 func TestRoots(t *testing.T) {
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "ok") }))
 	defer srv.Close()
-	var roots bytes.Buffer
-	if err := pem.Encode(&roots, &pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}); err != nil {
-		t.Fatal(err)
-	}
-	c := newClient(t, Options{Roots: roots.Bytes()}, anyAddress)
+	c := newClient(t, Options{Roots: certificate(srv)}, anyAddress)
 	if got, err := get(c, t.Context(), srv.URL); got != "ok" || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}

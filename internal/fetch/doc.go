@@ -2,11 +2,12 @@
 // hosts the operator and the tenant allow, which addresses nobody may reach, how
 // many redirects, how long.
 //
-// A host's name is judged before each hop, redirects included. Its addresses are
-// judged when they are dialed, after resolution, and the address judged is the
-// address dialed: a name that changes between two lookups gains nothing.
-// Connections are shared by all tenants, because the addresses that may be
-// dialed are the same for all.
+// A host's name is judged before each hop, redirects included, and so is the name
+// in a Host header. Addresses are judged when they are dialed, after resolution,
+// and the address judged is the address dialed: a name that changes between two
+// lookups gains nothing. The addresses of this host are asked for at that time.
+// Each tenant has connections of its own, as an upstream may bind to a connection
+// what it knows of its client.
 //
 // Goroutines: those of net/http for idle connections, until Client.Close.
 package fetch

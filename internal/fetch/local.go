@@ -5,24 +5,35 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 )
 
 // local answers requests to sites of this process without a connection.
 type local struct {
-	handler func(*url.URL) http.Handler
-	network http.RoundTripper
+	handler func(*url.URL) http.Handler // nil: there are none
+	from    netip.Addr
 }
 
-// RoundTrip implements http.RoundTripper.
-func (l *local) RoundTrip(req *http.Request) (*http.Response, error) {
-	h := l.handler(req.URL)
-	if h == nil {
-		return l.network.RoundTrip(req)
+// find returns the handler of a request, nil if it goes over the network. A request to a
+// site of this process may name another one as its host, but nothing else: the server
+// answers to more names than those of sites.
+func (l *local) find(req *http.Request) (http.Handler, error) {
+	if l.handler == nil {
+		return nil, nil
 	}
+	h := l.handler(req.URL)
+	if h != nil && req.Host != "" && req.Host != req.URL.Host && l.handler(&url.URL{Scheme: req.URL.Scheme, Host: req.Host}) == nil {
+		return nil, refuse("the host %.100q is not a site of this edge, to which the request goes", req.Host)
+	}
+	return h, nil
+}
+
+// serve has the handler answer a request.
+func (l *local) serve(h http.Handler, req *http.Request) (*http.Response, error) {
 	inbound := req.Clone(req.Context())
 	inbound.RequestURI = req.URL.RequestURI()
-	inbound.RemoteAddr = "127.0.0.1:0"
+	inbound.RemoteAddr = netip.AddrPortFrom(l.from, 0).String()
 	inbound.Proto, inbound.ProtoMajor, inbound.ProtoMinor = "HTTP/1.1", 1, 1
 	if inbound.Host == "" {
 		inbound.Host = req.URL.Host

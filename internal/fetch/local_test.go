@@ -41,7 +41,7 @@ func TestLocal(t *testing.T) {
 		}
 	})
 	c, err := New(Options{Local: func(u *url.URL) http.Handler {
-		if u.Hostname() == "own.example" {
+		if u.Hostname() == "own.example" || u.Hostname() == "other.example" {
 			return h
 		}
 		return nil

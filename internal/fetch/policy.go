@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,9 +18,58 @@ func (r *Refusal) Error() string { return r.Reason }
 
 func refuse(format string, a ...any) error { return &Refusal{fmt.Sprintf(format, a...)} }
 
-// checkPattern returns an error unless p is "*", a host, "*." before a host, or
+// policy is whom requests may be sent to, by name.
+type policy struct {
+	allow, deny []string // host patterns of the operator
+}
+
+// check judges the hosts of a request to u: that of the URL, and the one that the Host
+// header names, if it names another. allow is the tenant's own bound; nil: none.
+func (p *policy) check(u *url.URL, host string, allow []string) error {
+	if host != "" && host != u.Host {
+		if err := p.check(&url.URL{Scheme: u.Scheme, Host: host}, "", allow); err != nil {
+			return err
+		}
+	}
+	if !allowed(p.allow, u) || allowed(p.deny, u) {
+		return refuse("the host %.100q is not among those that this edge lets guests fetch from", u.Host)
+	}
+	if allow != nil && !allowed(allow, u) {
+		return refuse("the host %.100q is not in fetch.allow of terrane.toml", u.Host)
+	}
+	return nil
+}
+
+// ParseDeny divides the operator's list of what guests may not fetch from into networks,
+// which are compared with the addresses that are dialed, and host patterns. An address
+// stands for the network of it alone.
+func ParseDeny(list []string) (networks []netip.Prefix, hosts []string, err error) {
+	var errs []error
+	for _, entry := range list {
+		addr, addrErr := netip.ParseAddr(strings.Trim(entry, "[]"))
+		network, netErr := netip.ParsePrefix(entry)
+		switch {
+		case addrErr == nil:
+			addr = addr.Unmap().WithZone("")
+			networks = append(networks, netip.PrefixFrom(addr, addr.BitLen()))
+		case netErr == nil && network.Masked() != network:
+			errs = append(errs, fmt.Errorf("network %q: has bits behind its length: want %q", entry, network.Masked()))
+		case netErr == nil && network.Addr().Is4In6():
+			errs = append(errs, fmt.Errorf("network %q: write it as a network of IPv4", entry))
+		case netErr == nil:
+			networks = append(networks, network)
+		case entry == "*" || CheckPattern(entry) != nil:
+			errs = append(errs, fmt.Errorf("%q: want a network (192.0.2.0/24), an address, example.com, *.example.com, or a host with a port", entry))
+		default:
+			hosts = append(hosts, entry)
+		}
+	}
+	return networks, hosts, errors.Join(errs...)
+}
+
+// CheckPattern returns an error unless p is "*", a host, "*." before a host, or
 // one of the last two with a port.
-func checkPattern(p string) error {
+func CheckPattern(p string) error {
 	host, port := splitPort(p)
 	name := strings.TrimPrefix(host, "*.")
 	if p != "*" && (name == "" || strings.ContainsAny(name, "*/?@[] ") || strings.Trim(port, "0123456789") != "") {
@@ -59,53 +109,4 @@ func splitPort(s string) (host, port string) {
 		return h, p
 	}
 	return strings.Trim(s, "[]"), ""
-}
-
-// addresses judges what may be dialed.
-type addresses struct {
-	own     []netip.Addr
-	private []netip.Prefix
-}
-
-// newMetadata judges as a lab does: link-local addresses and the others at which clouds
-// hand a machine its credentials are for no guest, wherever it runs.
-func newMetadata() addresses {
-	return addresses{private: prefixes("169.254.0.0/16", "fe80::/10", "100.100.100.200/32", "168.63.129.16/32",
-		"fd00:ec2::254/128", "fd20:ce::254/128")}
-}
-
-func newAddresses(own []netip.Addr) addresses {
-	var a addresses
-	for _, ip := range own {
-		a.own = append(a.own, ip.Unmap())
-	}
-	a.private = prefixes(
-		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-		"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
-		"198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
-		"168.63.129.16/32", // a cloud's metadata at a public address
-		// Of IPv6 only global unicast, and of that nothing which leads to IPv4.
-		"::/3", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "4000::/2", "8000::/1",
-	)
-	return a
-}
-
-func prefixes(list ...string) []netip.Prefix {
-	out := make([]netip.Prefix, len(list))
-	for i, p := range list {
-		out[i] = netip.MustParsePrefix(p)
-	}
-	return out
-}
-
-// check returns a Refusal unless ip is a public address that is not ours.
-func (a addresses) check(ip netip.Addr) error {
-	ip = ip.Unmap().WithZone("")
-	if slices.Contains(a.own, ip) {
-		return refuse("the host is at an address of this edge, which guests may not fetch from")
-	}
-	if slices.ContainsFunc(a.private, func(p netip.Prefix) bool { return p.Contains(ip) }) {
-		return refuse("the host is at a private or reserved address, which guests may not fetch from")
-	}
-	return nil
 }

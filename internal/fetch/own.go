@@ -1,0 +1,123 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Infrastructure is what no guest may reach besides the host's own addresses.
+type Infrastructure struct {
+	Addresses []netip.Addr // of the edge, its neighbors and its peers
+	// Resolvers are refused where they are on a network of this host; others are public.
+	Resolvers []netip.Addr
+	Names     []string // host names, whose addresses are looked up now and then
+}
+
+const (
+	ownKept   = time.Second // for how long the host's addresses are believed
+	namesKept = time.Minute // and those of names
+	namesWait = 2 * time.Second
+)
+
+// own knows the addresses of this edge: those given to it, and those that the host has
+// when it is asked, as they change.
+type own struct {
+	fixed     []netip.Addr
+	resolvers []netip.Addr
+	names     []string
+
+	interfaces func() ([]net.Addr, error)
+	delivered  func(netip.Addr) bool // whether the kernel delivers what is sent there to this host
+	lookup     func(context.Context, string) ([]netip.Addr, error)
+	now        func() time.Time
+
+	mu     sync.Mutex
+	asked  time.Time
+	nets   []netip.Prefix // of the host's interfaces, with the host's address in them
+	looked time.Time
+	named  map[string][]netip.Addr
+}
+
+func newOwn(i Infrastructure) *own {
+	o := &own{
+		resolvers: i.Resolvers, names: i.Names, named: make(map[string][]netip.Addr),
+		interfaces: net.InterfaceAddrs, delivered: delivered, now: time.Now,
+		lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", name) // as what connects to them does
+		},
+	}
+	for _, ip := range i.Addresses {
+		o.fixed = append(o.fixed, ip.Unmap().WithZone(""))
+	}
+	return o
+}
+
+// has reports whether ip, which is neither mapped nor has a zone, is an address of this
+// edge. It fails when the host does not tell its addresses.
+func (o *own) has(ip netip.Addr) (bool, error) {
+	if slices.Contains(o.fixed, ip) || o.delivered(ip) {
+		return true, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := o.now()
+	if now.Sub(o.asked) >= ownKept {
+		addrs, err := o.interfaces()
+		if err != nil {
+			return false, err
+		}
+		o.nets, o.asked = o.nets[:0], now
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				o.nets = append(o.nets, netip.PrefixFrom(p.Addr().Unmap().WithZone(""), p.Bits()))
+			}
+		}
+	}
+	if len(o.names) > 0 && now.Sub(o.looked) >= namesKept {
+		o.look()
+		o.looked = now
+	}
+	for _, p := range o.nets {
+		if p.Addr() == ip || p.Contains(ip) && slices.Contains(o.resolvers, ip) {
+			return true, nil
+		}
+	}
+	for _, addrs := range o.named {
+		if slices.Contains(addrs, ip) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// look asks for the addresses of the names, all at once. A name that cannot be looked up
+// has the addresses it had; one that does not exist has none.
+func (o *own) look() {
+	ctx, cancel := context.WithTimeout(context.Background(), namesWait)
+	defer cancel()
+	found := make([][]netip.Addr, len(o.names))
+	var wg sync.WaitGroup
+	for i, name := range o.names {
+		wg.Go(func() {
+			addrs, err := o.lookup(ctx, name)
+			if dns, ok := errors.AsType[*net.DNSError](err); err != nil && (!ok || !dns.IsNotFound) {
+				return
+			}
+			found[i] = make([]netip.Addr, 0, len(addrs))
+			for _, ip := range addrs {
+				found[i] = append(found[i], ip.Unmap().WithZone(""))
+			}
+		})
+	}
+	wg.Wait()
+	for i, name := range o.names {
+		if found[i] != nil {
+			o.named[name] = found[i]
+		}
+	}
+}
