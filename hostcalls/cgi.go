@@ -25,12 +25,16 @@ const entryCGI = "_start"
 func (x *Exchange) environ() []string {
 	env := map[string]string{}
 	maps.Copy(env, x.t.Env)
-	for name, value := range x.req.Header {
-		if key, ok := headerVariable(name); ok {
+	r := x.req
+	known := r.Client.IsValid()
+	for name, value := range r.Header {
+		if key, ok := headerVariable(name); ok && !(known && saysClient(name)) {
 			env[key] = strings.Join(value, separator(name))
 		}
 	}
-	r := x.req
+	if known {
+		env["HTTP_FASTLY_CLIENT_IP"] = x.clientIP()
+	}
 	rawPath, query, _ := strings.Cut(r.Path, "?")
 	script, err := url.PathUnescape(rawPath)
 	if err != nil {

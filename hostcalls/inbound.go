@@ -17,6 +17,18 @@ const (
 	hostHeader   = "Host"
 )
 
+// saysClient reports whether programs take the header of that canonical name for the
+// visitor's address, other than clientHeader. All may be forged.
+func saysClient(name string) bool {
+	switch name {
+	case forgedHeader, "Forwarded", "X-Forwarded-For", "X-Real-Ip", "X-Client-Ip", "Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip",
+		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fly-Client-Ip", "X-Envoy-External-Address", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr",
+		"Remote-Addr", "X-Forwarded", "Forwarded-For":
+		return true
+	}
+	return false
+}
+
 // clientIP is the visitor's address as text, empty if the server does not know it.
 func (x *Exchange) clientIP() string {
 	if x.client == "" && x.req.Client.IsValid() {

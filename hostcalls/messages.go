@@ -95,7 +95,7 @@ func ask(ctx context.Context, x *Exchange, g Guest, a args) error {
 	}
 	resp, err := x.t.Messages.Request(ctx, m)
 	if err == nil {
-		err = x.hold(int64(len(resp.Body)))
+		err = x.hold(int64(len(resp.Body)) + headerSize(resp.Header))
 	}
 	if err != nil {
 		x.fail("request %q: %v", m.Subject, err)

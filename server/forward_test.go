@@ -67,7 +67,8 @@ func TestForward(t *testing.T) {
 	}
 	c := out.client()
 	a := get(t, c, "https://alice.example/tell.wasm/a%20b?q=1", "X-Forwarded-For", "203.0.113.9",
-		"Terrane-Subject", "spoofed", "Terrane-Cron", "spoofed", "Terrane-Cron-Due", "spoofed", "Terrane-Forwarded-For", "198.51.100.1:9", "Terrane-Forwarded-Over", "http")
+		"Terrane-Subject", "spoofed", "Terrane-Cron", "spoofed", "Terrane-Cron-Due", "spoofed", "Terrane-Forwarded-For", "198.51.100.1:9", "Terrane-Forwarded-Over", "http", "Terrane_Subject", "spoofed",
+		"Terrane_Forwarded_For", "198.51.100.1:9")
 	a.want(t, 200, "")
 	for _, want := range []string{
 		"GET https alice.example /tell.wasm/a%20b?q=1", "client 127.0.0.1", "X-Forwarded-For: 203.0.113.9", "id " + a.Header.Get("Terrane-Request-Id"),

@@ -84,3 +84,13 @@ func BenchmarkHandler(b *testing.B) {
 		handle()
 	}
 }
+
+// A guest does not speak for the edge: another edge would take its answer for one that
+// was never begun.
+func TestGuestsAreNotEdges(t *testing.T) {
+	h := http.Header{}
+	(&visit{id: "1"}).copyHeader(h, http.Header{"Terrane-Not-Begun": {"1"}, "Terrane_edge": {"x"}, "X-A": {"b"}}, "0")
+	if len(h) != 3 || h.Get("X-A") != "b" || h.Get("Terrane-Request-Id") != "1" || h.Get("Content-Length") != "0" {
+		t.Errorf("header %v", h)
+	}
+}

@@ -66,7 +66,7 @@ func parseHeader(line string) (headerField, error) {
 		return f, fmt.Errorf("%s: the value has a control character", name)
 	case name == "Basic-Auth":
 		return f, errors.New("passwords by Basic-Auth are not known here, and visitors would see them")
-	case hopByHop(name), strings.HasPrefix(name, "Terrane-"), name == "Content-Encoding", name == "Content-Range", name == "Etag", name == "Date":
+	case hopByHop(name), ofEdges(name), name == "Content-Encoding", name == "Content-Range", name == "Etag", name == "Date":
 		return f, fmt.Errorf("%s is for the edge to set", name)
 	}
 	return f, nil

@@ -27,11 +27,6 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 	if !v.readBody(ctx, r.limits.RequestBody) {
 		return
 	}
-	if v.task == nil {
-		delete(v.r.Header, subjectHeader)
-		delete(v.r.Header, cronHeader)
-		delete(v.r.Header, dueHeader)
-	}
 	v.guest = hostcalls.Request{
 		ID: v.id, Method: v.r.Method, Path: v.requestURI(), Header: v.r.Header, Host: v.r.Host, Body: slices.Clip(v.body),
 		Client: v.client(), Scheme: v.scheme(), Module: t.File, Info: t.Info,
@@ -114,7 +109,7 @@ func (v *visit) copyHeader(h, guest http.Header, length string) {
 	}
 	all := make([]string, 0, n)
 	for name, values := range guest {
-		if hopByHop(name) {
+		if hopByHop(name) || ofEdges(name) {
 			continue
 		}
 		from := len(all)
@@ -134,6 +129,13 @@ func hopByHop(name string) bool {
 		return true
 	}
 	return false
+}
+
+// ofEdges reports whether edges alone set the header, in requests and in responses. Programs
+// may take an underscore in its name for a dash.
+func ofEdges(name string) bool {
+	const prefix = "terrane"
+	return len(name) > len(prefix) && (name[len(prefix)] == '-' || name[len(prefix)] == '_') && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
 func bodyAllowed(code int) bool {

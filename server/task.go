@@ -27,7 +27,7 @@ type Task struct {
 // taskHost is the host that a task's guest sees: no domain leads to a task.
 const taskHost = "task.terrane.invalid"
 
-// Headers by which a guest knows a task. Those of visitors are taken away.
+// Headers by which a guest knows a task. Visitors' are removed (ofEdges).
 const (
 	subjectHeader = "Terrane-Subject"
 	cronHeader    = "Terrane-Cron"

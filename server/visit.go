@@ -190,6 +190,11 @@ func (v *visit) writeDeadline(n int64) {
 
 // route finds who answers.
 func (v *visit) route(ctx context.Context, secure bool) {
+	for name := range v.r.Header {
+		if ofEdges(name) {
+			delete(v.r.Header, name)
+		}
+	}
 	host, err := tenant.ParseHost(v.r.Host)
 	if err != nil {
 		v.page(http.StatusNotFound, "no site bears this name: "+err.Error())

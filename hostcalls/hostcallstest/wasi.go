@@ -33,6 +33,7 @@ func wasiTests() []test {
 	echo.Method, echo.Path, echo.Body = "POST", "/prog.wasm/echo?a=b&c=%20", []byte("the body")
 	echo.Header = http.Header{
 		"X-Many": {"one", "two"}, "Cookie": {"a=1", "b=2"}, "Proxy": {"http://evil.example"}, "Content-Type": {"text/x-body"},
+		"Fastly-Client-Ip": {"6.6.6.6"}, "X-Fastly-Client-Ip": {"6.6.6.6"}, "X-Forwarded-For": {"6.6.6.6"}, "X-Real-Ip": {"6.6.6.6"},
 	}
 	rust := hostcalls.Request{Method: "PUT", Module: "rust.wasm", Body: []byte("body")}
 	rustPanic := rust
@@ -46,7 +47,8 @@ func wasiTests() []test {
 			logs:   []string{"WARN to the log", "WARN unfinished"},
 			body: "1 prog.wasm\nREQUEST_METHOD=POST\nQUERY_STRING=a=b&c=%20\nPATH_INFO=/echo\nSCRIPT_NAME=/prog.wasm\n" +
 				"SERVER_NAME=kit.example\nSERVER_PORT=443\nREMOTE_ADDR=192.0.2.99\nHTTPS=on\nCONTENT_LENGTH=8\nCONTENT_TYPE=text/x-body\n" +
-				"HTTP_X_MANY=one, two\nHTTP_COOKIE=a=1; b=2\nHTTP_PROXY=(none)\nGREETING=hello\nGATEWAY_INTERFACE=CGI/1.1\n8 the body\n"},
+				"HTTP_X_MANY=one, two\nHTTP_COOKIE=a=1; b=2\nHTTP_PROXY=(none)\nHTTP_FASTLY_CLIENT_IP=192.0.2.99\n" +
+				"HTTP_X_FASTLY_CLIENT_IP=(none)\nHTTP_X_FORWARDED_FOR=(none)\nHTTP_X_REAL_IP=(none)\nGREETING=hello\nGATEWAY_INTERFACE=CGI/1.1\n8 the body\n"},
 		{name: "WASI C: files", guest: "wasi-c", req: cgi("/files"), setup: (*env).files, body: "ok", header: text},
 		{name: "WASI C: no files", guest: "wasi-c", req: cgi("/nofiles"), body: "ok"},
 		{name: "WASI C: clocks", guest: "wasi-c", req: cgi("/clocks"), body: "ok"},

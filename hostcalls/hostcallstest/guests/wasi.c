@@ -26,7 +26,7 @@ static void echo(int argc, char **argv) {
     printf("Status: 201 Created\r\nContent-Type: text/plain\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nContent-Length: 1\r\n\r\n");
     printf("%d %s\n", argc, argv[0]);
     const char *names[] = {"REQUEST_METHOD", "QUERY_STRING", "PATH_INFO", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "HTTPS",
-        "CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_X_MANY", "HTTP_COOKIE", "HTTP_PROXY", "GREETING", "GATEWAY_INTERFACE"};
+        "CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_X_MANY", "HTTP_COOKIE", "HTTP_PROXY", "HTTP_FASTLY_CLIENT_IP", "HTTP_X_FASTLY_CLIENT_IP", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "GREETING", "GATEWAY_INTERFACE"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) printf("%s=%s\n", names[i], env(names[i]));
     printf("%zu %s\n", n, body);
     fprintf(stderr, "to the log\nunfinished");
