@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/lattice"
 )
 
 func checkCommand() *cobra.Command {
@@ -46,6 +47,11 @@ func checkCommand() *cobra.Command {
 func checkEdge(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if info, err := os.Stat(cfg.Edge.Data); err == nil && !info.IsDir() {
 		cfg.Fault("edge.data", "%s is a file: want a folder", cfg.Edge.Data)
+	}
+	o := latticeOptions(&cfg.Lattice)
+	o.Name, o.Region, o.Dir = cfg.Edge.Name, cfg.Edge.Region, latticeDir(cfg)
+	if f := lattice.CheckDir(o); f != nil {
+		cfg.Fault("lattice."+f.Key, "%v", f.Err)
 	}
 	scratch, err := os.MkdirTemp("", "terrane-check-")
 	if err != nil {

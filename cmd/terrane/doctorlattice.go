@@ -16,6 +16,7 @@ import (
 // examineLattice is all that is wrong with this edge's part in the lattice.
 func (e *edge) examineLattice(ctx context.Context) []lattice.Finding {
 	found := append([]lattice.Finding{}, e.lattice.Diagnose(ctx)...) // none is [] in JSON
+	found = append(found, e.lattice.members.Diagnose()...)
 	if e.lattice.presence.Twin() {
 		found = append(found, lattice.Finding{
 			Where: "edge.name " + e.cfg.Edge.Name, Problem: "another edge of the lattice has this name: they take each other's words", Mend: "give each edge its own edge.name",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
@@ -232,6 +233,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		"sync":    func() any { return e.syncer.Status() },
 		"health":  func() any { return e.health.Status() },
 		"lattice": func() any { return e.lattice.Status() },
+		"members": func() any { return e.lattice.members.Status() },
 		"edges":   func() any { return e.lattice.presence.Edges() },
 		"tasks":   func() any { return e.tasks() }, //nolint:contextcheck // admin asks without one
 	}
@@ -258,6 +260,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		Logs:     e.tenantLog,
 		Actions:  actions,
 		KV:       e.kvHandler(),
+		Handlers: map[string]http.Handler{"lattice": e.lattice.members.Handler()},
 		Progress: func(ctx context.Context, rev tenant.Revision) any { return e.fleetProgress(ctx, rev) },
 		Releases: func(id tenant.ID) (any, error) { return e.syncer.Releases(id) },
 		Rollback: e.rollback,
@@ -306,6 +309,7 @@ func (e *edge) run(ctx context.Context) error {
 	add("messages", e.lattice.messages.Run)
 	add("cron", e.lattice.cron.Run)
 	add("presence", e.lattice.presence.Run)
+	add("members", e.lattice.members.Run)
 	add("notices", e.lattice.notices.Run)
 	add("answers", e.lattice.asker.Run)
 	add("logs", e.lattice.logs.Run)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/terrane/terrane/internal/statemove"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -71,11 +72,11 @@ func kvGetCommand() *cobra.Command {
 			if strict {
 				q.Set("strict", "1")
 			}
-			var e kvEntry
+			var e statemove.Entry
 			if err := c.ask(cmd, http.MethodGet, "/kv/entry", args[0], q, http.NoBody, &e); err != nil || c.json {
 				return err
 			}
-			_, err := cmd.OutOrStdout().Write(e.value())
+			_, err := cmd.OutOrStdout().Write(e.Bytes())
 			return err
 		},
 	}
@@ -100,7 +101,7 @@ func kvPutCommand() *cobra.Command {
 			if ttl != 0 {
 				q.Set("ttl", ttl.String())
 			}
-			var e kvEntry
+			var e statemove.Entry
 			if err := c.ask(cmd, http.MethodPut, "/kv/entry", args[0], q, value, &e); err != nil || c.json {
 				return err
 			}
@@ -141,13 +142,13 @@ func kvListCommand() *cobra.Command {
 			if len(args) == 2 {
 				q.Set("prefix", args[1])
 			}
-			var keys []kvKey
+			var keys []statemove.Key
 			if err := c.ask(cmd, http.MethodGet, "/kv", args[0], q, http.NoBody, &keys); err != nil || c.json {
 				return err
 			}
 			var text strings.Builder
-			for _, k := range keys {
-				text.WriteString(k.line() + "\n")
+			for i := range keys {
+				text.WriteString(keyLine(keys[i].Text()) + "\n")
 			}
 			_, err := io.WriteString(cmd.OutOrStdout(), text.String())
 			return err
@@ -158,9 +159,8 @@ func kvListCommand() *cobra.Command {
 	return c.register(cmd)
 }
 
-// line is the key on a line of its own: quoted as in Go if it would not stand there.
-func (k *kvKey) line() string {
-	key := k.key()
+// keyLine is the key on a line of its own: quoted as in Go if it has what does not print.
+func keyLine(key string) string {
 	if quoted := strconv.Quote(key); quoted != `"`+key+`"` {
 		return quoted
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/rediskv/redistest"
+	"github.com/terrane/terrane/internal/statemove"
 )
 
 // TestState restarts an edge for each provider: the lattice and Redis keep what guests
@@ -46,9 +47,9 @@ func TestState(t *testing.T) {
 			if got := e.kv(t, "list", "/sites/alice"); !strings.Contains(got, keys) || !strings.Contains(got, "by hand\n") {
 				t.Errorf("after the restart %q, before %q", got, keys)
 			}
-			var entry kvEntry
+			var entry statemove.Entry
 			if err := json.Unmarshal([]byte(e.kv(t, "get", "/sites/alice", "by hand", "--json", "--strict")), &entry); err != nil ||
-				string(entry.value()) != "a value" || strings.TrimSpace(version) != strconv.FormatUint(entry.Version, 10) {
+				string(entry.Bytes()) != "a value" || strings.TrimSpace(version) != strconv.FormatUint(entry.Version, 10) {
 				t.Errorf("%+v, %v; the version was %s", entry, err, version)
 			}
 		})

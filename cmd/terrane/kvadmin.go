@@ -8,66 +8,11 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/statemove"
 	"github.com/terrane/terrane/tenant"
 )
-
-// kvKey is a key of a tenant's state as JSON: what is not UTF-8 is in base64.
-type kvKey struct {
-	Key      *string `json:"key,omitempty"`
-	KeyBytes []byte  `json:"key_base64,omitempty"`
-}
-
-// kvEntry is an entry likewise.
-type kvEntry struct {
-	kvKey
-	Value      *string    `json:"value,omitempty"`
-	ValueBytes []byte     `json:"value_base64,omitempty"`
-	Version    uint64     `json:"version"`
-	Expires    *time.Time `json:"expires,omitempty"`
-}
-
-func textOrBytes(b []byte) (*string, []byte) {
-	if !utf8.Valid(b) {
-		return nil, b
-	}
-	text := string(b)
-	return &text, nil
-}
-
-func newKVKey(key string) (k kvKey) {
-	k.Key, k.KeyBytes = textOrBytes([]byte(key))
-	return k
-}
-
-func newKVEntry(key string, e hostcalls.KVEntry) kvEntry {
-	out := kvEntry{kvKey: newKVKey(key), Version: e.Version}
-	if e.Value != nil {
-		out.Value, out.ValueBytes = textOrBytes(e.Value)
-	}
-	if !e.Expires.IsZero() {
-		out.Expires = &e.Expires
-	}
-	return out
-}
-
-// key is the key, as the store has it.
-func (k *kvKey) key() string {
-	if k.Key != nil {
-		return *k.Key
-	}
-	return string(k.KeyBytes)
-}
-
-// value is what the entry holds.
-func (e *kvEntry) value() []byte {
-	if e.Value != nil {
-		return []byte(*e.Value)
-	}
-	return e.ValueBytes
-}
 
 // maxListed is how many keys one answer names at most.
 const maxListed = 1000
@@ -116,8 +61,10 @@ func (e *edge) kvHandler() http.Handler {
 type badRequestError struct{ error }
 
 func kvStatus(err error) int {
-	switch _, bad := errors.AsType[badRequestError](err); {
-	case bad:
+	_, bad := errors.AsType[badRequestError](err)
+	_, input := errors.AsType[statemove.InputError](err)
+	switch {
+	case bad, input:
 		return http.StatusBadRequest
 	case errors.Is(err, hostcalls.ErrNotFound):
 		return http.StatusNotFound
@@ -145,16 +92,16 @@ func (r kvRequest) list() (any, error) {
 		}
 	}
 	keys, err := r.kv.List(r.Context(), q.Get("prefix"), q.Get("after"), limit)
-	list := make([]kvKey, 0, len(keys))
+	list := make([]statemove.Key, 0, len(keys))
 	for _, key := range keys {
-		list = append(list, newKVKey(key))
+		list = append(list, statemove.NewKey(key))
 	}
 	return list, err
 }
 
 func (r kvRequest) get() (any, error) {
 	e, err := r.kv.Get(r.Context(), r.key)
-	return newKVEntry(r.key, e), err
+	return statemove.NewEntry(r.key, e), err
 }
 
 // version is the one that the request names, or that which the key has.
@@ -194,7 +141,7 @@ func (r kvRequest) put() (any, error) {
 		return err
 	})
 	e.Value = nil
-	return newKVEntry(r.key, e), err
+	return statemove.NewEntry(r.key, e), err
 }
 
 func (r kvRequest) del() (any, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/rediskv/redistest"
+	"github.com/terrane/terrane/internal/statemove"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -60,7 +61,7 @@ func TestStateMoves(t *testing.T) {
 	}
 	entry := `{"tenant":"/sites/bob","key":"key0000","value":"another"}` + "\n"
 	gone := fmt.Sprintf(`{"tenant":"/sites/bob","key":"gone","value":"","expires":%q}`+"\n", time.Now().Add(-time.Second).Format(time.RFC3339Nano))
-	if got := from.kvImport(t, entry+gone+`{"entries":2}`, ""); got != "0 entries imported, 1 were there already, 1 have expired\n" {
+	if got := from.kvImport(t, entry+gone+`{"entries":2}`, ""); got != "0 entries imported, 1 were there already, 1 have expired; 1 of those that were there have other values, which stay (--replace replaces them)\n" {
 		t.Error(got)
 	}
 	if from.kvImport(t, entry+`{"entries":1}`, "", "--replace"); from.kv(t, "get", "/sites/bob", "key0000") != "another" {
@@ -100,7 +101,7 @@ func (e *anEdge) kvImport(t *testing.T, text, fails string, args ...string) stri
 // entries are an export's, without their versions.
 func entries(t *testing.T, text string) (list []string) {
 	t.Helper()
-	if _, err := readMoved(strings.NewReader(text), func(m *moved) error {
+	if _, err := statemove.Read(strings.NewReader(text), func(m *statemove.Line) error {
 		m.Version = 0
 		if m.Expires != nil {
 			utc := m.Expires.UTC()
@@ -119,7 +120,7 @@ func entries(t *testing.T, text string) (list []string) {
 func FuzzReadMoved(f *testing.F) {
 	f.Add([]byte(`{"tenant":"/sites/bob","key":"k","value_base64":"AA=="}` + "\n" + `{"entries":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		end, err := readMoved(bytes.NewReader(data), func(m *moved) error {
+		end, err := statemove.Read(bytes.NewReader(data), func(m *statemove.Line) error {
 			if _, err := tenant.ParseID(string(m.Tenant)); err != nil {
 				t.Error(err)
 			}

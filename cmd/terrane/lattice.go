@@ -7,7 +7,6 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/terrane/terrane/internal/lattice/ask"
 	"github.com/terrane/terrane/internal/lattice/cron"
 	"github.com/terrane/terrane/internal/lattice/logtail"
+	"github.com/terrane/terrane/internal/lattice/members"
 	"github.com/terrane/terrane/internal/lattice/messages"
 	"github.com/terrane/terrane/internal/lattice/notice"
 	"github.com/terrane/terrane/internal/lattice/placement"
@@ -29,6 +29,7 @@ import (
 type fabric struct {
 	*lattice.Lattice
 	presence *presence.Presence
+	members  *members.Members
 	notices  *notice.Notices
 	asker    *ask.Asker
 	logs     *logtail.Logs
@@ -42,7 +43,7 @@ type fabric struct {
 // buildLattice builds what edges find each other by.
 func (e *edge) buildLattice(context.Context) error {
 	o := latticeOptions(&e.cfg.Lattice)
-	o.Name, o.Region, o.Dir = e.cfg.Edge.Name, e.cfg.Edge.Region, filepath.Join(e.cfg.Edge.Data, "lattice")
+	o.Name, o.Region, o.Dir = e.cfg.Edge.Name, e.cfg.Edge.Region, latticeDir(e.cfg)
 	o.Logger, o.Metrics = e.logger("lattice"), e.metrics
 	l, err := lattice.New(o)
 	if faults, ok := errors.AsType[lattice.Faults](err); ok {
@@ -57,6 +58,12 @@ func (e *edge) buildLattice(context.Context) error {
 	e.lattice.Lattice = l
 	e.lattice.presence, err = presence.New(presence.Options{
 		Lattice: l, Self: e.self, Heard: e.heard, Logger: o.Logger, Metrics: o.Metrics,
+	})
+	if err != nil {
+		return err
+	}
+	e.lattice.members, err = members.New(members.Options{
+		Lattice: l, ForgetAfter: time.Duration(e.cfg.Lattice.ForgetAfter), Heard: e.hears, Logger: o.Logger, Metrics: o.Metrics,
 	})
 	if err != nil {
 		return err
@@ -95,6 +102,9 @@ func (f *fabric) shareTickets(c *config.Config, conf *tls.Config, log *slog.Logg
 	f.tickets, err = ticket.New(ticket.Options{Lattice: f, Secret: []byte(c.TLS.Key), Set: conf.SetSessionTicketKeys, Logger: log})
 	return err
 }
+
+// hears reports whether another edge says that it is there.
+func (e *edge) hears(name string) bool { return slices.Contains(e.present()[1:], name) }
 
 // present are the edges that are heard.
 func (e *edge) present() []string {

@@ -49,7 +49,7 @@ func newCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
 	root.AddCommand(
-		announcementsCommand(), checkCommand(), devCommand(), doctorCommand(), drainCommand(), inspectCommand(), kvCommand(), logsCommand(), newSubcommand(),
+		announcementsCommand(), checkCommand(), devCommand(), doctorCommand(), drainCommand(), inspectCommand(), kvCommand(), latticeCommand(), logsCommand(), newSubcommand(),
 		releasesCommand(), rollbackCommand(), runCommand(), serveCommand(), statusCommand(), undrainCommand(), versionCommand(),
 	)
 	return root

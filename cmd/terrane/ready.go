@@ -29,6 +29,9 @@ func (e *edge) buildHealth(context.Context) error {
 		{Name: "store", Func: e.checkStore, Interval: 200 * time.Millisecond},
 		{Name: "self-request", Func: func(ctx context.Context) error { return e.checkSelf(ctx, client) }, Interval: time.Second, Timeout: 2 * time.Second},
 	}
+	if e.lattice.Clustered() {
+		checks = append(checks, health.Check{Name: "cluster", Func: e.checkCluster, Interval: 500 * time.Millisecond, Timeout: 2 * time.Second})
+	}
 	if a := e.announced(); len(a) > 0 {
 		check := hostaddr.Check(a...)
 		checks = append(checks, health.Check{Name: "address", Interval: time.Second, Func: func(ctx context.Context) error {
@@ -86,6 +89,24 @@ func (e *edge) checkStore(context.Context) error {
 	default:
 		return errors.New("the stores have not been mirrored yet")
 	}
+}
+
+// checkCluster fails until a new edge of a cluster has had the cluster's state. From then on
+// it passes, also after a restart: an edge that is cut off serves what it has.
+func (e *edge) checkCluster(ctx context.Context) error {
+	joined, settled := e.lattice.Standing()
+	switch {
+	case settled:
+		return nil
+	case !joined:
+		return errors.New("this edge is no member of its cluster yet: a majority of the cluster's edges must be there")
+	}
+	if e.states.ready != nil {
+		if _, err := e.states.ready(ctx); err != nil {
+			return fmt.Errorf("the cluster's state cannot be written yet: %w", err)
+		}
+	}
+	return e.lattice.Advance(true, true)
 }
 
 // checkSelf asks the edge's own HTTPS listener.

@@ -13,10 +13,14 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
+// stateBucket is that of tenants' state in the lattice.
+const stateBucket = "terrane_state"
+
 // tenantStates is where guests' state is kept.
 type tenantStates struct {
 	of     func(id tenant.ID, strict bool) hostcalls.KV
 	all    func(context.Context) ([]tenant.ID, error) // that have state
+	ready  func(context.Context) (string, error)      // see statemove.Store; nil: always
 	run    func(context.Context) error                // nil: nothing runs
 	status func() any                                 // nil: none
 	clock  func() time.Duration                       // how far the lattice's is ahead; nil: nobody knows
@@ -53,7 +57,7 @@ func (e *edge) buildState(context.Context) error {
 		}
 	default:
 		s, err := state.New(state.Options{
-			Lattice: e.lattice.Lattice, Bucket: "terrane_state", Home: c.Home,
+			Lattice: e.lattice.Lattice, Bucket: stateBucket, Home: c.Home,
 			Quota: quota, Timeout: time.Duration(c.Timeout), Logger: e.logger("state"), Metrics: e.metrics,
 		})
 		if err != nil {
@@ -66,7 +70,7 @@ func (e *edge) buildState(context.Context) error {
 			return s.KV(string(id), state.Near)
 		}
 		e.states.all = ids(s.Tenants)
-		e.states.run = s.Run
+		e.states.run, e.states.ready = s.Run, s.Ready
 		e.states.clock = s.ClockOffset
 		e.states.status = func() any { return s.Status() }
 	}

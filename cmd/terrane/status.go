@@ -13,6 +13,7 @@ import (
 	"github.com/terrane/terrane/bgp"
 	"github.com/terrane/terrane/internal/health"
 	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/members"
 	"github.com/terrane/terrane/internal/lattice/presence"
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
@@ -33,6 +34,7 @@ type edgeStatus struct {
 	} `json:"bfd"`
 
 	Lattice lattice.Status  `json:"lattice"`
+	Members members.Status  `json:"members"`
 	Edges   []presence.Peer `json:"edges"`
 	Tasks   tasksStatus     `json:"tasks"`
 }
@@ -141,6 +143,7 @@ func (s *edgeStatus) printLattice(row func(format string, args ...any)) {
 	if l := s.Lattice; l.Edges < l.Wanted {
 		row("lattice\t%d of %d other edges of the cluster are connected", l.Edges, l.Wanted)
 	}
+	s.Members.Print(row)
 	for _, e := range s.Edges {
 		state := "ready"
 		switch {

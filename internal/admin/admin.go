@@ -54,7 +54,9 @@ type Options struct {
 	// Actions are done by a POST to the path of their name. An error is shown.
 	Actions map[string]func(ctx context.Context) error
 	KV      http.Handler // what is below /kv, tenants' state; nil: none
-	Logger  *slog.Logger // nil discards
+	// Handlers have what is below the path of their name, such as "lattice".
+	Handlers map[string]http.Handler
+	Logger   *slog.Logger // nil discards
 }
 
 // Server is the admin listener. Run may be called once.
@@ -168,6 +170,9 @@ func (s *Server) handler() http.Handler {
 	if s.opts.KV != nil {
 		mux.Handle("/kv", s.guarded(s.opts.KV))
 		mux.Handle("/kv/", s.guarded(s.opts.KV))
+	}
+	for name, h := range s.opts.Handlers {
+		mux.Handle("/"+name+"/", s.guarded(h))
 	}
 	for name, act := range s.opts.Actions {
 		mux.Handle("POST /"+name, s.guarded(s.action(name, act)))

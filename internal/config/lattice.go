@@ -1,6 +1,11 @@
 package config
 
-import "github.com/terrane/terrane/internal/tomlfile"
+import (
+	"fmt"
+	"time"
+
+	"github.com/terrane/terrane/internal/tomlfile"
+)
 
 // Lattice is how edges find each other. What its values must be is checked by package
 // lattice. Without any this edge is alone, and keeps its state.
@@ -16,7 +21,29 @@ type Lattice struct {
 	Replicas    int               `toml:"replicas"`
 	MaxMemory   tomlfile.Size     `toml:"max_memory"`
 	MaxDisk     tomlfile.Size     `toml:"max_disk"`
+	ForgetAfter Absence           `toml:"forget_after"` // of an edge of the cluster that is replaced
 }
+
+// Absence is how long an edge may be away: a duration, or -1 for "never" ending.
+type Absence time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *Absence) UnmarshalText(text []byte) error {
+	if string(text) == "never" {
+		*a = -1
+		return nil
+	}
+	var d tomlfile.Duration
+	err := d.UnmarshalText(text)
+	if err == nil && time.Duration(d) < minAbsence {
+		err = fmt.Errorf("%q is too short: want %s or more, as an edge that restarts is away too, or \"never\"", text, minAbsence)
+	}
+	*a = Absence(d)
+	return err
+}
+
+// minAbsence is longer than the restart of an edge.
+const minAbsence = time.Minute
 
 // Cluster is the mesh of the edges of one region.
 type Cluster struct {

@@ -23,13 +23,16 @@ func (l *Lattice) tend(ctx context.Context, token string) {
 		l.measure()
 		s := l.embedded()
 		disabled := !s.JetStreamEnabled()
-		if l.diskLow.Load() || !disabled && !l.broken.Load() || disabled && s.JetStreamConfig() != nil { // the last: it is about to
+		if l.diskLow.Load() || !disabled && !l.broken.Load() && !l.forgotten.Load() || disabled && s.JetStreamConfig() != nil { // the last: it is about to
 			wait = diskInterval
 			continue
 		}
-		l.log.Warn("the lattice's server starts anew, after a write to its disk had failed")
+		if l.broken.Swap(false) {
+			l.log.Warn("the lattice's server is restarted: a write to its disk had failed")
+		} else {
+			l.log.Warn("the lattice's server is restarted: it had given up its state")
+		}
 		stop(s)
-		l.broken.Store(false)
 		if retry(ctx, func() error { return l.start(token) }, l.failed) != nil {
 			return
 		}

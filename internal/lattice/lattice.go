@@ -34,9 +34,12 @@ type Lattice struct {
 	diskLow atomic.Bool
 	broken  atomic.Bool // see tend
 
+	forgotten atomic.Bool // see Forgotten
+
 	mu     sync.Mutex
 	server *server.Server // see embedded; guarded by mu
 	conn   *nats.Conn     // set before up is closed; guarded by mu
+	system *nats.Conn     // likewise; see System
 	reason string         // why there is no lattice; guarded by mu
 }
 
@@ -52,6 +55,9 @@ func New(o Options) (*Lattice, error) {
 		if _, err := readCredentials(o.Credentials); err != nil {
 			faults = append(faults, Fault{"credentials", err})
 		}
+	}
+	if f := CheckDir(o); f != nil {
+		faults = append(faults, *f)
 	}
 	if len(faults) > 0 {
 		return nil, faults
@@ -78,6 +84,19 @@ func (l *Lattice) External() bool { return len(l.opts.URLs) > 0 }
 // Replicas is how many edges of the region should hold each piece of state.
 func (l *Lattice) Replicas() int { return l.opts.Replicas }
 
+// ReplicasOf is how many edges should hold a stream: Replicas, and no fewer than it has
+// already, as an edge whose configuration names few others must not remove copies.
+func (l *Lattice) ReplicasOf(ctx context.Context, js jetstream.JetStream, stream string) (int, error) {
+	s, err := js.Stream(ctx, stream)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return l.Replicas(), nil
+	case err != nil:
+		return 0, err
+	}
+	return max(l.Replicas(), s.CachedInfo().Config.Replicas), nil
+}
+
 // Run starts the embedded server and the connection, and closes both when ctx ends.
 // What does not start is tried again until then; the only error is that another
 // process uses the folder. It can be called once.
@@ -103,21 +122,53 @@ func (l *Lattice) Run(ctx context.Context) error {
 
 // hold keeps the connection until ctx ends.
 func (l *Lattice) hold(ctx context.Context, token string) {
-	closed := make(chan struct{})
-	var conn *nats.Conn
-	connect := func() (err error) { conn, err = l.connect(token, func() { close(closed) }); return err }
-	if retry(ctx, connect, l.failed) != nil {
+	var closed sync.WaitGroup
+	connect := func(token string) (conn *nats.Conn, err error) {
+		closed.Add(1)
+		if conn, err = l.connect(token, closed.Done); err != nil {
+			closed.Done()
+		}
+		return conn, err
+	}
+	var conn, system *nats.Conn
+	if retry(ctx, func() (err error) { conn, err = connect(token); return err }, l.failed) != nil {
 		return
+	}
+	defer closed.Wait()
+	defer conn.Close()
+	if l.Clustered() {
+		if retry(ctx, func() (err error) { system, err = connect(systemToken(token)); return err }, l.failed) != nil {
+			return
+		}
+		defer system.Close()
 	}
 	l.failed(nil)
 	l.mu.Lock()
-	l.conn = conn
+	l.conn, l.system = conn, system
 	l.mu.Unlock()
 	close(l.up)
 	l.watch(ctx)
-	conn.Close()
-	<-closed
 }
+
+// Clustered reports whether the embedded server is of a cluster.
+func (l *Lattice) Clustered() bool { return l.opts.Cluster.Listen != "" }
+
+// System waits for the connection to the system account of the cluster's servers, which
+// membership is asked for and changed by. Only Run closes it.
+func (l *Lattice) System(ctx context.Context) (*nats.Conn, error) {
+	if _, err := l.Conn(ctx); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.system == nil {
+		return nil, errors.New("this edge is in no cluster of its own servers")
+	}
+	return l.system, nil
+}
+
+// systemToken is the token of the connection to the system account.
+func systemToken(own string) string { return own + ".system" }
 
 // watch notes when a server that was not there has a connection to ours, until ctx
 // ends. nats-server has no event for that.

@@ -47,6 +47,7 @@ func (l *Lattice) serverOptions(token string) (*server.Options, error) {
 		AlwaysEnableNonce: true,
 		CustomClientAuthentication: &guard{
 			own: token, name: o.Name, peers: swapped(o.Peers), open: o.open,
+			system: func() *server.Account { return l.embedded().SystemAccount() },
 		},
 		ConnectErrorReports:   60,
 		ReconnectErrorReports: 60,
@@ -127,6 +128,9 @@ func readCredentials(file string) (user, error) {
 func (l *Lattice) start(token string) error {
 	opts, err := l.serverOptions(token)
 	if err != nil {
+		return err
+	}
+	if err := l.enter(); err != nil {
 		return err
 	}
 	s, err := server.NewServer(opts)

@@ -19,6 +19,7 @@ import (
 const (
 	tick    = time.Second
 	late    = time.Minute // a line that is due for longer was missed
+	bucket  = "terrane_cron"
 	maxRuns = 64
 	runTime = time.Minute // of the asking, whatever the guest's own limits
 	patient = 5 * time.Second
@@ -173,7 +174,11 @@ func (c *Cron) Run(ctx context.Context) error {
 func (c *Cron) stand(ctx context.Context, js jetstream.JetStream) *election {
 	ctx, cancel := context.WithTimeout(ctx, patient)
 	defer cancel()
-	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "terrane_cron", Replicas: c.opts.Lattice.Replicas()})
+	var kv jetstream.KeyValue
+	replicas, err := c.opts.Lattice.ReplicasOf(ctx, js, "KV_"+bucket)
+	if err == nil {
+		kv, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, Replicas: replicas})
+	}
 	if err != nil {
 		c.log.Debug("cron", "err", err)
 		return nil

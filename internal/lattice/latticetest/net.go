@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -83,6 +84,32 @@ func StartAs(t testing.TB, change func(*lattice.Options), regions ...Region) *Ne
 	return n
 }
 
+// Add starts another edge of a region that has a cluster. It dials the others; they do
+// not know where it listens until it has. Its options are changed before they are used.
+func (n *Net) Add(region string, change func(*lattice.Options)) *Node {
+	n.t.Helper()
+	number := 1
+	for _, node := range n.nodes {
+		if node.opts.Region == region {
+			number++
+		}
+	}
+	added := &Node{net: n, opts: lattice.Options{
+		Name: fmt.Sprint(region, number), Region: region, Dir: n.t.TempDir(), Logger: Logger(n.t),
+		Cluster: lattice.Cluster{Listen: "127.0.0.1:0", Advertise: "127.0.0.1:9"},
+	}}
+	n.nodes = append(n.nodes, added)
+	for _, node := range n.nodes {
+		if node != added && node.opts.Region == region {
+			added.opts.Cluster.Routes = append(added.opts.Cluster.Routes, "nats://"+n.relay(added, node).addr())
+			n.retarget(node)
+		}
+	}
+	change(&added.opts)
+	added.Start()
+	return added
+}
+
 func (n *Net) relay(from, to *Node) *relay {
 	r, err := newRelay()
 	if err != nil {
@@ -137,12 +164,20 @@ func (node *Node) Start() {
 	if _, err := node.Conn(ready); err != nil {
 		t.Fatal(err)
 	}
+	node.net.retarget(node)
+}
+
+// retarget leads the relays of an edge that runs to where it listens.
+func (n *Net) retarget(node *Node) {
+	if node.cancel == nil {
+		return
+	}
 	l := node.Lattice // its server may start anew, elsewhere
-	for ends, r := range node.net.relays {
+	for ends, r := range n.relays {
 		if ends[1] != node.opts.Name {
 			continue
 		}
-		near := node.net.Node(ends[0]).opts.Region == node.opts.Region
+		near := n.Node(ends[0]).opts.Region == node.opts.Region
 		r.target(func() string {
 			_, cluster, leaf := l.Addrs()
 			if near {
@@ -174,6 +209,17 @@ func (node *Node) Stop() {
 	node.cancel = nil
 	if err := <-node.done; err != nil {
 		node.net.t.Errorf("%s: %v", node.opts.Name, err)
+	}
+}
+
+// Dir is the folder of the edge's state.
+func (node *Node) Dir() string { return node.opts.Dir }
+
+// Wipe removes all that a stopped edge has on its disk.
+func (node *Node) Wipe() {
+	node.net.t.Helper()
+	if err := os.RemoveAll(node.opts.Dir); err != nil {
+		node.net.t.Fatal(err)
 	}
 }
 

@@ -89,6 +89,10 @@ func (in *intake) makeStream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	replicas, err := l.ReplicasOf(ctx, js, in.m.stream())
+	if err != nil {
+		return err
+	}
 	_, err = js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name:      in.m.stream(),
 		Subjects:  []string{"terrane.msg.*.pub." + l.Domain() + ".>"},
@@ -96,7 +100,7 @@ func (in *intake) makeStream(ctx context.Context) error {
 		Discard:   jetstream.DiscardNew,
 		MaxBytes:  streamSize,
 		MaxAge:    maxAge,
-		Replicas:  l.Replicas(),
+		Replicas:  replicas,
 
 		MaxMsgSize: MaxBytes + 4<<10,
 	})

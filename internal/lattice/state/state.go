@@ -66,7 +66,9 @@ type Store struct {
 	offset  atomic.Int64           // the lattice's clock less ours, in nanoseconds
 	gap     bool                   // deletions may have been missed; of Run
 	created time.Time              // when the stream was; of Run
-	disks   disks
+
+	generation atomic.Pointer[string] // created, for Ready
+	disks      disks
 }
 
 // New checks the options. It starts nothing.
@@ -165,6 +167,8 @@ func (s *Store) run(ctx context.Context) error {
 func (s *Store) meet(created time.Time) {
 	known := s.created
 	s.created = created
+	generation := created.Format(time.RFC3339Nano)
+	s.generation.Store(&generation)
 	if known.IsZero() || known.Equal(created) {
 		return
 	}

@@ -1,0 +1,188 @@
+package lattice
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/terrane/terrane/internal/dirlock"
+)
+
+// A server alone and one of a cluster keep streams of the same names in the same folder.
+// NATS opens either as what the configuration asks for: the streams of a server alone then
+// answer next to those of the cluster until they are deleted, and edges of one cluster have
+// different state. So the folder says whose it is, and is never opened as something else.
+const (
+	memberFile = "member.json"
+	asideOld   = "forgotten-" // before a time: copies of a cluster that had forgotten this edge
+	asideStamp = "20060102T150405Z"
+)
+
+// membership is what the folder of a cluster's edge says.
+type membership struct {
+	Cluster string `json:"cluster"`
+	Edge    string `json:"edge"`
+	Joined  bool   `json:"joined,omitempty"`  // the cluster has had it as a member
+	Settled bool   `json:"settled,omitempty"` // it has had the cluster's state
+}
+
+// folder is what a folder of streams holds.
+type folder struct {
+	member  *membership // nil: it does not say
+	cluster bool        // the log of a cluster's members
+	streams bool
+}
+
+func readFolder(dir string) (f folder, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, memberFile))
+	switch {
+	case err == nil:
+		f.member = new(membership)
+		if err := json.Unmarshal(data, f.member); err != nil {
+			return f, fmt.Errorf("%s: %w", filepath.Join(dir, memberFile), err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return f, err
+	}
+	streams := filepath.Join(dir, server.JetStreamStoreDir)
+	_, err = os.Stat(filepath.Join(streams, "$SYS", "_js_", "_meta_"))
+	f.cluster = err == nil
+	entries, err := os.ReadDir(filepath.Join(streams, "$G", "streams"))
+	f.streams = len(entries) > 0
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return f, err
+}
+
+// CheckDir returns why a folder must not be used with the options, nil if it may be. It
+// reads only; a folder that cannot be read is for Run to refuse.
+func CheckDir(o Options) *Fault {
+	if o.Dir == "" || len(o.URLs) > 0 {
+		return nil
+	}
+	f, err := readFolder(o.Dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	if o.Cluster.Name == "" {
+		o.Cluster.Name = o.domain()
+	}
+	fault := func(key, format string, args ...any) *Fault { return &Fault{key, fmt.Errorf(format, args...)} }
+	clustered := o.Cluster.Listen != ""
+	switch {
+	case err != nil:
+		return fault("cluster.listen", "%w", err)
+	case clustered && f.alone():
+		return fault("cluster.listen", "%s has the state of an edge alone, which a cluster does not take over: move it with \"terrane lattice grow\" (docs/state.md, \"Moving state\")", o.Dir)
+	case !clustered && (f.cluster || f.member != nil && f.streams):
+		return fault("cluster.listen", "%s has this edge's copies of a cluster's state, which an edge alone must not serve: configure lattice.cluster again, or set them aside with \"terrane lattice reset\"", o.Dir)
+	case clustered && f.member != nil && f.member.Cluster != o.Cluster.Name:
+		return fault("cluster.name", "%s has this edge's copies of the cluster %q, and the configuration is of %q: set them aside with \"terrane lattice reset\", or keep the name", o.Dir, f.member.Cluster, o.Cluster.Name)
+	case clustered && f.member != nil && f.member.Edge != o.Name:
+		return fault("name", "%s has the copies of the cluster's edge %q, and edge.name is %q: an edge with another name is another member; set the copies aside with \"terrane lattice reset\", or keep the name", o.Dir, f.member.Edge, o.Name)
+	}
+	return nil
+}
+
+// Alone reports whether a folder has the state of an edge that was alone.
+func Alone(dir string) (bool, error) {
+	f, err := readFolder(dir)
+	return f.alone(), err
+}
+
+// alone reports whether a server alone has written the streams.
+func (f *folder) alone() bool { return f.streams && !f.cluster && f.member == nil }
+
+// enter notes that the folder is that of the cluster's edge, before the server opens it. The
+// copies of an edge that was forgotten are set aside: the others have them, or newer ones.
+func (l *Lattice) enter() error {
+	if !l.Clustered() {
+		return nil
+	}
+	f, err := readFolder(l.opts.Dir)
+	if err != nil {
+		return err
+	}
+	if f.member != nil && (l.forgotten.Load() || f.streams && !f.cluster) {
+		old, err := filepath.Glob(filepath.Join(l.opts.Dir, asideOld+"*"))
+		for _, dir := range old {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+		to, moved := setAside(l.opts.Dir, asideOld)
+		if err := errors.Join(err, moved); err != nil {
+			return err
+		}
+		l.log.Warn("this edge was forgotten by its cluster: it joins as a new one", "old_copies", to)
+		f = folder{}
+	}
+	l.forgotten.Store(false)
+	if f.member == nil { // a folder of an older version has none
+		return writeMember(l.opts.Dir, l.membership(f.cluster, f.cluster))
+	}
+	return nil
+}
+
+func (l *Lattice) membership(joined, settled bool) *membership {
+	return &membership{Cluster: l.opts.Cluster.Name, Edge: l.opts.Name, Joined: joined, Settled: settled}
+}
+
+// Standing is how far this edge has come as a member of its cluster: whether that has had
+// it as a member, and whether it has had the cluster's state. Both last over restarts.
+func (l *Lattice) Standing() (joined, settled bool) {
+	f, err := readFolder(l.opts.Dir)
+	return err == nil && f.member != nil && f.member.Joined, err == nil && f.member != nil && f.member.Settled
+}
+
+// Advance notes a Standing.
+func (l *Lattice) Advance(joined, settled bool) error {
+	return writeMember(l.opts.Dir, l.membership(joined, settled))
+}
+
+// Forgotten notes that the cluster does not have this edge as a member any more. Its server
+// is restarted without the copies that it has, and joins as a new one.
+func (l *Lattice) Forgotten() { l.forgotten.Store(true) }
+
+// writeMember writes the file whole or not at all.
+func writeMember(dir string, m *membership) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	next := filepath.Join(dir, memberFile+".next")
+	if err := os.WriteFile(next, append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, filepath.Join(dir, memberFile))
+}
+
+// Reset sets aside what a folder holds, so that its edge starts without state, and returns
+// where it is now, empty if there was nothing. Nothing may use the folder.
+func Reset(dir string) (to string, err error) {
+	lock, err := dirlock.Take(dir)
+	if err != nil {
+		return "", err
+	}
+	to, err = setAside(dir, "aside-")
+	return to, errors.Join(err, lock.Release())
+}
+
+func setAside(dir, prefix string) (to string, err error) {
+	to = filepath.Join(dir, prefix+time.Now().UTC().Format(asideStamp))
+	err = os.Rename(filepath.Join(dir, server.JetStreamStoreDir), to)
+	if errors.Is(err, fs.ErrNotExist) {
+		to, err = "", nil
+	}
+	if err == nil {
+		if err = os.Remove(filepath.Join(dir, memberFile)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	return to, err
+}

@@ -1,0 +1,33 @@
+package members
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+)
+
+// Handler lets operators change the cluster:
+//
+//	POST /lattice/forget?edge=NAME&force=1    the answer is the Status of then
+//
+// Copies may still be on their way when it answers; see Status.Settled.
+func (m *Members) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /lattice/forget", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		if err := m.Forget(r.Context(), q.Get("edge"), q.Get("force") != ""); err != nil {
+			code := http.StatusServiceUnavailable
+			switch {
+			case errors.Is(err, ErrNoMember):
+				code = http.StatusNotFound
+			case errors.Is(err, ErrHeard):
+				code = http.StatusConflict
+			}
+			http.Error(w, err.Error(), code)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(m.look(r.Context())) // a client who has left is no error
+	})
+	return mux
+}
