@@ -12,6 +12,7 @@ import (
 
 const (
 	retryForget  = 250 * time.Millisecond
+	election     = 20 * time.Second // more than one takes
 	codeInFlight = 10202 // NATS: another change of the members is under way
 )
 
@@ -31,7 +32,7 @@ func (m *Members) Forget(ctx context.Context, edge string, force bool) error {
 	if edge == m.o.Lattice.Name() {
 		return fmt.Errorf("%s cannot forget itself: ask another edge of the cluster", edge)
 	}
-	list, err := m.members(ctx)
+	list, err := m.elected(ctx)
 	if err != nil {
 		return err
 	}
@@ -47,6 +48,21 @@ func (m *Members) Forget(ctx context.Context, edge string, force bool) error {
 		return fmt.Errorf("%s: %w", edge, ErrHeard)
 	}
 	return m.remove(ctx, &list[at])
+}
+
+// elected are the members, when an edge leads them: if the lost one did, another is being
+// elected.
+func (m *Members) elected(ctx context.Context) (list []Member, err error) {
+	ctx, cancel := context.WithTimeout(ctx, election)
+	defer cancel()
+	for {
+		if list, err = m.members(ctx); !errors.Is(err, errNoLeader) {
+			return list, err
+		}
+		if pause(ctx, retryForget) != nil {
+			return nil, err
+		}
+	}
 }
 
 // remove asks the cluster's leader, until it has done it.

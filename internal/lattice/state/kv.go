@@ -84,7 +84,16 @@ func (k *kv) Get(ctx context.Context, key string) (e hostcalls.KVEntry, err erro
 		return hostcalls.KVEntry{}, err
 	}
 	defer end()
-	r, err := k.read(ctx, key, max(proven, k.floor.Load(), s.base.Load()), k.reads == Strict)
+	read := func() (raw, error) {
+		return k.read(ctx, key, max(proven, k.floor.Load(), s.base.Load()), k.reads == Strict)
+	}
+	begun, _ := s.index.now.Load().covers(0)
+	r, err := read()
+	if errors.Is(err, nats.ErrNoResponders) && !begun { // the bucket is being made
+		if _, err = s.complete(ctx); err == nil {
+			r, err = read()
+		}
+	}
 	if err != nil {
 		return hostcalls.KVEntry{}, err
 	}

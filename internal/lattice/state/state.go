@@ -20,6 +20,7 @@ import (
 
 const (
 	probeInterval = 2 * time.Second
+	lookupTimeout = 2 * time.Second       // of a question that nobody may be there to answer
 	proofInterval = time.Minute           // between signs of life in the bucket, when there is no other write
 	freshTimeout  = time.Second           // how long a read looks for a copy that is not behind
 	inactive      = time.Minute           // after which the servers forget a follower
@@ -200,7 +201,9 @@ func (s *Store) settle(ctx context.Context) error {
 // that begins now is complete when it has passed the sequence until.
 func (s *Store) ensure(ctx context.Context, js jetstream.JetStream, anew bool) (stream jetstream.Stream, until uint64, err error) {
 	want := s.config()
-	stream, err = js.Stream(ctx, s.stream())
+	lookup, cancel := context.WithTimeout(ctx, lookupTimeout)
+	stream, err = js.Stream(lookup, s.stream())
+	cancel()
 	missing := errors.Is(err, jetstream.ErrStreamNotFound)
 	if err != nil && !missing {
 		return nil, 0, fmt.Errorf("bucket %s: %w", s.opts.Bucket, err)
