@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func TestCampaignMoveToCluster(t *testing.T) {
 	t.Run("rounds", func(t *testing.T) {
 		places := make(chan struct{}, parallel)
 		for i := range rounds {
-			t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
 				t.Parallel()
 				places <- struct{}{}
 				t.Cleanup(func() { <-places })
@@ -200,7 +201,7 @@ func TestImportAgain(t *testing.T) {
 	imports("2 entries imported, 0 were there already, 0 have expired", true)
 
 	generation := 0
-	s.Ready = func(context.Context) (string, error) { generation++; return fmt.Sprint(generation), nil }
+	s.Ready = func(context.Context) (string, error) { generation++; return strconv.Itoa(generation), nil }
 	if _, err := s.Import(t.Context(), bytes.NewReader([]byte(text)), true, alive); err == nil {
 		t.Error("a store that was made again during the import: no error")
 	}

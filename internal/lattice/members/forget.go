@@ -13,7 +13,7 @@ import (
 const (
 	retryForget  = 250 * time.Millisecond
 	election     = 20 * time.Second // more than one takes
-	codeInFlight = 10202 // NATS: another change of the members is under way
+	codeInFlight = 10202            // NATS: another change of the members is under way
 )
 
 // ErrHeard is of a member that is there.
@@ -149,7 +149,7 @@ func (m *Members) forgetAbsent(ctx context.Context, s *Status) {
 	if lost == nil {
 		return
 	}
-	why := s.keeps(lost, m.o.Lattice.Replicas())
+	why := s.keeps(m.o.Lattice.Replicas())
 	if why == "" {
 		within, cancel := context.WithTimeout(ctx, 2*lookTimeout)
 		defer cancel()
@@ -174,8 +174,8 @@ func (x *Member) label() string {
 	return x.Edge
 }
 
-// keeps says why a member is to be kept although it is absent, nothing if it may go.
-func (s *Status) keeps(lost *Member, replicas int) string {
+// keeps says why an absent member is to be kept, nothing if it may go.
+func (s *Status) keeps(replicas int) string {
 	for i := range s.Copies {
 		c := &s.Copies[i]
 		replicas = max(replicas, c.Wanted)

@@ -1,6 +1,7 @@
 package members
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -251,9 +252,20 @@ func (c *Copies) Whole() bool {
 	return c.Problem == "" && c.Current() == len(c.At) && len(c.At) >= c.Wanted
 }
 
-// kinds are what streams hold, in the words of the documentation.
-var kinds = map[string]string{
-	"KV_terrane_state": "state", "KV_terrane_certs": "certificates", "KV_terrane_cron": "schedules", "terrane_msg": "messages",
+// kind is what a stream holds, in the words of the documentation, empty if it is not
+// terrane's.
+func kind(stream string) string {
+	switch stream {
+	case "KV_terrane_state":
+		return "state"
+	case "KV_terrane_certs":
+		return "certificates"
+	case "KV_terrane_cron":
+		return "schedules"
+	case "terrane_msg":
+		return "messages"
+	}
+	return ""
 }
 
 // copies asks the leader of each stream.
@@ -273,11 +285,7 @@ func (m *Members) copies(ctx context.Context) (list []Copies, err error) {
 		if len(list) == maxStreams {
 			break
 		}
-		what := kinds[name]
-		if what == "" {
-			what = name
-		}
-		list = append(list, m.copiesOf(ctx, js, Copies{What: what, Stream: name}))
+		list = append(list, m.copiesOf(ctx, js, Copies{What: cmp.Or(kind(name), name), Stream: name}))
 	}
 	if err := names.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
 		return nil, fmt.Errorf("list the streams: %w", err)
