@@ -82,10 +82,12 @@ type Exchange struct {
 	values   []string // backs the values of headers the guest sets
 	answered bool     // a part of the response was set
 	refused  refusals // of the response
-	spent    int      // bytes of headers set, replaced ones included
-	logged   int      // bytes
-	panic    string
-	reason   string // why the last call that failed did
+
+	unavailable error // see Unavailable
+	spent       int   // bytes of headers set, replaced ones included
+	logged      int   // bytes
+	panic       string
+	reason      string // why the last call that failed did
 
 	handles  []handle
 	sent     int            // subrequests
@@ -130,6 +132,10 @@ func (x *Exchange) Refused() error { return x.refused.err() }
 
 // Request returns the request.
 func (x *Exchange) Request() *Request { return x.req }
+
+// Unavailable is why state, or messages, could not be reached, nil if they could: a guest that
+// failed may succeed in a moment. What was written then may have been done.
+func (x *Exchange) Unavailable() error { return x.unavailable }
 
 // Panic is the last message that the guest gave to hostcall_panic_hook, which it
 // calls before it traps.

@@ -201,9 +201,10 @@ func kvstoreList(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if x.t.KV == nil {
 		return errNoKV
 	}
+	begun := time.Now()
 	keys, err := x.t.KV.List(ctx, string(prefix), string(after), int(min(a.u32(6), maxKeys)))
 	if err != nil {
-		return err
+		return x.reached(ctx, begun, err)
 	}
 	return x.giveList(ctx, g, o, keys, false)
 }

@@ -44,7 +44,23 @@ func (x *Exchange) store(ctx context.Context, key string, value []byte, at uint6
 	if len(value) > KVValueMax {
 		return 0, fmt.Errorf("a value of %d bytes, more than %d: keep it under several keys", len(value), KVValueMax)
 	}
-	return x.t.KV.Put(ctx, key, value, at, expires)
+	begun := time.Now()
+	version, err := x.t.KV.Put(ctx, key, value, at, expires)
+	return version, x.reached(ctx, begun, err)
+}
+
+// slowKV is how long the store may take of a request's time before a deadline is its fault.
+const slowKV = time.Second
+
+// reached notes an error of the store that is neither the guest's fault nor that of its
+// deadline, and returns it.
+func (x *Exchange) reached(ctx context.Context, begun time.Time, err error) error {
+	switch {
+	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrConflict), errors.Is(err, ErrFull):
+	case ctx.Err() == nil, time.Since(begun) >= slowKV:
+		x.unavailable = err
+	}
+	return err
 }
 
 func (x *Exchange) checkKey(key string) error {
@@ -62,11 +78,12 @@ func (x *Exchange) entry(ctx context.Context, key string) (e KVEntry, found bool
 	if err := x.checkKey(key); err != nil {
 		return KVEntry{}, false, err
 	}
+	begun := time.Now()
 	e, err = x.t.KV.Get(ctx, key)
 	if errors.Is(err, ErrNotFound) {
 		return KVEntry{}, false, nil
 	}
-	return e, err == nil, err
+	return e, err == nil, x.reached(ctx, begun, err)
 }
 
 // remove removes a key, and reports whether it was there.
@@ -75,11 +92,12 @@ func (x *Exchange) remove(ctx context.Context, key string) (bool, error) {
 		return false, err
 	}
 	for {
+		begun := time.Now()
 		e, err := x.t.KV.Get(ctx, key)
 		if err == nil {
 			err = x.t.KV.Delete(ctx, key, e.Version)
 		}
-		switch {
+		switch err := x.reached(ctx, begun, err); {
 		case errors.Is(err, ErrNotFound):
 			return false, nil
 		case !errors.Is(err, ErrConflict):

@@ -1,9 +1,12 @@
 package hostcalls_test
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/hostcalls/kvtest"
@@ -106,5 +109,58 @@ func TestKVAppendsAreNotLost(t *testing.T) {
 	e, err := tn.KV.Get(t.Context(), "key")
 	if err != nil || len(e.Value) != 8*50 {
 		t.Errorf("%d bytes, %v; want 400", len(e.Value), err)
+	}
+}
+
+// lostKV is a store that cannot be reached.
+type lostKV struct{ err error }
+
+func (k lostKV) Get(context.Context, string) (hostcalls.KVEntry, error) {
+	return hostcalls.KVEntry{}, k.err
+}
+
+func (k lostKV) Put(context.Context, string, []byte, uint64, time.Time) (uint64, error) {
+	return 0, k.err
+}
+
+func (k lostKV) Delete(context.Context, string, uint64) error { return k.err }
+
+func (k lostKV) List(context.Context, string, string, int) ([]string, error) { return nil, k.err }
+
+// TestUnavailable: every function of the store that fails for the store says so, and none
+// does for what the guest has done.
+func TestUnavailable(t *testing.T) {
+	lost := errors.New("nobody leads it")
+	calls := map[string][]uint32{
+		"get": {outPtr, outLen, scratch, 1}, "insert": {scratch, 1, scratch, 1}, "upsert": {scratch, 1, scratch, 1}, "append": {scratch, 1, scratch, 1},
+		"remove": {scratch, 1},
+	}
+	for _, f := range hostcalls.Functions() {
+		name, ok := strings.CutPrefix(f.Name, "hostcall_kvstore_")
+		if !ok || f.Module != "env" {
+			continue
+		}
+		args, ok := calls[name]
+		if !ok {
+			args = make([]uint32, len(f.Params))
+			for i := range args {
+				args[i] = scratch
+			}
+		}
+		for err, want := range map[error]bool{lost: true, hostcalls.ErrFull: false} {
+			b := newBench(t, &hostcalls.Tenant{KV: lostKV{err}}, request())
+			b.Grow(40)
+			_, got := b.try("kvstore_"+name, args...)
+			if !errors.Is(got, err) || (b.x.Unavailable() != nil) != want {
+				t.Errorf("%s: %v, unavailable %v, want %v", name, got, b.x.Unavailable(), want)
+			}
+		}
+	}
+	b := newBench(t, &hostcalls.Tenant{KV: lostKV{context.DeadlineExceeded}}, request())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.ctx = ctx
+	if _, err := b.try("kvstore_insert", scratch, 1, scratch, 1); err == nil || b.x.Unavailable() != nil {
+		t.Errorf("a request that is out of time: %v, %v", err, b.x.Unavailable())
 	}
 }

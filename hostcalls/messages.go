@@ -11,7 +11,8 @@ import (
 // Messages carries messages to other modules of the same tenant. It is safe for
 // concurrent use.
 type Messages interface {
-	// Publish returns once the message is kept: it is then handled at least once.
+	// Publish returns once the message is kept: it is then handled at least once. The error
+	// wraps ErrUnavailable if it may be kept in a moment.
 	Publish(ctx context.Context, m *Message) error
 	// Request returns what the module answered that subscribes to the message. The
 	// text of an error is shown to the guest.
@@ -76,6 +77,9 @@ func publish(ctx context.Context, x *Exchange, g Guest, a args) error {
 		return nil
 	}
 	if err := x.t.Messages.Publish(ctx, m); err != nil {
+		if errors.Is(err, ErrUnavailable) {
+			x.unavailable = err
+		}
 		x.fail("publish %q: %v", m.Subject, err)
 		return ctx.Err()
 	}

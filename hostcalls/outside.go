@@ -118,3 +118,7 @@ var (
 	ErrConflict = errors.New("the key has changed")
 	ErrFull     = errors.New("the store is full: delete keys or shrink values, or ask the operator for more (state.bytes, state.keys)")
 )
+
+// ErrUnavailable is wrapped by the error of a message that cannot be kept now, and may be in
+// a moment. Of a KV every error but those above says so.
+var ErrUnavailable = errors.New("it cannot be reached now")

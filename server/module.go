@@ -50,9 +50,25 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 		v.unfit(r, err)
 		return
 	}
+	if why := x.Unavailable(); why != nil && resp.Code == http.StatusInternalServerError {
+		v.later(r, resp, why)
+	}
 	if !v.streaming {
 		v.respond(resp)
 	}
+}
+
+// laterSeconds is what a visitor is told to wait for state that cannot be reached: most
+// elections of a leader take no longer.
+const laterSeconds = "5"
+
+// later makes the error of a guest that could not reach its state one that says so.
+func (v *visit) later(r *release, resp *hostcalls.Response, why error) {
+	resp.Code = http.StatusServiceUnavailable
+	if resp.Header.Get("Retry-After") == "" {
+		resp.Header.Set("Retry-After", laterSeconds)
+	}
+	v.logTenant(r, v.guest.Module+" at revision "+r.revision.Short()+" answered 500, sent as 503: "+why.Error())
 }
 
 // unfit answers for a guest whose answer, or a part of it, the host refused.
@@ -162,6 +178,11 @@ func (v *visit) failed(ctx context.Context, r *release, x *hostcalls.Exchange, e
 	v.tellTenant(r, x, trap)
 	if v.streaming {
 		v.broken = true
+		return
+	}
+	if x.Unavailable() != nil {
+		v.Header()["Retry-After"] = []string{laterSeconds}
+		v.page(http.StatusServiceUnavailable, "what this site keeps cannot be reached now")
 		return
 	}
 	switch trap.Kind {

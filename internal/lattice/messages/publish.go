@@ -72,7 +72,7 @@ func (g *guests) Publish(ctx context.Context, msg *hostcalls.Message) error {
 	defer cancel()
 	js, err := g.m.jetStream(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", hostcalls.ErrUnavailable, err)
 	}
 	if err := g.room(ctx, js, len(msg.Body)); err != nil {
 		return err
@@ -80,10 +80,11 @@ func (g *guests) Publish(ctx context.Context, msg *hostcalls.Message) error {
 	t := &Task{Subject: msg.Subject, Body: msg.Body, Hops: msg.Hops}
 	_, err = js.PublishMsg(ctx, t.msg(keptSubject(g.id, g.m.opts.Lattice.Domain(), string(msg.Subject))),
 		jetstream.WithExpectStream(g.m.stream()), jetstream.WithRetryWait(leaderEvery), jetstream.WithRetryAttempts(int(keepTime/leaderEvery)))
-	if err == nil {
-		g.m.metrics.published.Inc()
+	if err != nil {
+		return fmt.Errorf("%w: %w", hostcalls.ErrUnavailable, err)
 	}
-	return err
+	g.m.metrics.published.Inc()
+	return nil
 }
 
 // jetStream does not ask whether the region's JetStream answers, as that of Lattice does.
