@@ -60,16 +60,24 @@ func (g *group) load(m *mirror.Mirror) {
 	g.mirror = m
 	for _, id := range m.Tenants() {
 		of, _, _ := id.CutPreview()
-		if _, ok := of.Under(g.c.Prefix); ok && g.repos[of] == nil {
-			g.add(of)
+		if _, ok := of.Under(g.c.Prefix); !ok || g.repos[of] != nil {
+			continue
 		}
+		if same, err := tenant.ParseID(string(of)); err != nil || same != of { // an older build took more
+			g.s.log.Warn("a mirrored tenant is not served: its name is none", "tenant", id, "err", err)
+			if err := m.Remove(id); err != nil {
+				g.s.log.Warn("cannot remove a tenant", "tenant", id, "err", err)
+			}
+			continue
+		}
+		g.add(of)
 	}
 }
 
 // add makes the store of a tenant; mu is held.
 func (g *group) add(id tenant.ID) {
 	c := *g.c.GitTenant
-	c.URL = string(id)
+	c.URL, c.within = string(id), g.c.Prefix
 	st := newStore(g.s, Store{Prefix: string(id), Poll: g.c.Poll, Git: &c})
 	st.label, st.status.Kind, st.whole, st.turns = g.c.Prefix, "git-tenant", true, g.turns
 	st.load(g.mirror)

@@ -2,10 +2,13 @@ package sync_test
 
 import (
 	"encoding/pem"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,4 +95,54 @@ func TestGitTenant(t *testing.T) {
 	p.Deploy(t, storetest.Tree{"i.html": "4"})
 	e.Want(id)
 	e.AwaitContent(t, id, "i.html", "4")
+}
+
+// TestEscapingTenant: no name of a tenant brings the credentials, or a look, to a place
+// that is not below the prefix. Names are checked where TXT records are read; here they
+// come from a caller that did not.
+func TestEscapingTenant(t *testing.T) {
+	var mu sync.Mutex
+	var asked []string
+	p := newGitPlace(t)
+	git := p.handler(t)
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked = append(asked, r.RequestURI)
+		mu.Unlock()
+		if rest, ok := strings.CutPrefix(r.URL.Path, "/tenants/"); ok {
+			r.URL.Path = "/" + rest
+			git.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	p.Deploy(t, storetest.Tree{"i.html": "1"})
+	data, prefix := t.TempDir(), srv.URL+"/tenants/"
+	e := storetest.Start(t, tenantsync.Options{Data: data, Stores: []tenantsync.Store{{
+		Prefix: prefix, Poll: 50 * time.Millisecond, GitTenant: &tenantsync.Git{CA: writeFile(t, string(cert)), TokenFile: writeFile(t, "secret")},
+	}}})
+	var bad []tenant.ID
+	for _, name := range []string{"%2e%2e/private", "..%2fprivate", "../private", "x?/../../private", "x#/../../private", "@other/private", `..\private`, "/private"} {
+		bad = append(bad, tenant.ID(prefix+name))
+		e.Want(bad[len(bad)-1])
+	}
+	good := tenant.ID(prefix + "origin.git")
+	e.Want(good)
+	e.AwaitContent(t, good, "i.html", "1")
+	e.Await(t, "all are refused", func() bool {
+		refused := 0
+		for _, st := range e.Status().Stores {
+			if slices.Contains(bad, tenant.ID(st.Prefix)) && strings.Contains(st.Error, "is not below") {
+				refused++
+			}
+		}
+		return refused == len(bad)
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	for _, uri := range asked {
+		if !strings.HasPrefix(uri, "/tenants/origin.git/") {
+			t.Errorf("the origin was asked for %s", uri)
+		}
+	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/terrane/terrane/sync/internal/folder"
 	"github.com/terrane/terrane/sync/internal/gitrepo"
+	"github.com/terrane/terrane/sync/internal/gitwire"
 	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/sync/internal/origin"
 	"github.com/terrane/terrane/tenant"
@@ -145,7 +146,8 @@ func (st *store) openOrigin(ctx context.Context) origin.Origin {
 		URL: g.URL, Branch: g.Branch, Depth: st.c.Depth, Whole: st.whole, Timeout: g.Timeout,
 		Signers: gitrepo.Signers{SSH: g.AllowedSigners, OpenPGP: g.SignerKeys}, FastForward: g.FastForward, Previews: g.Previews,
 		Hosted: g.Hosted,
-		Auth: gitrepo.Auth{
+		Within: g.within,
+		Auth: gitwire.Auth{
 			Username: g.Username, TokenFile: g.TokenFile, SSHKey: g.SSHKey, KnownHosts: g.KnownHosts, CA: g.CA,
 		},
 	}

@@ -115,6 +115,8 @@ type Git struct {
 	Hosted bool
 	// WebhookSecret is what webhooks for this store are signed with; empty: none are taken.
 	WebhookSecret string
+
+	within string // of a tenant's repository: the prefix that URL must lie below
 }
 
 const (
@@ -191,11 +193,7 @@ func checkStore(c Store, before []Store) error {
 	fault := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("store %q: %s", c.Prefix, fmt.Sprintf(format, args...)))
 	}
-	end := strings.HasSuffix(c.Prefix, "/")
-	if c.GitTenant != nil {
-		end = (end && c.Prefix[0] != '/') || strings.HasSuffix(c.Prefix, ":")
-	}
-	if _, err := tenant.ParseID(c.Prefix + "x"); err != nil || !end {
+	if tenant.CheckPrefix(c.Prefix, c.GitTenant != nil) != nil {
 		fault("the prefix must be the start of TXT paths, such as \"/git/\", or of URLs for tenants' own repositories, such as \"git@host:\"")
 	}
 	for _, b := range before {
@@ -214,6 +212,9 @@ func checkStore(c Store, before []Store) error {
 	}
 	if c.Folder != nil && c.Folder.Path == "" {
 		fault("want the folder's path")
+	}
+	if c.GitTenant != nil && c.Prefix == tenant.AnyHTTPS && c.GitTenant.TokenFile != "" {
+		fault("the token would be sent to any host that a TXT record names")
 	}
 	if c.Git != nil && c.Git.URL == "" {
 		fault("want the repository's URL")

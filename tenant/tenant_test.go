@@ -19,7 +19,45 @@ func TestParseID(t *testing.T) {
 		{in: "", wantErr: "starts with neither"},
 		{in: "/", wantErr: "starts with neither"},
 		{in: "alice", wantErr: "starts with neither"},
-		{in: "git@/x:y", wantErr: "starts with neither"},
+		{in: "git@/x:y", wantErr: "has the host"},
+		{in: "/keybase/private/alice@twitter,bob#carol", want: "/keybase/private/alice@twitter,bob#carol"}, // as Keybase names folders
+		{in: "https://git.example.net:8443/~alice/a_b+c", want: "https://git.example.net:8443/~alice/a_b+c"},
+		{in: "https://xn--bcher-kva.example/x", want: "https://xn--bcher-kva.example/x"},
+		// Issue 20, S1: what is read as a URL must lead where it seems to.
+		{in: "https://h/tenants/%2e%2e/private", wantErr: `"%"`},
+		{in: "https://h/tenants%2f..%2fprivate", wantErr: `"%"`},
+		{in: "/git/%2e%2e", wantErr: `"%"`},
+		{in: "https://h/tenants/x?/../../private", wantErr: `"?"`},
+		{in: "https://h/tenants/x#y", wantErr: `has "#"`},
+		{in: "https://h/tenants/@other/x", wantErr: `has "@"`},
+		{in: "https://user@h/tenants/x", wantErr: "has the host"},
+		{in: "https://user:word@h/tenants/x", wantErr: "has the port"},
+		{in: "https://h:@other/x", wantErr: "has the port"},
+		{in: "https://h:/x", wantErr: "has the port"},
+		{in: "https://h:0443/x", wantErr: "has the port"},
+		{in: "https://h:99999/x", wantErr: "has the port"},
+		{in: "https://H/x", wantErr: "has the host"},
+		{in: "https://h./x", wantErr: "has the host"},
+		{in: "https://bücher.example/x", wantErr: "has the host"},
+		{in: "https://[::1]/x", wantErr: "has the port"},
+		{in: "https:///x", wantErr: "has the host"},
+		{in: "https://h", wantErr: "starts with neither"},
+		{in: "https://h/", wantErr: "starts with neither"},
+		{in: "https://h//x", wantErr: "empty element"},
+		{in: "https://h/a/../x", wantErr: `".."`},
+		{in: "https://h/b\u2024\u2024/x", wantErr: "in a repository's name"}, // dots to some
+		{in: "http://h/x", wantErr: "starts with neither"},
+		{in: "HTTPS://h/x", wantErr: "starts with neither"},
+		{in: "ssh://git@h/x", wantErr: "starts with neither"},
+		{in: "git@h:2222:x", wantErr: `has ":"`}, // a port, to some
+		{in: "git@h:x'; id; '", wantErr: `has "'"`},
+		{in: "git@h:x y", wantErr: `has " "`},
+		{in: "git@h:-x", wantErr: `start with "-"`},
+		{in: "git@-oProxyCommand=id:x", wantErr: "has the host"},
+		{in: "git@h@other:x", wantErr: "has the host"},
+		{in: "git@h:/srv/x", wantErr: "empty element"},
+		{in: "git@h:~/x", want: "git@h:~/x"},
+		{in: "git@h:a//x", wantErr: "empty element"},
 		{in: "/git//alice", wantErr: "empty element"},
 		{in: "/git/alice//", wantErr: "empty element"},
 		{in: "/git/../etc", wantErr: `".."`},
@@ -33,6 +71,22 @@ func TestParseID(t *testing.T) {
 		got, err := ParseID(tt.in)
 		if string(got) != tt.want || !errHas(err, tt.wantErr) {
 			t.Errorf("ParseID(%.40q) = %q, %v; want %q, error with %q", tt.in, got, err, tt.want, tt.wantErr)
+		}
+	}
+}
+
+func TestCheckPrefix(t *testing.T) {
+	for _, tt := range []struct {
+		in          string
+		path, repos bool // may be the prefix of such a store
+	}{
+		{"/git/", true, false}, {"/keybase/private/", true, false}, {"/git", false, false}, {"/", true, false}, {"", false, false},
+		{"https://", false, true}, {"https://h/", false, true}, {"https://h:8443/a/", false, true}, {"https://h", false, false}, {"https://h/a", false, false},
+		{"git@h:", false, true}, {"git@h:a/", false, true}, {"git@h:a", false, false}, {"git@", false, false}, {"https://u@h/", false, false},
+		{"https://h/%61/", false, false}, {"https://h/?", false, false}, {"/%61/", false, false}, {"http://h/", false, false},
+	} {
+		if path, repos := CheckPrefix(tt.in, false) == nil, CheckPrefix(tt.in, true) == nil; path != tt.path || repos != tt.repos {
+			t.Errorf("CheckPrefix(%q): of paths %v, of repositories %v; want %v, %v", tt.in, path, repos, tt.path, tt.repos)
 		}
 	}
 }

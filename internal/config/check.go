@@ -80,7 +80,7 @@ func (c *Config) checkStores() {
 		if s.Depth < 1 || s.Depth > 8 {
 			c.Fault(key+".depth", "%d: want 1 to 8", s.Depth)
 		}
-		c.checkPrefix(key+".prefix", s, c.Stores[:i])
+		c.checkPrefix(key, s, c.Stores[:i])
 		c.checkServed(key, s)
 	}
 	c.checkGit()
@@ -120,18 +120,20 @@ func (c *Config) checkGit() {
 }
 
 func (c *Config) checkPrefix(key string, s *Store, before []Store) {
-	_, err := tenant.ParseID(s.Prefix + "x") // as the ID of a tenant begins
+	err := tenant.CheckPrefix(s.Prefix, s.Kind == "git-tenant")
 	switch {
-	case s.Kind == "git-tenant" && (err != nil || s.Prefix == "" || s.Prefix[0] == '/'):
-		c.Fault(key, "%q: want the start of the repositories that may be named, such as \"git@git.example.net:\"", s.Prefix)
+	case err != nil && s.Kind == "git-tenant":
+		c.Fault(key+".prefix", "%q: want the start of the repositories that may be named, such as \"git@git.example.net:\" or \"https://git.example.net/tenants/\"", s.Prefix)
 		return
-	case s.Kind != "git-tenant" && (err != nil || s.Prefix[0] != '/' || !strings.HasSuffix(s.Prefix, "/")):
-		c.Fault(key, "%q: want the start of the TXT paths that lead here, such as \"/git/\"", s.Prefix)
+	case err != nil:
+		c.Fault(key+".prefix", "%q: want the start of the TXT paths that lead here, such as \"/git/\"", s.Prefix)
 		return
+	case s.Prefix == tenant.AnyHTTPS && s.TokenFile != "":
+		c.Fault(key+".token_file", "it would be sent to any host that a TXT record names: want a prefix with the host that it is for, such as \"https://git.example.net/\"")
 	}
 	for j := range before {
 		if p := before[j].Prefix; p != "" && (strings.HasPrefix(p, s.Prefix) || strings.HasPrefix(s.Prefix, p)) {
-			c.Fault(key, "%q overlaps the prefix %q of store[%d]: a path must lead to one store", s.Prefix, p, j)
+			c.Fault(key+".prefix", "%q overlaps the prefix %q of store[%d]: a path must lead to one store", s.Prefix, p, j)
 		}
 	}
 }

@@ -107,6 +107,18 @@ func TestFaults(t *testing.T) {
 			`t.toml:12: store[1].prefix: "/git/": want the start of the repositories`,
 			`t.toml:13: store[1].url: a git-tenant store has none`,
 		}},
+		{"a token for any host", small + "[[store]]\nkind = \"git-tenant\"\nprefix = \"https://\"\ntoken_file = \"token\"\n", []string{
+			`t.toml:13: store[1].token_file: it would be sent to any host that a TXT record names`,
+		}},
+		{"part of a host's name", small + "[[store]]\nkind = \"git-tenant\"\nprefix = \"https://git.example.net\"\n", []string{
+			`t.toml:12: store[1].prefix: "https://git.example.net": want the start of the repositories`,
+		}},
+		{"part of a folder's name", small + "[[store]]\nkind = \"git-tenant\"\nprefix = \"git@git.example.net:ten\"\n", []string{
+			`t.toml:12: store[1].prefix: "git@git.example.net:ten": want the start of the repositories`,
+		}},
+		{"a prefix with an escape", small + "[[store]]\nkind = \"git-tenant\"\nprefix = \"https://git.example.net/%74enants/\"\n", []string{
+			`t.toml:12: store[1].prefix: "https://git.example.net/%74enants/": want the start of the repositories`,
+		}},
 		{"secrets of a URL stay secret", small + "[[store]]\nkind = \"git\"\nprefix = \"/g/\"\nurl = \"ftp://user:hunter2@h/x\"\n", []string{
 			`t.toml:13: store[1].url: "ftp://h/x": want an https`,
 		}},

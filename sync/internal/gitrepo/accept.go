@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ func (r *Repo) accept(h plumbing.Hash) (*object.Commit, error) {
 	}
 	ok, err := r.descends(c, last)
 	if err == nil && !ok {
-		err = origin.Refuse("commit %s is not taken: it does not come after %s, which was: push a commit that does", h, last)
+		err = origin.Refuse("commit %s is not taken: it does not come after %s, which was: push a commit that does%s", h, last, r.orDeepen())
 	}
 	return c, err
 }
@@ -126,7 +127,7 @@ func (r *Repo) descends(c *object.Commit, last plumbing.Hash) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		for _, p := range one.ParentHashes {
+		for _, p := range r.parents(one) {
 			if p == last {
 				return true, nil
 			}
@@ -137,6 +138,22 @@ func (r *Repo) descends(c *object.Commit, last plumbing.Hash) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// parents are the parents of a commit that the origin has.
+func (r *Repo) parents(c *object.Commit) []plumbing.Hash {
+	if slices.Contains(r.shallow, c.Hash) {
+		return nil
+	}
+	return c.ParentHashes
+}
+
+// orDeepen is what else may mend a history that seems to be cut off.
+func (r *Repo) orDeepen() string {
+	if len(r.shallow) == 0 {
+		return ""
+	}
+	return "; the origin is a shallow clone, which may lack that commit: run git fetch --unshallow there"
 }
 
 // The accepted commit stands outside of the mirror, which may be dropped.

@@ -1,8 +1,9 @@
 // Package gitrepo is the origin that is one branch of a git repository with a
 // folder per tenant, over https, http, ssh or a local path.
 //
-// It keeps a full, bare, single-branch mirror by go-git; never a work tree, and
-// never a depth, with which go-git loses objects. The mirror is a cache:
+// It keeps a full, bare, single-branch mirror, which go-git reads and package gitwire
+// fetches; never a work tree, and never a depth, with which go-git loses objects.
+// Where the origin itself is a shallow clone, its history ends there. The mirror is a cache:
 // whatever is wrong with it, it is dropped and cloned anew, and serving never
 // waits for it. Fetches go into a side reference, forced, and the head moves
 // only once the commit's tree can be read.
@@ -15,23 +16,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5"
-	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
+	"github.com/terrane/terrane/sync/internal/gitwire"
 	"github.com/terrane/terrane/sync/internal/origin"
 )
 
@@ -44,8 +50,10 @@ type Options struct {
 	Whole   bool          // the repository is one tenant's: its root is the folder "."
 	Timeout time.Duration // of a fetch or clone
 	MaxPack int64         // bytes that one fetch may bring; 0: no bound
-	Auth    Auth
+	Auth    gitwire.Auth
 	Signers Signers
+	// Within is the prefix of tenants' own repositories that URL must lie below.
+	Within string
 	// FastForward refuses commits that do not descend from the one taken last, as
 	// Signers do.
 	FastForward bool
@@ -65,6 +73,8 @@ const (
 	maxLinkLength  = 4096
 	maxLinkHops    = 8
 	maxPointerSize = 1024
+	maxHaves       = 4096 // commits that a fetch says are there
+	maxHavesEach   = 100  // of one reference
 )
 
 // Repo implements origin.Origin. Only Open makes one.
@@ -77,8 +87,8 @@ type Repo struct {
 	main     *origin.Look        // of head alone
 	revs     map[string]revision // of main's folders
 	previews map[string]*preview // by name
-	auth     transport.AuthMethod
-	ca       []byte
+	remote   *gitwire.Remote
+	shallow  []plumbing.Hash // commits whose parents the origin lacks
 }
 
 // Open returns the Repo; the first Look opens its mirror.
@@ -91,15 +101,28 @@ func Open(o Options) *Repo {
 func (r *Repo) Hints() <-chan struct{} { return nil }
 
 // Close implements origin.Origin.
-func (r *Repo) Close() error { return nil }
+func (r *Repo) Close() error {
+	if r.remote != nil {
+		r.remote.Rest()
+	}
+	return nil
+}
 
 // Look implements origin.Origin.
 func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
 	defer cancel()
 	defer r.guard(&err)
-	if err := r.credentials(); err != nil {
+	if r.remote == nil {
+		if r.remote, err = gitwire.New(gitwire.Options{URL: r.o.URL, Within: r.o.Within, Auth: r.o.Auth, MaxPack: r.o.MaxPack}); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.remote.Prepare(); err != nil {
 		return nil, err
+	}
+	if r.o.Whole { // one of many
+		defer r.remote.Rest()
 	}
 	want, previews, err := r.ask(ctx)
 	if r.o.Hosted && (errors.Is(err, errNoBranch) || errors.Is(err, transport.ErrEmptyRemoteRepository) || errors.Is(err, transport.ErrRepositoryNotFound)) {
@@ -152,23 +175,21 @@ var errNoBranch = errors.New("the repository has no branch")
 
 // ask returns the commits that the branch and the branches of previews are at.
 func (r *Repo) ask(ctx context.Context) (main plumbing.Hash, previews map[string]plumbing.Hash, err error) {
-	remote := git.NewRemote(nil, &config.RemoteConfig{Name: "origin", URLs: []string{r.o.URL}})
-	refs, err := remote.ListContext(ctx, &git.ListOptions{Auth: r.auth, CABundle: r.ca})
+	name := plumbing.NewBranchReferenceName(r.o.Branch).String()
+	refs, err := r.remote.List(ctx, func(ref string) bool {
+		return ref == name || r.o.Previews && strings.HasPrefix(ref, previewBranch)
+	})
 	if err != nil {
 		return main, nil, err
 	}
+	r.shallow = refs.Shallow
 	previews = map[string]plumbing.Hash{}
-	name := plumbing.NewBranchReferenceName(r.o.Branch)
-	for _, ref := range refs {
-		preview, ok := strings.CutPrefix(string(ref.Name()), previewBranch)
-		switch {
-		case ref.Type() != plumbing.HashReference:
-		case ref.Name() == name:
-			main = ref.Hash()
-		case ok && r.o.Previews:
-			previews[preview] = ref.Hash()
+	for ref, hash := range refs.At {
+		if preview, ok := strings.CutPrefix(ref, previewBranch); ok && ref != name {
+			previews[preview] = hash
 		}
 	}
+	main = refs.At[name]
 	if main.IsZero() {
 		err = fmt.Errorf("%w %q", errNoBranch, r.o.Branch)
 	}
@@ -186,7 +207,13 @@ func (r *Repo) advance(ctx context.Context, want plumbing.Hash) error {
 		return fmt.Errorf("fetch: %w", err) // the line was cut; what is there is whole
 	}
 	if err == nil {
+		err = r.disk.SetShallow(r.shallow) // for the git command
+	}
+	if err == nil {
 		err = r.take(want)
+	}
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		err = fmt.Errorf("the origin lacks objects that its branch leads to: run git fsck there: %w", err)
 	}
 	if errors.Is(err, origin.ErrRefused) || errors.Is(err, errSigners) { // the mirror is whole
 		return err
@@ -224,16 +251,42 @@ func (r *Repo) drop() error {
 }
 
 func (r *Repo) fetch(ctx context.Context, from, to plumbing.ReferenceName) error {
-	remote := git.NewRemote(indexer{r.disk, ctx, r.o}, &config.RemoteConfig{Name: "origin", URLs: []string{r.o.URL}})
-	spec := fmt.Sprintf("+%s:%s", from, to)
-	err := remote.FetchContext(ctx, &git.FetchOptions{
-		RefSpecs: []config.RefSpec{config.RefSpec(spec)},
-		Tags:     git.NoTags, Force: true, Auth: r.auth, CABundle: r.ca,
+	exists := func(h plumbing.Hash) bool { return r.disk.HasEncodedObject(h) == nil }
+	hash, err := r.remote.Fetch(ctx, from.String(), r.haves(), exists, func(pack io.Reader) error {
+		return packfile.UpdateObjectStorage(indexer{r.disk, ctx, r.o}, pack)
 	})
-	if errors.Is(err, git.NoErrAlreadyUpToDate) {
+	if err != nil {
+		return err
+	}
+	return r.git.Storer.SetReference(plumbing.NewHashReference(to, hash))
+}
+
+// haves are the newest commits of what was fetched before.
+func (r *Repo) haves() []plumbing.Hash {
+	seen := map[plumbing.Hash]bool{}
+	refs, err := r.git.References()
+	if err != nil {
 		return nil
 	}
-	return err
+	_ = refs.ForEach(func(ref *plumbing.Reference) error {
+		if ref.Type() != plumbing.HashReference || len(seen) >= maxHaves {
+			return nil
+		}
+		c, err := r.git.CommitObject(ref.Hash())
+		if err != nil {
+			return nil //nolint:nilerr // what is not there is fetched
+		}
+		n := 0
+		_ = object.NewCommitPreorderIter(c, seen, nil).ForEach(func(c *object.Commit) error {
+			seen[c.Hash] = true
+			if n++; n == maxHavesEach {
+				return storer.ErrStop
+			}
+			return nil
+		}) // it ends where the history does
+		return nil
+	})
+	return slices.Collect(maps.Keys(seen))
 }
 
 // take reads the tree of what was fetched; the branch may have moved on since
@@ -287,9 +340,9 @@ func (r *Repo) revisions(head *object.Commit, folders map[string]string) (map[st
 	for n, c := 0, head; len(sought) > 0; n++ {
 		before := &origin.Look{Folders: map[string]string{}, Odd: map[string]string{}}
 		var parent *object.Commit
-		if len(c.ParentHashes) > 0 && n < maxHistory {
+		if parents := r.parents(c); len(parents) > 0 && n < maxHistory {
 			var err error
-			if parent, err = r.git.CommitObject(c.ParentHashes[0]); err != nil {
+			if parent, err = r.git.CommitObject(parents[0]); err != nil {
 				return nil, err
 			}
 			tree, err := r.tree(parent.TreeHash)

@@ -170,7 +170,7 @@ func (r *Repo) common(a, b *object.Commit) (*object.Commit, error) {
 			if seen[1-side][c.Hash] {
 				return c, nil
 			}
-			for _, h := range c.ParentHashes {
+			for _, h := range r.parents(c) {
 				if seen[side][h] {
 					continue
 				}
@@ -183,5 +183,5 @@ func (r *Repo) common(a, b *object.Commit) (*object.Commit, error) {
 			}
 		}
 	}
-	return nil, origin.Refuse("it has no commit in common with %s among the last %d: rebase it", r.o.Branch, maxApart)
+	return nil, origin.Refuse("it has no commit in common with %s among the last %d: rebase it%s", r.o.Branch, maxApart, r.orDeepen())
 }

@@ -1,0 +1,62 @@
+package sync_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/sync/storetest"
+)
+
+// TestShallowOrigin: an origin that is a shallow clone is served, and followed when it
+// is deepened. What needs the history that it lacks says so.
+func TestShallowOrigin(t *testing.T) {
+	for _, way := range []string{"file", "http"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			deep := newGitPlace(t)
+			deep.Deploy(t, storetest.Tree{"alice/i.html": "1", "bob/i.html": "1"})
+			deep.Deploy(t, storetest.Tree{"alice/i.html": "2", "bob/i.html": "1"})
+			deep.Deploy(t, storetest.Tree{"alice/i.html": "3", "bob/i.html": "1"})
+			old := git(t, deep.work, "commit-tree", "-m", "before the cut", "HEAD~2^{tree}")
+			p := newGitPlace(t)
+			p.bare = filepath.Join(filepath.Dir(p.bare), "shallow.git")
+			git(t, filepath.Dir(p.bare), "clone", "-q", "--bare", "--depth", "1", "file://"+deep.bare, p.bare)
+			p.url = "file://" + p.bare
+			if way == "http" {
+				p.serveHTTP(t)
+				p.url = strings.Replace(p.url, "origin.git", "shallow.git", 1)
+			}
+			store := p.Store()
+			store.Git.Previews, store.Git.FastForward = true, true
+			data := t.TempDir()
+			e := storetest.Start(t, tenantsync.Options{Data: data, Stores: []tenantsync.Store{store}})
+			e.AwaitMirrored(t)
+			e.AwaitContent(t, alice, "i.html", "3")
+			e.AwaitContent(t, "/t/bob", "i.html", "1")
+			if s := e.Status().Stores[0]; s.Error != "" || s.Refused != "" {
+				t.Errorf("a shallow origin: %q %q", s.Error, s.Refused)
+			}
+
+			// What is pushed onto it is followed, previews too.
+			git(t, deep.work, "remote", "set-url", "origin", p.bare)
+			deep.Deploy(t, storetest.Tree{"alice/i.html": "4", "bob/i.html": "1"})
+			e.AwaitContent(t, alice, "i.html", "4")
+			git(t, deep.work, "push", "-q", "origin", old+":refs/heads/preview/old")
+			e.Await(t, "the preview's fault", func() bool {
+				why := e.Status().Stores[0].Odd["preview/old"]
+				return strings.Contains(why, "shallow clone") && strings.Contains(why, "git fetch --unshallow")
+			})
+			// An older commit is not taken, and the reason names the clone.
+			git(t, deep.work, "push", "-q", "-f", "origin", old+":refs/heads/main")
+			e.Await(t, "the refusal", func() bool { return strings.Contains(e.Status().Stores[0].Refused, "git fetch --unshallow") })
+			git(t, deep.work, "push", "-q", "-f", "origin", "HEAD:refs/heads/main")
+
+			git(t, p.bare, "fetch", "-q", "--unshallow", "file://"+deep.bare, "+refs/heads/main:refs/heads/deep")
+			deep.Deploy(t, storetest.Tree{"alice/i.html": "5", "bob/i.html": "1"})
+			e.AwaitContent(t, alice, "i.html", "5")
+			e.Await(t, "no fault", func() bool { s := e.Status().Stores[0]; return s.Error == "" && s.Refused == "" })
+		})
+	}
+}
