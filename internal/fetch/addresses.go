@@ -21,18 +21,17 @@ func (g *guard) check(ip netip.Addr) error {
 		if slices.ContainsFunc(g.denied, within) {
 			return refuse("the host is at an address that this edge does not let guests fetch from")
 		}
+		if g.own != nil {
+			ours, err := g.own.has(form)
+			if err != nil {
+				return err
+			}
+			if ours {
+				return refuse("the host is at an address of this edge or its network, which guests may not fetch from")
+			}
+		}
 		if slices.ContainsFunc(g.reserved, within) {
 			return refuse("the host is at a private or reserved address, which guests may not fetch from")
-		}
-		if g.own == nil {
-			continue
-		}
-		ours, err := g.own.has(form)
-		if err != nil {
-			return err
-		}
-		if ours {
-			return refuse("the host is at an address of this edge or its network, which guests may not fetch from")
 		}
 	}
 	return nil
