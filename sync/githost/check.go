@@ -189,22 +189,32 @@ type change struct {
 	beside bool   // it is none, but a file that lies beside or above
 }
 
-// changed lists what a push changes: on the branch from one state to the next, in a
-// preview since it left the branch.
+// changed lists what a push changes: on the branch from one state to the next; of a
+// preview all that differs from the branch, before the push and after it, so that
+// nobody takes away or covers what another shows.
 func (p *push) changed(ctx context.Context, u update) ([]change, error) {
-	base, tip := u.old, u.new
+	steps := [][2]string{{u.old, u.new}}
 	if u.ref != heads+p.repo.Branch {
-		if tip == zero {
-			tip = u.old
+		steps = nil
+		for _, tip := range []string{u.old, u.new} {
+			if tip != zero {
+				steps = append(steps, [2]string{p.fork(ctx, tip), tip})
+			}
 		}
-		base = p.fork(ctx, tip)
 	}
-	if base == zero {
-		base = emptyTree
+	var all []change
+	for _, step := range steps {
+		base := step[0]
+		if base == zero {
+			base = emptyTree
+		}
+		var err error
+		if all, err = p.diff(ctx, base, step[1], "", p.repo.Depth, all); err != nil {
+			return nil, err
+		}
 	}
-	all, err := p.diff(ctx, base, tip, "", p.repo.Depth, nil)
 	slices.SortFunc(all, func(a, b change) int { return strings.Compare(a.name, b.name) })
-	return all, err
+	return slices.Compact(all), nil
 }
 
 // fork is where a preview left the branch; if it never was there, the branch itself.

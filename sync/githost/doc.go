@@ -24,7 +24,9 @@
 // next start, once its git commands have ended too, which hold the same lock.
 //
 // Everything is bounded: time and memory of git commands and how many run, sizes,
-// branches, failed logins per network, ssh connections and channels.
+// branches, failed logins per network, ssh connections and channels. Pushers and
+// networks have shares of what runs and what waits. A push is read into a file before a
+// command runs for it; a fetch over ssh is a dialogue, and holds its command.
 //
 // Goroutines: Run holds the listener, one per ssh connection and channel, one for
 // maintenance, and waits for them; a push has one that answers its hooks.

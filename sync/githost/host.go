@@ -62,8 +62,6 @@ const (
 	defaultWait    = 30 * time.Second
 	defaultMaxPush = 256 << 20
 	defaultMaxSize = 4 << 30
-	maxCommands    = 16 // git commands for clients that run at a time
-	slotWait       = 20 * time.Second
 	sessionTime    = 30 * time.Minute // of one push or fetch
 	lockWait       = 30 * time.Second // for the git commands of a killed process
 )
@@ -73,17 +71,18 @@ var ErrInUse = dirlock.ErrInUse
 
 // Host keeps the repositories. Only New makes one.
 type Host struct {
-	o       Options
-	log     *slog.Logger
-	repos   map[string]*repo // by name
-	slots   chan struct{}
-	strikes *strikes
-	metrics *metrics
-	lock    *dirlock.Lock // set by Run before ready is closed
-	hostKey ssh.Signer
-	addr    net.Addr // of ssh; likewise
-	ready   chan struct{}
-	stale   chan *repo // repositories that want maintenance
+	o        Options
+	log      *slog.Logger
+	repos    map[string]*repo // by name
+	requests *lanes           // that are read, or wait, or run
+	commands *lanes           // that run
+	strikes  *strikes
+	metrics  *metrics
+	lock     *dirlock.Lock // set by Run before ready is closed
+	hostKey  ssh.Signer
+	addr     net.Addr // of ssh; likewise
+	ready    chan struct{}
+	stale    chan *repo // repositories that want maintenance
 }
 
 type repo struct {
@@ -105,7 +104,7 @@ func New(o Options) (*Host, error) {
 		return nil, fmt.Errorf("githost: %w", err)
 	}
 	h := &Host{
-		o: o, log: o.Logger, repos: map[string]*repo{}, slots: make(chan struct{}, maxCommands), strikes: newStrikes(),
+		o: o, log: o.Logger, repos: map[string]*repo{}, requests: newLanes(maxRequests, slotWait), commands: newLanes(maxCommands, slotWait), strikes: newStrikes(),
 		ready: make(chan struct{}), stale: make(chan *repo, 1),
 	}
 	if h.log == nil {
@@ -187,19 +186,3 @@ func (h *Host) Run(ctx context.Context) error {
 	g.Go(func() error { h.maintain(ctx); return nil })
 	return g.Wait()
 }
-
-// begin takes a place among the commands that run at a time.
-func (h *Host) begin(ctx context.Context) (end func(), err error) {
-	wait := time.NewTimer(slotWait)
-	defer wait.Stop()
-	select {
-	case h.slots <- struct{}{}:
-		return func() { <-h.slots }, nil
-	case <-wait.C:
-		return nil, errBusy
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-var errBusy = errors.New("this edge has too many pushes and fetches at once: try again")

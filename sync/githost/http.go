@@ -2,9 +2,7 @@ package githost
 
 import (
 	"compress/gzip"
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -35,17 +33,19 @@ func (h *Host) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("Cache-Control", "no-cache, no-store")
 	client := &peer{rc: http.NewResponseController(w), w: w, r: r.Body}
 	s.protocol, s.out = r.Header.Get("Git-Protocol"), client
-	if advertise {
-		head.Set("Content-Type", "application/x-"+s.service+"-advertisement")
-		s.flags = []string{"--stateless-rpc", "--advertise-refs"}
-		line := "# service=" + s.service + "\n"
-		client.first = fmt.Sprintf("%04x%s0000", len(line)+4, line)
-		h.finish(w, s, client, h.exchangeIn(r.Context(), s))
+	s.from = network(r.RemoteAddr).String()
+	leave, err := h.request(r.Context(), s)
+	if err != nil {
+		h.finish(w, s, client, err)
 		return
 	}
-	// Git tells of its progress while the client still sends.
-	if err := client.rc.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		h.log.Debug("full duplex", "err", err)
+	defer leave()
+	if advertise {
+		head.Set("Content-Type", "application/x-"+s.service+"-advertisement")
+		line := "# service=" + s.service + "\n"
+		client.first = packet(line) + "0000"
+		h.finish(w, s, client, h.advertise(r.Context(), s))
+		return
 	}
 	head.Set("Content-Type", "application/x-"+s.service+"-result")
 	s.flags = []string{"--stateless-rpc"}
@@ -53,30 +53,21 @@ func (h *Host) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.service == receivePack {
 		most += s.repo.MaxPush
 	}
-	s.in = io.LimitReader(client, most)
+	in := io.Reader(client)
 	if r.Header.Get("Content-Encoding") == "gzip" {
-		unpacked, err := gzip.NewReader(s.in)
-		if err != nil {
+		if in, err = gzip.NewReader(io.LimitReader(client, most)); err != nil {
 			http.Error(w, "the request is not gzip, as it says", http.StatusBadRequest)
 			return
 		}
-		s.in = io.LimitReader(unpacked, most)
 	}
-	err := h.serve(r.Context(), s)
-	s.feeding.Wait()
+	if s.request, err = h.newSpool(); err == nil {
+		defer s.request.Close() //nolint:errcheck // it has no name
+		err = s.request.take(in, most)
+	}
+	if err == nil {
+		err = h.serve(r.Context(), s)
+	}
 	h.finish(w, s, client, err)
-}
-
-// exchangeIn advertises references, in its turn.
-func (h *Host) exchangeIn(ctx context.Context, s *session) error {
-	end, err := h.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
-	ctx, cancel := context.WithTimeout(ctx, idleTime)
-	defer cancel()
-	return h.exchange(ctx, s)
 }
 
 func (h *Host) finish(w http.ResponseWriter, s *session, client *peer, err error) {

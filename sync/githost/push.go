@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	tenantsync "github.com/terrane/terrane/sync"
@@ -32,13 +31,15 @@ var protocolForm = regexp.MustCompile(`^[a-z0-9=:.-]{1,100}$`)
 type session struct {
 	repo     *repo
 	who      *Pusher
-	service  string   // uploadPack or receivePack
-	flags    []string // of the command
-	protocol string   // what the client says of its version
-	in       io.Reader
+	service  string    // uploadPack or receivePack
+	flags    []string  // of the command
+	protocol string    // what the client says of its version
+	from     string    // the client's network
+	request  *spool    // what was read of the client; nil: the command reads in
+	in       io.Reader // nil: nothing is read
 	out      io.Writer
 	feeding  sync.WaitGroup // what reads in; it may outlast the command
-	sent     atomic.Int64   // bytes of in that the command was given
+	resting  func()         // gives the place among the commands back early
 }
 
 // words keeps the start of what a command has to say.
@@ -51,19 +52,34 @@ func (w *words) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// serve runs a session. The client has seen git's own words; the error is for the log.
+// serve runs the command of a session, in its turn. The client has seen git's own
+// words; the error is for the log.
 func (h *Host) serve(ctx context.Context, s *session) error {
-	end, err := h.begin(ctx)
+	end, err := h.turn(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer end()
+	s.resting = end
 	ctx, cancel := context.WithTimeout(ctx, sessionTime)
 	defer cancel()
 	if s.service == receivePack {
 		return h.receive(ctx, s)
 	}
 	return h.exchange(ctx, s, "-c", "uploadpack.keepAlive=5")
+}
+
+// advertise lists the references to the client.
+func (h *Host) advertise(ctx context.Context, s *session) error {
+	end, err := h.turn(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, idleTime)
+	defer cancel()
+	s.flags = []string{"--stateless-rpc", "--advertise-refs"}
+	return h.exchange(ctx, s)
 }
 
 // exchange runs the command of a session that needs no hooks.
@@ -86,7 +102,10 @@ func (h *Host) service(ctx context.Context, s *session, config ...string) *exec.
 func (s *session) run(cmd *exec.Cmd, started func()) error {
 	var feed io.WriteCloser
 	var err error
-	if s.in != nil {
+	switch {
+	case s.request != nil:
+		cmd.Stdin = s.request.File
+	case s.in != nil:
 		if feed, err = cmd.StdinPipe(); err != nil {
 			return err
 		}
@@ -96,10 +115,9 @@ func (s *session) run(cmd *exec.Cmd, started func()) error {
 	if err != nil {
 		return err
 	}
-	if s.in != nil {
+	if feed != nil {
 		s.feeding.Go(func() {
-			n, err := io.Copy(feed, s.in)
-			s.sent.Add(n)
+			_, err := io.Copy(feed, s.in)
 			_ = feed.Close()
 			if err != nil {
 				_, _ = io.Copy(io.Discard, s.in)
@@ -118,6 +136,8 @@ type push struct {
 	repo *repo
 	who  *Pusher
 	env  []string // leads git to objects in quarantine
+	// resting is called when the push only waits for its release.
+	resting func()
 
 	bytes, objects int64    // unpacked
 	checked        []update // what may move
@@ -144,7 +164,7 @@ func (h *Host) receive(ctx context.Context, s *session) error {
 	defer pipes.close()
 	cmd := h.service(ctx, s, config...)
 	cmd.ExtraFiles = append(cmd.ExtraFiles, pipes.asking, pipes.hearing)
-	p := &push{host: h, repo: s.repo, who: s.who}
+	p := &push{host: h, repo: s.repo, who: s.who, resting: s.resting}
 	begun := time.Now()
 	var answering sync.WaitGroup
 	answering.Go(func() { p.serve(ctx, pipes) })
@@ -156,7 +176,7 @@ func (h *Host) receive(ctx context.Context, s *session) error {
 	case p.moved:
 	case p.refused != nil:
 		result = "refused"
-	case err == nil && s.sent.Load() <= int64(len("0000")):
+	case err == nil && s.request.size <= int64(len("0000")):
 		return nil // a client that only asks
 	default:
 		result = "failed"
@@ -172,6 +192,7 @@ func (h *Host) receive(ctx context.Context, s *session) error {
 // says so.
 func (p *push) report(ctx context.Context, updates []update, say func(string)) {
 	p.host.o.Releases.Nudge(p.repo.Prefix)
+	p.resting()
 	ctx, cancel := context.WithTimeout(ctx, p.host.o.Wait)
 	defer cancel()
 	for _, u := range updates {

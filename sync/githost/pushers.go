@@ -40,6 +40,9 @@ func (p *Pusher) May(folder string) bool {
 
 func (p *Pusher) all() bool { return slices.Contains(p.folders, everything) }
 
+// id tells pushers apart.
+func (p *Pusher) id() string { return string(p.key) + string(p.token[:]) }
+
 // ReadsOnly reports whether there is no folder that the pusher may write.
 func (p *Pusher) ReadsOnly() bool { return len(p.folders) == 0 }
 
@@ -83,10 +86,10 @@ func parsePushers(file, prefix string, data []byte) ([]Pusher, error) {
 			continue
 		}
 		p, err := parsePusher(prefix, line)
-		if id := string(p.key) + string(p.token[:]); err == nil && seen[id] > 0 {
-			err = fmt.Errorf("the key of line %d stands here again: list its folders in one line", seen[id])
+		if err == nil && seen[p.id()] > 0 {
+			err = fmt.Errorf("the key of line %d is here again: list its folders in one line", seen[p.id()])
 		} else {
-			seen[id] = n
+			seen[p.id()] = n
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s:%d: %w", file, n, err))

@@ -49,7 +49,7 @@ func TestPushersFaults(t *testing.T) {
 		"alice/ " + aKey:              `p:1: "alice/" is no tenant's folder`,
 		"alice token-sha256 abc":      "p:1: want the token's SHA-256",
 		`alice command="x" ` + aKey:   `p:1: option "command=\"x\"" is not supported`,
-		"a " + aKey + "\n\nb " + aKey: "p:3: the key of line 1 stands here again",
+		"a " + aKey + "\n\nb " + aKey: "p:3: the key of line 1 is here again",
 		"a x\nb y":                    "p:1: want folders, then a public key of ssh or \"token-sha256\" and a hash\np:2: want",
 		strings.Repeat("x", 1<<17):    "p:1: bufio.Scanner: token too long",
 	} {

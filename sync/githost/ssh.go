@@ -101,7 +101,7 @@ func (h *Host) serveSSH(ctx context.Context, ln net.Listener) error {
 	inner, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
-	places := make(chan struct{}, maxConns)
+	places := newLanes(maxConns, 0)
 	var conns sync.WaitGroup
 	for ctx.Err() == nil {
 		conn, err := ln.Accept()
@@ -112,14 +112,13 @@ func (h *Host) serveSSH(ctx context.Context, ln net.Listener) error {
 			}
 			continue
 		}
-		select {
-		case places <- struct{}{}:
-		default:
+		leave, err := places.enter(ctx, key{network(conn.RemoteAddr().String()).String(), netConns})
+		if err != nil {
 			_ = conn.Close()
 			continue
 		}
 		conns.Go(func() {
-			defer func() { <-places }()
+			defer leave()
 			h.serveConn(inner, ctx, conn, config)
 		})
 	}
@@ -183,13 +182,13 @@ func (h *Host) serveConn(ctx, closing context.Context, conn net.Conn, config *ss
 		sessions.Add(1)
 		running.Go(func() {
 			defer func() { <-places; sessions.Add(-1); leave() }()
-			h.serveChannel(ctx, c, []byte(client.Permissions.Extensions["key"]))
+			h.serveChannel(ctx, c, network(from).String(), []byte(client.Permissions.Extensions["key"]))
 		})
 	}
 }
 
 // serveChannel runs the one command of a session.
-func (h *Host) serveChannel(ctx context.Context, c ssh.NewChannel, key []byte) {
+func (h *Host) serveChannel(ctx context.Context, c ssh.NewChannel, from string, key []byte) {
 	ch, requests, err := c.Accept()
 	if err != nil {
 		return
@@ -208,9 +207,9 @@ func (h *Host) serveChannel(ctx context.Context, c ssh.NewChannel, key []byte) {
 			var v struct{ Command string }
 			err := ssh.Unmarshal(r.Payload, &v)
 			_ = r.Reply(err == nil, nil)
-			s := &session{protocol: protocol, in: ch, out: ch}
+			s := &session{protocol: protocol, from: from, in: ch, out: ch}
 			s.feeding.Go(func() { ssh.DiscardRequests(requests) })
-			status := h.execute(ctx, s, ch.Stderr(), key, v.Command)
+			status := h.execute(ctx, s, ch, key, v.Command)
 			_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
 			_ = ch.Close()
 			s.feeding.Wait()
@@ -222,12 +221,12 @@ func (h *Host) serveChannel(ctx context.Context, c ssh.NewChannel, key []byte) {
 }
 
 // execute runs "git-receive-pack '/git'" and returns the exit status.
-func (h *Host) execute(ctx context.Context, s *session, stderr io.Writer, key []byte, command string) uint32 {
+func (h *Host) execute(ctx context.Context, s *session, ch ssh.Channel, key []byte, command string) uint32 {
 	service, path, _ := strings.Cut(command, " ")
 	path = strings.TrimSuffix(strings.Trim(path, "'/"), ".git")
 	s.repo, s.service = h.repos[path], service
 	fail := func(text string) uint32 {
-		_, _ = fmt.Fprintln(stderr, "terrane: "+text) // the client may have left
+		_, _ = fmt.Fprintln(ch.Stderr(), "terrane: "+text) // the client may have left
 		return 1
 	}
 	if service != uploadPack && service != receivePack {
@@ -243,7 +242,7 @@ func (h *Host) execute(ctx context.Context, s *session, stderr io.Writer, key []
 	if service == receivePack && s.who.ReadsOnly() {
 		return fail("your key may read and not push")
 	}
-	if err := h.serve(ctx, s); err != nil {
+	if err := h.converse(ctx, s, ch); err != nil {
 		h.log.Debug("git over ssh", "store", s.repo.Prefix, "service", service, "pusher", s.who.Name, "err", err)
 		if errors.Is(err, errBusy) {
 			return fail(err.Error())
@@ -251,6 +250,49 @@ func (h *Host) execute(ctx context.Context, s *session, stderr io.Writer, key []
 		return 1
 	}
 	return 0
+}
+
+// converse serves a fetch, which is a dialogue, by one command, and a push as two
+// requests over HTTP are: no command waits for what the client sends.
+func (h *Host) converse(ctx context.Context, s *session, ch ssh.Channel) error {
+	leave, err := h.request(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if s.service != receivePack {
+		return h.serve(ctx, s)
+	}
+	s.in = nil
+	if err := h.advertise(ctx, s); err != nil {
+		return err
+	}
+	if s.request, err = h.newSpool(); err != nil {
+		return err
+	}
+	defer s.request.Close() //nolint:errcheck // it has no name
+	idle := time.AfterFunc(idleTime, func() { _ = ch.Close() })
+	err = s.request.takePush(&lively{ch, idle}, maxRequest+s.repo.MaxPush)
+	if !idle.Stop() || err != nil || s.request.size <= int64(len("0000")) { // it wanted to know only
+		return err
+	}
+	s.flags = []string{"--stateless-rpc"}
+	return h.serve(ctx, s)
+}
+
+// lively is a reader that puts a timer off.
+type lively struct {
+	io.Reader
+	timer *time.Timer
+}
+
+// Read implements io.Reader.
+func (l *lively) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if l.timer.Stop() {
+		l.timer.Reset(idleTime)
+	}
+	return n, err
 }
 
 // idleConn bounds each write, and how long nothing is heard, once it is loose. Until
