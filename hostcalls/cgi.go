@@ -28,7 +28,7 @@ func (x *Exchange) environ() []string {
 	r := x.req
 	known := r.Client.IsValid()
 	for name, value := range r.Header {
-		if key, ok := headerVariable(name); ok && !(known && saysClient(name)) {
+		if key, ok := headerVariable(name); ok && (!known || !saysClient(name)) {
 			env[key] = strings.Join(value, separator(name))
 		}
 	}
