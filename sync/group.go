@@ -29,6 +29,7 @@ type group struct {
 	c      Store
 	turns  chan struct{}
 	wanted chan tenant.ID
+	added  chan struct{} // run is to begin what demand has added
 
 	mu     sync.Mutex
 	mirror *mirror.Mirror // nil before Run
@@ -49,7 +50,7 @@ func newGroup(s *Syncer, c Store) *group {
 	}
 	return &group{
 		s: s, c: c, turns: make(chan struct{}, groupTurns),
-		wanted: make(chan tenant.ID, 64), repos: map[tenant.ID]*repo{},
+		wanted: make(chan tenant.ID, 64), added: make(chan struct{}, 1), repos: map[tenant.ID]*repo{},
 	}
 }
 
@@ -99,6 +100,28 @@ func (g *group) want(id tenant.ID) {
 	}
 }
 
+// demand returns the store of a tenant that a peer serves, and makes it if there is
+// room; nil before run.
+func (g *group) demand(id tenant.ID) *store {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r, ok := g.repos[id]; ok {
+		return r.st
+	}
+	if g.mirror == nil || len(g.repos) >= maxRepos {
+		return nil
+	}
+	if parsed, err := tenant.ParseID(string(id)); err != nil || parsed != id {
+		return nil
+	}
+	g.add(id)
+	select {
+	case g.added <- struct{}{}:
+	default:
+	}
+	return g.repos[id].st
+}
+
 func (g *group) store(id tenant.ID) *store {
 	id, _, _ = id.CutPreview()
 	g.mu.Lock()
@@ -130,6 +153,7 @@ func (g *group) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-g.added:
 		case id := <-g.wanted:
 			g.mu.Lock()
 			if g.repos[id] == nil && len(g.repos) < maxRepos {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/terrane/terrane/dnsverify/zone"
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/lattice/fleet"
 	"github.com/terrane/terrane/internal/tomlfile"
 	"github.com/terrane/terrane/tenant"
 )
@@ -57,8 +58,13 @@ func startEdge(t testing.TB, change func(*config.Config), before ...func(*anEdge
 	if change != nil {
 		change(cfg)
 	}
+	times := fleet.Options{Wait: 300 * time.Millisecond, Shown: time.Second}
+	if len(cfg.Lattice.Leaf) > 0 { // its hub is there, however slow this machine is
+		times.Wait = 20 * time.Second
+	}
 	if e.edge, err = newEdge(t.Context(), cfg, edgeOptions{
-		log: slog.New(slog.NewTextHandler(e.log, nil)), servePlain: true, again: []time.Duration{0, 0, 0, 0},
+		fleet: times,
+		log:   slog.New(slog.NewTextHandler(e.log, nil)), servePlain: true, again: []time.Duration{0, 0, 0, 0},
 	}); err != nil {
 		t.Fatal(err)
 	}
