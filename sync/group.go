@@ -64,7 +64,7 @@ func (g *group) load(m *mirror.Mirror) {
 		if _, ok := of.Under(g.c.Prefix); !ok || g.repos[of] != nil {
 			continue
 		}
-		if same, err := tenant.ParseID(string(of)); err != nil || same != of { // an older build took more
+		if same, err := tenant.ParseID(string(of)); err != nil || same != of || !g.mayHave(of) { // an older build took more
 			g.s.log.Warn("a mirrored tenant is not served: its name is none", "tenant", id, "err", err)
 			if err := m.Remove(id); err != nil {
 				g.s.log.Warn("cannot remove a tenant", "tenant", id, "err", err)
@@ -75,10 +75,24 @@ func (g *group) load(m *mirror.Mirror) {
 	}
 }
 
+// mayHave reports whether a tenant can have a repository.
+func (g *group) mayHave(id tenant.ID) bool {
+	if !g.c.GitTenant.Hosted || g.c.GitTenant.Locate == nil {
+		return true
+	}
+	_, ok := g.c.GitTenant.Locate(id)
+	return ok
+}
+
 // add makes the store of a tenant; mu is held.
 func (g *group) add(id tenant.ID) {
 	c := *g.c.GitTenant
 	c.URL, c.within = string(id), g.c.Prefix
+	if c.Hosted {
+		if c.within = ""; c.Locate != nil {
+			c.URL, _ = c.Locate(id)
+		}
+	}
 	st := newStore(g.s, Store{Prefix: string(id), Poll: g.c.Poll, Git: &c})
 	st.label, st.status.Kind, st.whole, st.turns = g.c.Prefix, "git-tenant", true, g.turns
 	st.load(g.mirror)
@@ -88,6 +102,9 @@ func (g *group) add(id tenant.ID) {
 // want extends a repository's time, and has run begin one that is not known. If
 // too many are asked for at once, a later Want does it.
 func (g *group) want(id tenant.ID) {
+	if !g.mayHave(id) {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if r, ok := g.repos[id]; ok {

@@ -77,6 +77,8 @@ type Store struct {
 	Git    *Git
 	// GitTenant: each tenant has a repository of its own, whose URL is its ID. It is
 	// mirrored from the first Want, and dropped a day after the last. URL is not used.
+	// With Hosted, Locate says where this edge keeps the repository of an ID; ok is
+	// false for an ID that can have none.
 	GitTenant *Git
 }
 
@@ -116,6 +118,7 @@ type Git struct {
 	// Hosted says that this edge keeps the repository: before the first push it is
 	// empty, which is no fault.
 	Hosted bool
+	Locate func(id tenant.ID) (url string, ok bool)
 	// WebhookSecret is what webhooks for this store are signed with; empty: none are taken.
 	WebhookSecret string
 
