@@ -43,9 +43,8 @@ func readFolder(dir string) (f folder, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, memberFile)) //nolint:gosec // the operator's own data folder
 	switch {
 	case err == nil:
-		f.member = new(membership)
-		if err := json.Unmarshal(data, f.member); err != nil {
-			return f, fmt.Errorf("%s: %w", filepath.Join(dir, memberFile), err)
+		if m := new(membership); json.Unmarshal(data, m) == nil { // a broken one is as good as none
+			f.member = m
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return f, err
@@ -155,11 +154,27 @@ func writeMember(dir string, m *membership) error {
 	if err != nil {
 		return err
 	}
-	next := filepath.Join(dir, memberFile+".next")
-	if err := os.WriteFile(next, append(data, '\n'), 0o600); err != nil {
+	next, err := os.OpenFile(filepath.Join(dir, memberFile+".next"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // the operator's own data folder
+	if err != nil {
 		return err
 	}
-	return os.Rename(next, filepath.Join(dir, memberFile))
+	_, err = next.Write(append(data, '\n'))
+	if err := errors.Join(err, next.Sync(), next.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(next.Name(), filepath.Join(dir, memberFile)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes renames in a folder survive a power cut.
+func syncDir(dir string) error {
+	f, err := os.Open(dir) //nolint:gosec // the operator's own data folder
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // Reset sets aside what a folder holds, so that its edge starts without state, and returns
@@ -184,5 +199,5 @@ func setAside(dir, prefix string) (to string, err error) {
 			err = nil
 		}
 	}
-	return to, err
+	return to, errors.Join(err, syncDir(dir))
 }
