@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -112,6 +114,7 @@ func (a *accessLog) run(ctx context.Context, edge *slog.Logger) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var block []byte // swapped with a.buf
+	var rest []byte  // of a line whose beginning was written
 	failing := false
 	for ended := false; !ended; {
 		select {
@@ -123,7 +126,9 @@ func (a *accessLog) run(ctx context.Context, edge *slog.Logger) {
 		var lost int
 		a.mu.Lock()
 		a.buf, block = block[:0], a.buf
-		lost, a.lost = a.lost, 0
+		if !failing {
+			lost, a.lost = a.lost, 0
+		}
 		a.mu.Unlock()
 		if lost > 0 {
 			edge.Warn("access log lost lines", "count", lost)
@@ -131,9 +136,21 @@ func (a *accessLog) run(ctx context.Context, edge *slog.Logger) {
 		if len(block) == 0 {
 			continue
 		}
-		_, err := a.w.Write(block)
-		if err != nil && !failing {
-			edge.Error("write access log", "err", err)
+		torn := len(rest) > 0
+		block = slices.Insert(block, 0, rest...)
+		n, err := a.w.Write(block)
+		rest = nil
+		if err != nil {
+			left := block[n:]
+			if n > 0 && block[n-1] != '\n' || n == 0 && torn {
+				rest = slices.Clone(left[:bytes.IndexByte(left, '\n')+1])
+			}
+			a.mu.Lock()
+			a.lost += bytes.Count(left[len(rest):], []byte("\n"))
+			a.mu.Unlock()
+			if !failing {
+				edge.Error("write access log", "err", err)
+			}
 		}
 		failing = err != nil
 	}

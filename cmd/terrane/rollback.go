@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -17,9 +16,7 @@ type rolling struct {
 	Tenant   tenant.ID       `json:"tenant,omitempty"`
 	Revision tenant.Revision `json:"revision,omitempty"`
 	Pin      *tenant.Pin     `json:"pin,omitempty"` // nil: an edge of an earlier version asks
-	// Served is what the asking edge serves now, for edges that do not have it.
-	Served  *tenant.Served `json:"served,omitempty"`
-	Problem string         `json:"problem,omitempty"`
+	Problem  string          `json:"problem,omitempty"`
 }
 
 // rollback makes an earlier release live here, and then at all other edges. The error
@@ -30,14 +27,14 @@ func (e *edge) rollback(ctx context.Context, id tenant.ID, rev tenant.Revision, 
 		return err
 	}
 	live, _ := e.syncer.Serving(id)
-	question, err := json.Marshal(rolling{From: e.cfg.Edge.Name, Tenant: id, Revision: rev, Pin: live.Pin, Served: &live})
+	question, err := json.Marshal(rolling{From: e.cfg.Edge.Name, Tenant: id, Revision: rev, Pin: live.Pin})
 	if err != nil {
 		return err
 	}
 	missing := map[string]string{}
 	for _, p := range e.lattice.presence.Edges() {
 		if !p.Self && !p.Leaving {
-			missing[p.Name] = "no answer: it follows when it is there again"
+			missing[p.Name] = "no answer: repeat this when it is there"
 		}
 	}
 	if len(missing) == 0 {
@@ -79,9 +76,7 @@ func (e *edge) rolledBack(ctx context.Context, question []byte) (any, error) {
 		if r.Pin != nil {
 			pin = *r.Pin
 		}
-		if err = e.syncer.Rollback(ctx, id, r.Revision, pin); errors.Is(err, tenantsync.ErrUnknown) && r.Served != nil && r.Served.ID == id {
-			err = e.syncer.Adopt(ctx, *r.Served)
-		}
+		err = e.syncer.Rollback(ctx, id, r.Revision, pin)
 	}
 	if err != nil {
 		return rolling{Problem: err.Error()}, nil

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -48,6 +49,10 @@ func openAuthority(dir string) (*authority, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	// It is written only if it differs: an edge must start on a full disk.
+	if old, err := os.ReadFile(filepath.Join(dir, rootFile)); err == nil && bytes.Equal(old, a.rootPEM()) {
+		return a, nil
 	}
 	if err := writeFile(dir, rootFile, a.rootPEM(), 0o644, os.Rename); err != nil {
 		return nil, fmt.Errorf("write the root certificate: %w", err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,7 +145,7 @@ func (c *Config) origin(origin *string) {
 		return
 	}
 	c.relative(origin)
-	*origin = (&url.URL{Scheme: "file", Path: *origin}).String()
+	*origin = "file://" + *origin
 }
 
 // readFile is os.ReadFile with a bound.

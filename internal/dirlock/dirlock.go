@@ -64,8 +64,10 @@ func lock(f *os.File) error {
 		return err
 	}
 	pid := strconv.Itoa(os.Getpid()) + "\n"
-	_, err = f.WriteAt([]byte(pid), 0)
-	return errors.Join(err, f.Truncate(int64(len(pid))))
+	if _, err := f.WriteAt([]byte(pid), 0); err != nil { // a full disk: others are not told who has it
+		return f.Truncate(0)
+	}
+	return f.Truncate(int64(len(pid)))
 }
 
 func holder(f *os.File) []byte {

@@ -61,12 +61,21 @@ func (h *Host) writeHooks() error {
 		return err
 	}
 	for hook, script := range map[string]string{preReceive: hookScript, procReceive: moveScript, postReceive: hookScript} {
-		name := filepath.Join(h.hooks(), hook)
-		if err := errors.Join(os.WriteFile(name, []byte(script), 0o700), os.Chmod(name, 0o700)); err != nil { //nolint:gosec // a script
+		if err := writeHook(filepath.Join(h.hooks(), hook), script); err != nil {
 			return err
 		}
 	}
 	return h.checkHooks()
+}
+
+// writeHook puts a script in place, whole or not at all. One that is there is not
+// written again: the host must start on a full disk.
+func writeHook(name, script string) error {
+	if old, err := os.ReadFile(name); err == nil && string(old) == script {
+		return os.Chmod(name, 0o700) //nolint:gosec // a script
+	}
+	draft := name + ".new"
+	return errors.Join(os.WriteFile(draft, []byte(script), 0o700), os.Chmod(draft, 0o700), os.Rename(draft, name)) //nolint:gosec // a script
 }
 
 // checkHooks names the cause when git cannot run the hooks, without which every push

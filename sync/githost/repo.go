@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path"
-	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,33 +23,20 @@ const (
 	maxMemory = 1 << 30 // of address space, for one git command
 )
 
-// open makes the repository, or repairs what a killed process left in it, once. With
-// PerTenant it is called when a tenant's is first asked for.
+// open makes the repository, or repairs it. Git writes some files even to one that is
+// there; that this fails, as on a full disk, is no reason not to serve it.
 func (h *Host) open(ctx context.Context, r *repo) error {
-	h.opening.Lock()
-	defer h.opening.Unlock()
-	if r.PerTenant && r.tenant == "" || h.opened[r.dir] != nil {
+	if err := tidy(r.dir); err != nil {
+		return err
+	}
+	_, err := h.git(ctx, nil, "init", "--quiet", "--bare", "--initial-branch="+r.Branch, "--template=", r.dir)
+	if err == nil {
 		return nil
 	}
-	err := tidy(r.dir)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(r.dir), 0o700)
+	if out, known := h.git(ctx, nil, "-C", r.dir, "rev-parse", "--is-bare-repository"); known == nil && strings.TrimSpace(string(out)) == "true" {
+		return nil
 	}
-	if err == nil {
-		_, err = h.git(ctx, nil, "init", "--quiet", "--bare", "--initial-branch="+r.Branch, "--template=", r.dir)
-	}
-	if err != nil {
-		return fmt.Errorf("repository %s: %w", r.dir, err)
-	}
-	h.opened[r.dir] = r
-	return nil
-}
-
-// all are the repositories that were asked for since the start.
-func (h *Host) all() []*repo {
-	h.opening.Lock()
-	defer h.opening.Unlock()
-	return slices.Collect(maps.Values(h.opened))
+	return err
 }
 
 // tidy removes what a killed process left half-done: locks, quarantined pushes,
@@ -118,7 +102,7 @@ func (h *Host) maintain(ctx context.Context) {
 		case r := <-h.stale:
 			h.compact(ctx, r)
 		case <-tick.C:
-			for _, r := range h.all() {
+			for _, r := range h.repos {
 				h.compact(ctx, r)
 			}
 		}
