@@ -44,6 +44,7 @@ func (e *edge) buildGuests(context.Context) error {
 		Metrics:      e.metrics,
 	}
 	o.Own.Addresses, o.Own.Names = c.Infrastructure()
+	o.Own.Peers = e.lattice.PeerAddresses
 	for _, r := range slices.Concat(c.Fetch.Resolvers, c.DNS.Resolvers, dnsverify.SystemResolvers()) {
 		o.Own.Resolvers = append(o.Own.Resolvers, r.Addr().Unmap())
 	}

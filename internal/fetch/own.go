@@ -16,6 +16,8 @@ type Infrastructure struct {
 	// Resolvers are refused where they are on a network of this host; others are public.
 	Resolvers []netip.Addr
 	Names     []string // host names, whose addresses are looked up now and then
+	// Peers returns further addresses of other edges. It is asked when the host is.
+	Peers func() []netip.Addr
 }
 
 const (
@@ -34,6 +36,7 @@ type own struct {
 	interfaces func() ([]net.Addr, error)
 	delivered  func(netip.Addr) bool // whether the kernel delivers what is sent there to this host
 	lookup     func(context.Context, string) ([]netip.Addr, error)
+	ask        func() []netip.Addr
 	now        func() time.Time
 
 	mu     sync.Mutex
@@ -41,20 +44,31 @@ type own struct {
 	nets   []netip.Prefix // of the host's interfaces, with the host's address in them
 	looked time.Time
 	named  map[string][]netip.Addr
+	peers  []netip.Addr
 }
 
 func newOwn(i Infrastructure) *own {
 	o := &own{
-		resolvers: i.Resolvers, names: i.Names, named: make(map[string][]netip.Addr),
+		resolvers: i.Resolvers, names: i.Names, ask: i.Peers, named: make(map[string][]netip.Addr),
 		interfaces: net.InterfaceAddrs, delivered: delivered, now: time.Now,
 		lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", name) // as what connects to them does
 		},
 	}
-	for _, ip := range i.Addresses {
-		o.fixed = append(o.fixed, ip.Unmap().WithZone(""))
+	o.fixed = plain(i.Addresses)
+	if o.ask == nil {
+		o.ask = func() []netip.Addr { return nil }
 	}
 	return o
+}
+
+// plain is addrs without mapped ones and zones.
+func plain(addrs []netip.Addr) []netip.Addr {
+	out := make([]netip.Addr, len(addrs))
+	for i, ip := range addrs {
+		out[i] = ip.Unmap().WithZone("")
+	}
+	return out
 }
 
 // has reports whether ip, which is neither mapped nor has a zone, is an address of this
@@ -71,7 +85,7 @@ func (o *own) has(ip netip.Addr) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		o.nets, o.asked = o.nets[:0], now
+		o.nets, o.peers, o.asked = o.nets[:0], plain(o.ask()), now
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
 				o.nets = append(o.nets, netip.PrefixFrom(p.Addr().Unmap().WithZone(""), p.Bits()))
@@ -92,7 +106,7 @@ func (o *own) has(ip netip.Addr) (bool, error) {
 			return true, nil
 		}
 	}
-	return false, nil
+	return slices.Contains(o.peers, ip), nil
 }
 
 // look asks for the addresses of the names, all at once. A name that cannot be looked up
@@ -108,10 +122,7 @@ func (o *own) look() {
 			if dns, ok := errors.AsType[*net.DNSError](err); err != nil && (!ok || !dns.IsNotFound) {
 				return
 			}
-			found[i] = make([]netip.Addr, 0, len(addrs))
-			for _, ip := range addrs {
-				found[i] = append(found[i], ip.Unmap().WithZone(""))
-			}
+			found[i] = plain(addrs)
 		})
 	}
 	wg.Wait()

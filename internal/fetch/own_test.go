@@ -15,11 +15,13 @@ type host struct {
 	addrs []string // of interfaces, with their networks
 	fails error
 	names map[string][]netip.Addr // nil value: cannot be looked up
+	peers []netip.Addr
 	asked int
 	now   time.Time
 }
 
 func (h *host) own(i Infrastructure) *own {
+	i.Peers = func() []netip.Addr { return h.peers }
 	o := newOwn(i)
 	o.delivered = func(netip.Addr) bool { return false }
 	o.now = func() time.Time { return h.now }
@@ -74,9 +76,11 @@ func TestOwnAddresses(t *testing.T) {
 		t.Errorf("the host was asked %d times within a second", h.asked)
 	}
 
-	h.addrs = []string{"7.7.7.7/32"} // the address moves
+	h.addrs = []string{"7.7.7.7/32"} // the address moves, and an edge joins
+	h.peers = []netip.Addr{netip.MustParseAddr("::ffff:4.4.4.4")}
+	h.check(t, g, false, "4.4.4.4")
 	h.now = h.now.Add(ownKept)
-	h.check(t, g, true, "7.7.7.7", "8.8.4.4")
+	h.check(t, g, true, "7.7.7.7", "8.8.4.4", "4.4.4.4")
 	h.check(t, g, false, "9.9.9.9", "9.9.9.53")
 
 	h.names = map[string][]netip.Addr{"hub.example": nil, "down.example": {netip.MustParseAddr("6.6.6.6")}}

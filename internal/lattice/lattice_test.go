@@ -2,6 +2,8 @@ package lattice_test
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -114,6 +116,21 @@ func TestPartitionHeals(t *testing.T) {
 	n.Cut(false, "ams1")
 	hears(t, a, b)
 	hears(t, b, a)
+}
+
+// TestPeerAddresses: an edge knows the addresses of the edges and leaf nodes that it has
+// connections with.
+func TestPeerAddresses(t *testing.T) {
+	n := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3}, latticetest.Region{Name: "fra", Edges: 1})
+	for _, pair := range [][2]string{{"ams1", "ams2"}, {"ams1", "fra1"}, {"fra1", "ams1"}} {
+		hears(t, n.Node(pair[0]), n.Node(pair[1]))
+	}
+	for _, name := range []string{"ams1", "fra1"} {
+		addrs := n.Node(name).Lattice.PeerAddresses()
+		if len(addrs) == 0 || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !a.IsLoopback() }) {
+			t.Errorf("%s has connections with %v", name, addrs)
+		}
+	}
 }
 
 // TestRegionsKeepTheirState has buckets of one name in two regions.
