@@ -7,43 +7,13 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"time"
+
+	"github.com/terrane/terrane/server/internal/share"
 )
 
-// keepBuffer is the largest buffer that a visit keeps for the next one. Larger
-// ones count against Options.BufferBytes.
+// keepBuffer is the largest buffer that a visit keeps for the next one.
 const keepBuffer = 64 << 10
-
-// budget bounds bytes held at a time.
-type budget struct {
-	limit int64
-	used  atomic.Int64
-}
-
-func (b *budget) take(n int64) bool {
-	if b.used.Add(n) > b.limit {
-		b.used.Add(-n)
-		return false
-	}
-	return true
-}
-
-func (b *budget) give(n int64) {
-	if n != 0 {
-		b.used.Add(-n)
-	}
-}
-
-// hold takes n bytes for the time of the visit, or refuses the request.
-func (v *visit) hold(n int64) bool {
-	if !v.srv.buffers.take(n) {
-		v.retryLater(http.StatusServiceUnavailable, "buffers", "this edge holds as many bodies as it may")
-		return false
-	}
-	v.held += n
-	return true
-}
 
 // bodyTime is how long a body may take of the length that the visitor tells; -1 if
 // it does not.
@@ -72,11 +42,14 @@ func (v *visit) readBody(ctx context.Context, limit int64) bool {
 		v.tooLarge(limit)
 		return false
 	}
+	if n := v.r.ContentLength; (n < 0 || n > smallBody) && !v.hold(ctx, max(smallBody, int64(cap(v.body)))) {
+		return false
+	}
 	for {
-		if len(v.body) == cap(v.body) && !v.growBody(limit) {
+		if len(v.body) == cap(v.body) && !v.growBody(ctx, limit) {
 			return false
 		}
-		n, err := v.r.Body.Read(v.body[len(v.body):cap(v.body)])
+		n, err := v.readPart(v.body[len(v.body):cap(v.body)])
 		v.body = v.body[:len(v.body)+n]
 		if int64(len(v.body)) > limit {
 			v.tooLarge(limit)
@@ -95,14 +68,24 @@ func (v *visit) readBody(ctx context.Context, limit int64) bool {
 
 const defaultRequestBody = 10 << 20
 
+func (v *visit) readPart(b []byte) (int, error) {
+	if v.share == nil {
+		return v.r.Body.Read(b)
+	}
+	v.share.Begin(share.Reading)
+	n, err := v.r.Body.Read(b)
+	v.share.Done(n)
+	return n, err
+}
+
 // growBody doubles the buffer, to at most one byte more than the limit.
-func (v *visit) growBody(limit int64) bool {
+func (v *visit) growBody(ctx context.Context, limit int64) bool {
 	size := max(4<<10, 2*int64(cap(v.body)))
 	if n := v.r.ContentLength; n > 0 && n < size {
 		size = max(n+1, int64(cap(v.body))+1) // + 1: room for the read that finds the end
 	}
 	size = min(size, max(limit, keepBuffer)+1)
-	if size > keepBuffer && !v.hold(size-v.held) {
+	if v.held > 0 && size > v.held && !v.hold(ctx, size-v.held) {
 		return false
 	}
 	grown := make([]byte, len(v.body), size)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +14,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/terrane/terrane/internal/conns"
+	"github.com/terrane/terrane/server/internal/share"
 )
 
 // Elsewhere reaches the edges of other regions, for sites whose manifest keeps them
@@ -115,15 +119,34 @@ func (v *visit) forward(ctx context.Context) {
 		v.retryLater(http.StatusServiceUnavailable, "region", "this site lives in other regions, and this edge cannot reach them")
 		return
 	}
-	if !v.place.site.enter(r.limits.Concurrency) {
-		v.retryLater(http.StatusServiceUnavailable, "concurrency", "this site has as many requests in flight as it may")
+	if !v.takePlace(ctx, r.limits.Concurrency) {
 		return
 	}
-	defer v.place.site.leave()
+	v.register(s.bodies)
+	if v.r.Body != nil && v.r.Body != http.NoBody {
+		up := s.bodies.Hold(share.Owner{Tenant: r.id, Network: conns.NetworkOf(v.client())}, v.abandon)
+		up.SetPlaced()
+		defer up.End()
+		v.r.Body = upload{v.r.Body, up}
+	}
 	v.writeDeadline(max(r.limits.ResponseBody, keepBuffer+1))
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, visitKey{}, v), s.bodyTime(v.r.ContentLength)+r.wall()+s.opts.WriteTimeout)
 	defer cancel()
 	s.forwarder.ServeHTTP(v, v.r.WithContext(ctx))
+}
+
+// upload is a request's body on its way to another edge.
+type upload struct {
+	io.ReadCloser
+	share *share.Hold
+}
+
+// Read implements io.Reader.
+func (u upload) Read(p []byte) (int, error) {
+	u.share.Begin(share.Reading)
+	n, err := u.ReadCloser.Read(p)
+	u.share.Done(n)
+	return n, err
 }
 
 // ServeForwarded answers what other edges forward, on ln, until ctx ends; it then

@@ -97,7 +97,7 @@ func TestBodies(t *testing.T) {
 	e := startEdge(t, edgeOptions{engine: newStub(), server: func(o *server.Options) {
 		o.ServePlain = true
 		o.BodyTimeout = 100 * time.Millisecond
-		o.BufferBytes = 300 << 10
+		o.BufferBytes = 900 << 10
 	}})
 	e.deploy("alice.example", "index.wasm", "say:ok", "a.css", "static")
 	c := e.client()
@@ -130,7 +130,7 @@ func TestBodies(t *testing.T) {
 
 func TestHeldBodiesAreBounded(t *testing.T) {
 	eng := newStub()
-	e := startEdge(t, edgeOptions{engine: eng, server: func(o *server.Options) { o.BufferBytes = 300 << 10 }})
+	e := startEdge(t, edgeOptions{engine: eng, server: func(o *server.Options) { o.BufferBytes = 900 << 10 }})
 	e.deploy("alice.example", "index.wasm", "wait:ok")
 	c := e.client()
 	post := func() answer {

@@ -17,6 +17,7 @@ type metrics struct {
 	rejects  map[string]prometheus.Counter
 
 	forwarded, unreached prometheus.Counter
+	abandoned            prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
@@ -34,6 +35,9 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 	}, []string{"result"})
 	m := &metrics{
 		forwarded: forwards.WithLabelValues("answered"), unreached: forwards.WithLabelValues("unreached"),
+		abandoned: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "terrane_server_abandoned_total", Help: "Transfers that were ended because the visitor was too slow.",
+		}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "terrane_server_request_duration_seconds", Help: "Time from a request's head to its answer.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
@@ -49,20 +53,23 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 	for i, class := range [len(m.requests)]string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"} {
 		m.requests[i] = requests.WithLabelValues(class)
 	}
-	for _, why := range []string{"rate", "concurrency", "buffers", "region"} {
+	for _, why := range []string{"rate", "concurrency", "buffers", "files", "region"} {
 		m.rejects[why] = rejects.WithLabelValues(why)
 	}
 	if reg == nil {
 		return m, nil
 	}
 	return m, errors.Join(
-		reg.Register(requests), reg.Register(m.duration), reg.Register(traps), reg.Register(rejects), reg.Register(forwards),
+		reg.Register(requests), reg.Register(m.duration), reg.Register(traps), reg.Register(rejects), reg.Register(forwards), reg.Register(m.abandoned),
 		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "terrane_server_in_flight_count", Help: "Requests being answered.",
 		}, func() float64 { return float64(s.inFlight.Load()) })),
 		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "terrane_server_buffer_bytes", Help: "Bytes of large bodies held.",
-		}, func() float64 { return float64(s.buffers.used.Load()) })),
+			Name: "terrane_server_buffer_bytes", Help: "Bytes of bodies held.",
+		}, func() float64 { return float64(s.bodies.Used()) })),
+		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "terrane_server_open_files_count", Help: "Large files that are being sent.",
+		}, func() float64 { return float64(s.files.Used()) })),
 	)
 }
 

@@ -17,7 +17,7 @@ import (
 
 // module runs the module at t and answers what it answers.
 func (v *visit) module(ctx context.Context, t tenant.Target) {
-	at, r := v.place.site, v.place.release
+	r := v.place.release
 	m := r.modules[t.File]
 	if m == nil {
 		v.note = "no module " + t.File
@@ -37,8 +37,7 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 	}
 	x := hostcalls.NewExchange(r.guest, &v.guest)
 	defer x.Close()
-	if !at.enter(r.limits.Concurrency) {
-		v.retryLater(http.StatusServiceUnavailable, "concurrency", "this site has as many requests in flight as it may")
+	if !v.takePlace(ctx, r.limits.Concurrency) {
 		return
 	}
 	if err := v.run(ctx, m, x, r); err != nil {
@@ -54,7 +53,7 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 		v.later(r, resp, why)
 	}
 	if !v.streaming {
-		v.respond(resp)
+		v.respond(ctx, resp)
 	}
 }
 
@@ -81,7 +80,6 @@ func (v *visit) unfit(r *release, err error) {
 }
 
 func (v *visit) run(ctx context.Context, m *module, x *hostcalls.Exchange, r *release) error {
-	defer v.place.site.leave()
 	v.ends = time.Now().Add(r.wall())
 	d := &deadline{Context: ctx, at: v.ends}
 	defer d.end()
@@ -96,9 +94,9 @@ func (v *visit) scheme() string {
 }
 
 // respond sends the guest's answer.
-func (v *visit) respond(resp *hostcalls.Response) {
+func (v *visit) respond(ctx context.Context, resp *hostcalls.Response) {
 	size := int64(len(resp.Body))
-	if size > keepBuffer && !v.hold(size) {
+	if size > smallBody && !v.hold(ctx, size) {
 		return
 	}
 	h := v.Header()

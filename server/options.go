@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -65,9 +67,13 @@ type Options struct {
 	IdleTimeout   time.Duration // for the next request of a connection; default 2 min
 	Drain         time.Duration // for requests in flight when Run's ctx ends; default 30 s
 	HeaderBytes   int           // of a request's head; default 64 KiB
-	// BufferBytes bound the bodies over 64 KiB that are held at a time, of all
-	// tenants; what goes beyond is answered with 503. Default 512 MiB.
+	// BufferBytes bound the bodies over 4 KiB that are held at a time, of all tenants. A tenant,
+	// or a client network, holds as much as it leaves free at most; what goes beyond is answered
+	// with 503. Default: 512 MiB, or three times the largest request and its answer.
 	BufferBytes int64
+	// OpenFiles bound the files over 64 KiB that are being sent, divided likewise. Default: an
+	// eighth of the limit on open files, from 16 to 4096.
+	OpenFiles int
 
 	Logger    *slog.Logger          // nil discards
 	AccessLog io.Writer             // takes one JSON line per request, in blocks; nil: no log
@@ -108,8 +114,11 @@ func (o *Options) setDefaults() {
 	if o.HeaderBytes <= 0 {
 		o.HeaderBytes = 64 << 10
 	}
-	if o.BufferBytes <= 0 {
-		o.BufferBytes = 512 << 20
+	if l := &o.Sites.opts.Limits; o.BufferBytes <= 0 {
+		o.BufferBytes = max(512<<20, 3*(cmp.Or(l.RequestBody, defaultRequestBody)+l.ResponseBody))
+	}
+	if o.OpenFiles <= 0 {
+		o.OpenFiles = min(max(16, conns.Descriptors()/8), 4096)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

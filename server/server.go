@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/terrane/terrane/internal/conns"
+	"github.com/terrane/terrane/server/internal/share"
 )
 
 // Server answers HTTP and HTTPS. Run may be called once.
@@ -27,7 +28,8 @@ type Server struct {
 	access    *accessLog // nil: none
 	metrics   *metrics
 	ids       *requestIDs
-	buffers   budget
+	bodies    *share.Pool // of bytes
+	files     *share.Pool // of descriptors of large files
 	conns     *conns.Limiter
 	visits    sync.Pool              // *visit
 	edge      []string               // value of a header, shared by all responses; nobody writes to it
@@ -49,7 +51,8 @@ func New(o Options) (*Server, error) {
 	}
 	o.setDefaults()
 	s := &Server{
-		opts: o, log: o.Logger, ids: newRequestIDs(), buffers: budget{limit: o.BufferBytes}, edge: []string{o.Edge},
+		opts: o, log: o.Logger, ids: newRequestIDs(), edge: []string{o.Edge},
+		bodies: share.NewPool(o.BufferBytes), files: share.NewPool(int64(o.OpenFiles)),
 		idle: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	s.visits.New = func() any {
@@ -131,6 +134,7 @@ func (s *Server) Run(ctx context.Context) error {
 	helping, stopHelpers := context.WithCancel(base)
 	helpers.Go(func() error { s.access.run(helping, s.log); return nil })
 	helpers.Go(func() error { return s.conns.Run(helping) })
+	helpers.Go(func() error { s.sweep(helping); return nil })
 	close(s.ready)
 
 	select {
@@ -207,14 +211,21 @@ func (s *Server) newHTTPServer(base context.Context, h http.Handler) *http.Serve
 		ConnContext:       conns.Context,
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
 		// Bodies have a deadline of their own (visit.begin): ReadTimeout would also end
-		// the wait for a guest.
-		WriteTimeout:   s.opts.HeaderTimeout + s.bodyTime(-1) + s.opts.Sites.wall() + s.opts.WriteTimeout,
+		// the wait for a guest. Requests with a body, and large answers, extend this one.
+		WriteTimeout:   s.opts.HeaderTimeout + s.answerTime(),
 		IdleTimeout:    s.opts.IdleTimeout,
 		MaxHeaderBytes: s.opts.HeaderBytes,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		// What a broken client does is no news for the operator.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
+
+// maxStreams bounds the requests in flight of an HTTP/2 connection, as RFC 9113 (6.5.2) recommends.
+const maxStreams = 100
+
+// answerTime is how long a small answer may take from the end of the request.
+func (s *Server) answerTime() time.Duration { return s.opts.Sites.wall() + s.opts.WriteTimeout }
 
 // errShutDown is the cause that ends requests which outlast the drain.
 var errShutDown = errors.New("this edge is shutting down")

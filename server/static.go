@@ -68,6 +68,9 @@ func (v *visit) open(name string, missing bool) (io.ReadSeekCloser, bool) {
 			break
 		}
 	}
+	if file.Size > maxKept && !v.holdFile() {
+		return nil, false
+	}
 	content, err := v.srv.opts.Sites.files.open(file)
 	if err != nil {
 		delete(h, "Content-Encoding")

@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/server/internal/share"
 )
 
 // beginStream implements hostcalls.Request.Stream: it sends status and header of a
 // response that the guest then sends in chunks.
 func (v *visit) beginStream(resp *hostcalls.Response) (io.Writer, error) {
 	v.streaming = true
+	v.register(v.srv.bodies)
 	// A visitor who takes no more than a chunk must not hold the guest beyond its time.
 	until := v.ends
 	if slow := time.Now().Add(v.srv.opts.WriteTimeout); slow.Before(until) {
@@ -39,7 +41,9 @@ func (c *chunks) Write(p []byte) (int, error) {
 	v := (*visit)(c)
 	n, err := v.Write(p)
 	if err == nil {
+		v.share.Begin(share.Writing)
 		err = http.NewResponseController(v.ResponseWriter).Flush()
+		v.share.Done(0)
 	}
 	return n, err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/conns"
+	"github.com/terrane/terrane/server/internal/share"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -22,6 +23,7 @@ type visit struct {
 	srv   *Server
 	r     *http.Request
 	conn  *conns.Conn // nil: the request came over none of the listeners
+	share *share.Hold // nil: nothing that it holds or transfers is counted
 	id    string
 	start time.Time
 	host  tenant.Host // empty if the Host header is no domain name
@@ -33,10 +35,11 @@ type visit struct {
 
 	guest  hostcalls.Request
 	body   []byte
-	held   int64                                        // bytes taken from Server.buffers
+	held   int64                                        // bytes taken from Server.bodies
 	ends   time.Time                                    // of the guest
 	stream func(*hostcalls.Response) (io.Writer, error) // v.beginStream, bound once
 
+	placed    bool  // it holds one of the tenant's places
 	own       bool  // the answer is a file or a page of ours, not a module's
 	forwarded bool  // by another edge
 	elsewhere bool  // answered by another edge, whose name the response bears
@@ -75,6 +78,7 @@ func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Body != http.NoBody && r.ContentLength != 0 {
 		v.bodyDeadline(v.start.Add(v.srv.bodyTime(r.ContentLength)))
+		v.answerBy(v.start.Add(v.srv.bodyTime(r.ContentLength) + v.srv.answerTime()))
 	}
 }
 
@@ -92,7 +96,7 @@ func (v *visit) end(ctx context.Context) {
 	if v.place.release != nil {
 		v.place.release.done(ctx)
 	}
-	s.buffers.give(v.held)
+	v.letGo()
 	s.leave()
 	took := time.Since(v.start)
 	if v.conn != nil {
@@ -157,7 +161,24 @@ func (v *visit) Write(b []byte) (int, error) {
 	if v.code == 0 {
 		v.WriteHeader(http.StatusOK)
 	}
-	n, err := v.ResponseWriter.Write(b) //nolint:gosec // tenants answer what they like
+	var n int
+	for {
+		more, err := v.writePart(b[n:])
+		if n += more; err != nil || n == len(b) {
+			return n, err
+		}
+	}
+}
+
+// writePart writes b, or a chunk of it if the answer is counted.
+func (v *visit) writePart(b []byte) (n int, err error) {
+	if v.share == nil {
+		n, err = v.ResponseWriter.Write(b) //nolint:gosec // tenants answer what they like
+	} else {
+		v.share.Begin(share.Writing)
+		n, err = v.ResponseWriter.Write(b[:min(len(b), writeChunk)])
+		v.share.Done(n)
+	}
 	v.written += int64(n)
 	if v.conn != nil {
 		v.conn.Progress()
@@ -182,7 +203,11 @@ func (v *visit) writeDeadline(n int64) {
 	if n <= keepBuffer {
 		return
 	}
-	t := time.Now().Add(transferTime(v.srv.opts.WriteTimeout, n))
+	v.answerBy(time.Now().Add(transferTime(v.srv.opts.WriteTimeout, n)))
+}
+
+// answerBy bounds the writing of the answer.
+func (v *visit) answerBy(t time.Time) {
 	if err := http.NewResponseController(v.ResponseWriter).SetWriteDeadline(t); err != nil {
 		v.srv.log.Debug("set write deadline", "request", v.id, "err", err)
 	}

@@ -1,0 +1,296 @@
+package share
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/terrane/terrane/tenant"
+)
+
+// The least rates of transfers.
+const (
+	calmGrace   = 30 * time.Second // while less than half is held
+	strictGrace = time.Second      // when nothing is free
+	calmRate    = 64 << 10         // bytes per second, beyond the grace time
+	strictRate  = 256 << 10
+
+	patience = 500 * time.Millisecond // for the room of an abandoned transfer
+	insist   = 2 * time.Second        // after that an abandoned transfer is ended by force
+)
+
+// Direction is that of a transfer, seen from the host.
+type Direction int32
+
+// The directions.
+const (
+	Reading Direction = iota + 1
+	Writing
+)
+
+// Pool is a bounded amount of something that requests hold. Its methods are safe for
+// concurrent use.
+type Pool struct {
+	limit int64
+
+	mu       sync.Mutex
+	used     int64                  // guarded by mu, as all below
+	tenants  map[tenant.ID]int64    // what each holds
+	networks map[netip.Prefix]int64 // likewise
+	pairs    map[Owner]int64        // likewise
+	holds    map[*Hold]struct{}
+	freed    chan struct{} // closed when something is given back; nil: nobody waits
+}
+
+// Owner is for whom a request holds something.
+type Owner struct {
+	Tenant  tenant.ID
+	Network netip.Prefix // of the visitor
+}
+
+// NewPool returns a Pool of limit.
+func NewPool(limit int64) *Pool {
+	return &Pool{
+		limit: limit, tenants: make(map[tenant.ID]int64), networks: make(map[netip.Prefix]int64),
+		pairs: make(map[Owner]int64), holds: make(map[*Hold]struct{}),
+	}
+}
+
+// Hold is what one request holds. Take, Begin, Done and End are for the request's goroutine.
+type Hold struct {
+	pool    *Pool
+	owner   Owner
+	abandon func(d Direction, force bool)
+	placed  atomic.Bool
+	amount  int64     // guarded by pool.mu
+	given   time.Time // up, at that time; zero: not; guarded by pool.mu
+
+	began  atomic.Int64 // when the operation under way began, in nanoseconds since 1970; 0: none
+	way    atomic.Int32 // its Direction
+	waited atomic.Int64 // nanoseconds in operations before
+	moved  atomic.Int64 // bytes
+
+	mu    sync.Mutex
+	ended bool // guarded by mu
+}
+
+// Hold registers a request that holds nothing yet. End must be called. abandon makes the operation
+// under way, or the next one, fail; with force it ends the connection. It is not called after
+// End has returned, and must not call methods of this package.
+func (p *Pool) Hold(o Owner, abandon func(d Direction, force bool)) *Hold {
+	h := &Hold{pool: p, owner: o, abandon: abandon}
+	p.mu.Lock()
+	p.holds[h] = struct{}{}
+	p.mu.Unlock()
+	return h
+}
+
+// Used is how much is held.
+func (p *Pool) Used() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used
+}
+
+// SetPlaced says that the request also holds one of its tenant's places.
+func (h *Hold) SetPlaced() { h.placed.Store(true) }
+
+// Take adds n to what the request holds. If there is no room, it abandons a slow transfer
+// and waits a moment. False: there is none.
+func (h *Hold) Take(ctx context.Context, n int64) bool {
+	p := h.pool
+	for late := time.Now().Add(patience); ; {
+		p.mu.Lock()
+		inTheWay := p.inTheWay(h.owner, n)
+		if inTheWay == nil {
+			p.add(h, n)
+			p.mu.Unlock()
+			return true
+		}
+		if !p.giveWay(ctx, late, inTheWay) {
+			return false
+		}
+	}
+}
+
+// inTheWay tells holds that would have to end for n more of an owner; nil if there is room. p.mu is held.
+func (p *Pool) inTheWay(o Owner, n int64) func(*Hold) bool {
+	free := p.limit - p.used - n
+	ofTenant := p.tenants[o.Tenant] + n
+	switch {
+	case n == 0:
+		return nil
+	case free < 0:
+		return func(*Hold) bool { return true }
+	case p.networks[o.Network]+n > free:
+		return func(h *Hold) bool { return h.owner.Network == o.Network }
+	case ofTenant > free:
+		return func(h *Hold) bool { return h.owner.Tenant == o.Tenant }
+	case p.pairs[o]+n > free-ofTenant:
+		return func(h *Hold) bool { return h.owner == o }
+	}
+	return nil
+}
+
+// add changes what h holds by n. p.mu is held.
+func (p *Pool) add(h *Hold, n int64) {
+	h.amount += n
+	p.used += n
+	count(p.tenants, h.owner.Tenant, n)
+	count(p.networks, h.owner.Network, n)
+	count(p.pairs, h.owner, n)
+}
+
+func count[K comparable](m map[K]int64, k K, n int64) {
+	if m[k] += n; m[k] == 0 {
+		delete(m, k)
+	}
+}
+
+// FreePlace abandons the slowest transfer of a request that holds one of the tenant's
+// places, and waits a moment for its end. False: there is none that is slow.
+func (p *Pool) FreePlace(ctx context.Context, id tenant.ID) bool {
+	p.mu.Lock()
+	return p.giveWay(ctx, time.Now().Add(patience), func(h *Hold) bool { return h.placed.Load() && h.owner.Tenant == id })
+}
+
+// giveWay abandons the slowest of the holds that match, and waits until something is given
+// back. p.mu is held, and released.
+func (p *Pool) giveWay(ctx context.Context, late time.Time, match func(*Hold) bool) bool {
+	now := time.Now()
+	victim, waiting := p.slowest(match, now)
+	if victim == nil && !waiting || !now.Before(late) {
+		p.mu.Unlock()
+		return false
+	}
+	if p.freed == nil {
+		p.freed = make(chan struct{})
+	}
+	freed := p.freed
+	if victim != nil {
+		victim.given = now
+	}
+	p.mu.Unlock()
+	if victim != nil {
+		victim.giveUp(false)
+	}
+	timer := time.NewTimer(late.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-freed:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// slowest is the slowest transfer of those that match, of the network that holds most; nil
+// if none is slow. waiting: one that was given up before has not ended yet. p.mu is held.
+func (p *Pool) slowest(match func(*Hold) bool, now time.Time) (victim *Hold, waiting bool) {
+	var most, rate float64
+	byNetwork := make(map[netip.Prefix]int)
+	for h := range p.holds {
+		if match(h) {
+			byNetwork[h.owner.Network]++
+			waiting = waiting || !h.given.IsZero()
+		}
+	}
+	for h := range p.holds {
+		waited := h.waitedUntil(now)
+		if !match(h) || !h.given.IsZero() || h.began.Load() == 0 || waited < strictGrace {
+			continue
+		}
+		r := float64(h.moved.Load()) / waited.Seconds()
+		share := float64(byNetwork[h.owner.Network])
+		if r < strictRate && (victim == nil || share > most || share == most && r < rate) {
+			victim, most, rate = h, share, r
+		}
+	}
+	return victim, waiting
+}
+
+// Begin notes that an operation of a transfer begins.
+func (h *Hold) Begin(d Direction) {
+	h.way.Store(int32(d))
+	h.began.Store(time.Now().UnixNano())
+}
+
+// Done notes that it has ended, and what it has moved.
+func (h *Hold) Done(n int) {
+	h.waited.Add(time.Now().UnixNano() - h.began.Swap(0))
+	h.moved.Add(int64(n))
+}
+
+func (h *Hold) waitedUntil(now time.Time) time.Duration {
+	waited := time.Duration(h.waited.Load())
+	if began := h.began.Load(); began != 0 {
+		waited += time.Duration(now.UnixNano() - began)
+	}
+	return waited
+}
+
+// End gives everything back, and reports whether a transfer was abandoned.
+func (h *Hold) End() (abandoned bool) {
+	h.mu.Lock()
+	h.ended = true
+	h.mu.Unlock()
+	p := h.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.add(h, -h.amount)
+	delete(p.holds, h)
+	if p.freed != nil {
+		close(p.freed)
+		p.freed = nil
+	}
+	return !h.given.IsZero()
+}
+
+func (h *Hold) giveUp(force bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ended {
+		h.abandon(Direction(h.way.Load()), force)
+	}
+}
+
+// Sweep abandons transfers that are too slow. It is to be called about once a second.
+func (p *Pool) Sweep(now time.Time) {
+	type given struct {
+		*Hold
+		force bool
+	}
+	var all []given
+	p.mu.Lock()
+	for h := range p.holds {
+		switch {
+		case !h.given.IsZero():
+			if now.Sub(h.given) > insist {
+				all = append(all, given{h, true})
+			}
+		case h.began.Load() != 0 && h.waitedUntil(now) > allowed(p.pressure(h.owner), h.moved.Load()):
+			h.given = now
+			all = append(all, given{h, false})
+		}
+	}
+	p.mu.Unlock()
+	for _, g := range all {
+		g.giveUp(g.force)
+	}
+}
+
+// pressure is how full the pool is, or what is for the owner: 0 to 1. p.mu is held.
+func (p *Pool) pressure(o Owner) float64 {
+	return float64(max(p.used, 2*p.tenants[o.Tenant], 2*p.networks[o.Network], 3*p.pairs[o])) / float64(max(1, p.limit))
+}
+
+// allowed is how long a transfer that has moved n bytes may have waited for its visitor.
+func allowed(pressure float64, n int64) time.Duration {
+	strict := min(1, max(0, 2*pressure-1))
+	grace := calmGrace.Seconds() + strict*(strictGrace-calmGrace).Seconds()
+	rate := calmRate + strict*(strictRate-calmRate)
+	return time.Duration((grace + float64(n)/rate) * float64(time.Second))
+}
