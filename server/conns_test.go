@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"testing"
@@ -20,29 +21,36 @@ import (
 // h2conn is a connection on which a test speaks HTTP/2 frame by frame.
 type h2conn struct {
 	t testing.TB
+	net.Conn
 	*http2.Framer
-	raw     net.Conn
 	encoded bytes.Buffer
 	encoder *hpack.Encoder
 	stream  uint32 // the newest
 }
 
-func dialH2(t testing.TB, e *edge, host string, settings ...http2.Setting) *h2conn {
+func dialH2(t testing.TB, e *edge, host string) *h2conn {
 	t.Helper()
 	conn, err := tls.Dial("tcp", e.https, &tls.Config{ServerName: host, InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
-		t.Fatal(err)
-	}
-	c := &h2conn{t: t, Framer: http2.NewFramer(conn, conn), raw: conn}
-	c.encoder = hpack.NewEncoder(&c.encoded)
-	if err := errors.Join(c.WriteSettings(settings...), c.WriteSettingsAck()); err != nil {
+	c := newH2(t, conn)
+	if err := c.begin(); err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+func newH2(t testing.TB, conn net.Conn) *h2conn {
+	c := &h2conn{t: t, Framer: http2.NewFramer(conn, conn), Conn: conn, stream: math.MaxUint32} // before 1
+	c.encoder = hpack.NewEncoder(&c.encoded)
+	return c
+}
+
+func (c *h2conn) begin(settings ...http2.Setting) error {
+	_, err := io.WriteString(c.Conn, http2.ClientPreface)
+	return errors.Join(err, c.WriteSettings(settings...), c.WriteSettingsAck())
 }
 
 // request opens a stream.
@@ -53,7 +61,7 @@ func (c *h2conn) request(method, host, path string, endStream bool) (stream uint
 			c.t.Fatal(err)
 		}
 	}
-	c.stream = max(1, c.stream+2)
+	c.stream += 2
 	return c.stream, c.WriteHeaders(http2.HeadersFrameParam{StreamID: c.stream, BlockFragment: c.encoded.Bytes(), EndStream: endStream, EndHeaders: true})
 }
 
@@ -61,7 +69,7 @@ func (c *h2conn) request(method, host, path string, endStream bool) (stream uint
 func TestConnectionsThatAskForNothingEnd(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	e := startEdge(t, edgeOptions{engine: newStub(), server: func(o *server.Options) { o.Metrics = reg }})
-	e.deploy("alice.example", "index.html", "alice")
+	e.deploy("alice.example", "index.html", "alice", "say.wasm", "say:alice")
 	c := e.client()
 	get(t, c, "https://alice.example/").want(t, 200, "alice")
 	for _, tt := range []struct {
@@ -74,17 +82,17 @@ func TestConnectionsThatAskForNothingEnd(t *testing.T) {
 		{"PRIORITY", func(c *h2conn) error { return c.WritePriority(1, http2.PriorityParam{StreamDep: 3}) }},
 		{"unknown frames", func(c *h2conn) error { return c.WriteRawFrame(0xbe, 0, 0, nil) }},
 		{"opened and reset streams", func(c *h2conn) error {
-			id, err := c.request("POST", "alice.example", "/", false)
+			id, err := c.request("POST", "alice.example", "/say.wasm", false)
 			return errors.Join(err, c.WriteRSTStream(id, http2.ErrCodeCancel))
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			conn := dialH2(t, e, "alice.example")
 			read := make(chan struct{})
-			go func() { defer close(read); _, _ = io.Copy(io.Discard, conn.raw) }()
+			go func() { defer close(read); _, _ = io.Copy(io.Discard, conn) }()
 			// Each frame is a TLS record, as it would be of a client that does not hurry.
 			for start, sent := time.Now(), 0; ; sent++ {
-				if err := conn.raw.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
+				if err := conn.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
 					t.Fatal(err)
 				}
 				if err := tt.send(conn); errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) > time.Minute {
@@ -107,11 +115,11 @@ func TestSlowNoiseDoesNotKeepAConnection(t *testing.T) {
 	e := startEdge(t, edgeOptions{engine: newStub(), server: func(o *server.Options) {
 		o.IdleTimeout, o.HeaderTimeout = time.Second, time.Second
 	}})
-	e.deploy("alice.example", "index.html", "alice")
+	e.deploy("alice.example", "say.wasm", "say:alice")
 	for name, send := range map[string]func(c *h2conn) error{
 		"PING": func(c *h2conn) error { return c.WritePing(false, [8]byte{}) },
 		"opened and reset streams": func(c *h2conn) error {
-			id, err := c.request("POST", "alice.example", "/", false)
+			id, err := c.request("POST", "alice.example", "/say.wasm", false)
 			return errors.Join(err, c.WriteRSTStream(id, http2.ErrCodeCancel))
 		},
 	} {
@@ -119,7 +127,7 @@ func TestSlowNoiseDoesNotKeepAConnection(t *testing.T) {
 			t.Parallel()
 			conn := dialH2(t, e, "alice.example")
 			closed := make(chan struct{})
-			go func() { defer close(closed); _, _ = io.Copy(io.Discard, conn.raw) }()
+			go func() { defer close(closed); _, _ = io.Copy(io.Discard, conn) }()
 			tick := time.NewTicker(100 * time.Millisecond)
 			defer tick.Stop()
 			late := time.After(time.Minute)

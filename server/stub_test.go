@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -14,7 +15,8 @@ import (
 // stub is an engine whose guests do what only a test can ask for: they wait until
 // told to go on. "say:TEXT" answers TEXT, "wait:TEXT" does when stub.go_ is closed
 // or its ctx has ended, "panic:" panics in the host, "tell:" tells of its request, "chunks:A,B" sends
-// A and B as chunks, anything else is refused.
+// A and B as chunks, "big:N" answers N bytes, "endless:" sends chunks until that fails,
+// anything else is refused.
 // Guests that guests can be are real ones, in guest_test.go.
 type stub struct {
 	proceed chan struct{}
@@ -76,6 +78,16 @@ func (m *stubModule) Run(ctx context.Context, x *hostcalls.Exchange) error {
 			x.Response().Body = fmt.Appendf(x.Response().Body, "%s: %s\n", name, strings.Join(values, ", "))
 		}
 		return nil
+	case "big":
+		n, err := strconv.Atoi(m.text)
+		x.Response().Body = append(x.Response().Body, make([]byte, n)...)
+		return err
+	case "endless":
+		w, err := x.Request().Stream(x.Response())
+		for err == nil && ctx.Err() == nil {
+			_, err = w.Write(make([]byte, 64<<10))
+		}
+		return errors.Join(err, ctx.Err())
 	case "chunks":
 		w, err := x.Request().Stream(x.Response())
 		for part := range strings.SplitSeq(m.text, ",") {

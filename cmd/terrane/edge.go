@@ -173,6 +173,7 @@ func (e *edge) buildServer(context.Context) error {
 		Hosts:      e.ownHosts(),
 		Refused:    e.refused,
 
+		BufferBytes:        int64(e.cfg.Limits.Bodies),
 		Connections:        e.cfg.Limits.Connections,
 		NetworkConnections: e.cfg.Limits.ConnectionsPerNetwork,
 

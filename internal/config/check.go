@@ -48,6 +48,9 @@ func (c *Config) check() {
 			c.Fault(key, "%d: want 0 or more", n)
 		}
 	}
+	if least := 3 * (c.Limits.RequestBody + c.Limits.ResponseBody); c.Limits.Bodies > 0 && c.Limits.Bodies < least {
+		c.Fault("limits.bodies", "%d bytes: want at least three times request_body and response_body together, which is %d: one visitor gets a third of it", int64(c.Limits.Bodies), int64(least))
+	}
 	if all, each := c.Limits.Connections, c.Limits.ConnectionsPerNetwork; all > 0 && each > all {
 		c.Fault("limits.connections_per_network", "%d: want at most limits.connections, which is %d", each, all)
 	}

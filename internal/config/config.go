@@ -145,6 +145,8 @@ type Limits struct {
 	SiteSize          tomlfile.Size     `toml:"site_size"`
 	Subrequests       int               `toml:"subrequests"`
 
+	Bodies tomlfile.Size `toml:"bodies"` // memory for bodies of requests and answers; 0: package server's default
+
 	Connections           int `toml:"connections"`             // of all listeners; 0: from the limit on open files
 	ConnectionsPerNetwork int `toml:"connections_per_network"` // of a client network; 0: a quarter of them
 }

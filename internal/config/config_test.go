@@ -140,6 +140,9 @@ func TestFaults(t *testing.T) {
 		{"connections", small + "[limits]\nconnections = 100\nconnections_per_network = 200\n", []string{
 			"t.toml:12: limits.connections_per_network: 200: want at most limits.connections, which is 100",
 		}},
+		{"bodies", small + "[limits]\nbodies = \"32MiB\"\n", []string{
+			"t.toml:11: limits.bodies: 33554432 bytes: want at least three times request_body and response_body together, which is 62914560",
+		}},
 		{"negative connections", small + "[limits]\nconnections = -1\nconnections_per_network = -2\n", []string{
 			"t.toml:11: limits.connections: -1: want 0 or more", "t.toml:12: limits.connections_per_network: -2: want 0 or more",
 		}},

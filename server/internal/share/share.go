@@ -10,12 +10,15 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-// The least rates of transfers.
+// The least rates of transfers. Waiting for a visitor makes a transfer late, each byte moved
+// makes up for some of it. What was moved early makes up for nothing later: the first
+// megabytes of an answer often only go into the kernel's buffer.
 const (
-	calmGrace   = 30 * time.Second // while less than half is held
-	strictGrace = time.Second      // when nothing is free
-	calmRate    = 64 << 10         // bytes per second, beyond the grace time
-	strictRate  = 256 << 10
+	calmLate   = 30 * time.Second // while less than half is held
+	strictLate = 3 * time.Second  // when nothing is free
+	slowLate   = time.Second      // of a transfer that may be abandoned for a request without room
+	calmRate   = 64 << 10         // bytes per second
+	strictRate = 256 << 10
 
 	patience = 500 * time.Millisecond // for the room of an abandoned transfer
 	insist   = 2 * time.Second        // after that an abandoned transfer is ended by force
@@ -69,8 +72,8 @@ type Hold struct {
 
 	began  atomic.Int64 // when the operation under way began, in nanoseconds since 1970; 0: none
 	way    atomic.Int32 // its Direction
-	waited atomic.Int64 // nanoseconds in operations before
-	moved  atomic.Int64 // bytes
+	calm   atomic.Int64 // how late it was after the last operation, at calmRate, in nanoseconds
+	strict atomic.Int64 // likewise, at strictRate
 
 	mu    sync.Mutex
 	ended bool // guarded by mu
@@ -97,17 +100,21 @@ func (p *Pool) Used() int64 {
 // SetPlaced says that the request also holds one of its tenant's places.
 func (h *Hold) SetPlaced() { h.placed.Store(true) }
 
-// Take adds n to what the request holds. If there is no room, it abandons a slow transfer
-// and waits a moment. False: there is none.
+// Take adds n to what the request holds. If there is no room, it abandons a slow transfer,
+// and waits a moment for it if that was of another network. False: there is no room.
 func (h *Hold) Take(ctx context.Context, n int64) bool {
 	p := h.pool
-	for late := time.Now().Add(patience); ; {
+	late := time.Now().Add(patience)
+	for {
 		p.mu.Lock()
-		inTheWay := p.inTheWay(h.owner, n)
+		inTheWay, own := p.inTheWay(h.owner, n)
 		if inTheWay == nil {
 			p.add(h, n)
 			p.mu.Unlock()
 			return true
+		}
+		if own {
+			late = time.Time{}
 		}
 		if !p.giveWay(ctx, late, inTheWay) {
 			return false
@@ -115,23 +122,22 @@ func (h *Hold) Take(ctx context.Context, n int64) bool {
 	}
 }
 
-// inTheWay tells holds that would have to end for n more of an owner; nil if there is room. p.mu is held.
-func (p *Pool) inTheWay(o Owner, n int64) func(*Hold) bool {
+// inTheWay tells holds of which one would have to end for n more of an owner, and whether its own
+// network is to blame; nil if there is room. p.mu is held.
+func (p *Pool) inTheWay(o Owner, n int64) (match func(*Hold) bool, own bool) {
 	free := p.limit - p.used - n
-	ofTenant := p.tenants[o.Tenant] + n
+	ofTenant, ofPair := p.tenants[o.Tenant]+n, p.pairs[o]+n
 	switch {
 	case n == 0:
-		return nil
+		return nil, false
 	case free < 0:
-		return func(*Hold) bool { return true }
+		return func(*Hold) bool { return true }, false
 	case p.networks[o.Network]+n > free:
-		return func(h *Hold) bool { return h.owner.Network == o.Network }
-	case ofTenant > free:
-		return func(h *Hold) bool { return h.owner.Tenant == o.Tenant }
-	case p.pairs[o]+n > free-ofTenant:
-		return func(h *Hold) bool { return h.owner == o }
+		return func(h *Hold) bool { return h.owner.Network == o.Network }, true
+	case ofTenant > free, ofPair > free-ofTenant:
+		return func(h *Hold) bool { return h.owner.Tenant == o.Tenant }, 2*p.pairs[o] > p.tenants[o.Tenant]
 	}
-	return nil
+	return nil, false
 }
 
 // add changes what h holds by n. p.mu is held.
@@ -161,7 +167,7 @@ func (p *Pool) FreePlace(ctx context.Context, id tenant.ID) bool {
 func (p *Pool) giveWay(ctx context.Context, late time.Time, match func(*Hold) bool) bool {
 	now := time.Now()
 	victim, waiting := p.slowest(match, now)
-	if victim == nil && !waiting || !now.Before(late) {
+	if victim == nil && !waiting {
 		p.mu.Unlock()
 		return false
 	}
@@ -176,6 +182,9 @@ func (p *Pool) giveWay(ctx context.Context, late time.Time, match func(*Hold) bo
 	if victim != nil {
 		victim.giveUp(false)
 	}
+	if !now.Before(late) {
+		return false
+	}
 	timer := time.NewTimer(late.Sub(now))
 	defer timer.Stop()
 	select {
@@ -187,10 +196,9 @@ func (p *Pool) giveWay(ctx context.Context, late time.Time, match func(*Hold) bo
 	return false
 }
 
-// slowest is the slowest transfer of those that match, of the network that holds most; nil
-// if none is slow. waiting: one that was given up before has not ended yet. p.mu is held.
+// slowest is the latest transfer of those that match, of the network that has most of them;
+// nil if none is late. waiting: one that was given up before has not ended yet. p.mu is held.
 func (p *Pool) slowest(match func(*Hold) bool, now time.Time) (victim *Hold, waiting bool) {
-	var most, rate float64
 	byNetwork := make(map[netip.Prefix]int)
 	for h := range p.holds {
 		if match(h) {
@@ -198,15 +206,15 @@ func (p *Pool) slowest(match func(*Hold) bool, now time.Time) (victim *Hold, wai
 			waiting = waiting || !h.given.IsZero()
 		}
 	}
+	var most int
+	var latest time.Duration
 	for h := range p.holds {
-		waited := h.waitedUntil(now)
-		if !match(h) || !h.given.IsZero() || h.began.Load() == 0 || waited < strictGrace {
+		late := h.late(now, 1)
+		if !match(h) || !h.given.IsZero() || late < slowLate {
 			continue
 		}
-		r := float64(h.moved.Load()) / waited.Seconds()
-		share := float64(byNetwork[h.owner.Network])
-		if r < strictRate && (victim == nil || share > most || share == most && r < rate) {
-			victim, most, rate = h, share, r
+		if n := byNetwork[h.owner.Network]; n > most || n == most && late > latest {
+			victim, most, latest = h, n, late
 		}
 	}
 	return victim, waiting
@@ -220,17 +228,22 @@ func (h *Hold) Begin(d Direction) {
 
 // Done notes that it has ended, and what it has moved.
 func (h *Hold) Done(n int) {
-	h.waited.Add(time.Now().UnixNano() - h.began.Swap(0))
-	h.moved.Add(int64(n))
+	took := time.Now().UnixNano() - h.began.Swap(0)
+	h.calm.Store(max(0, h.calm.Load()+took-int64(n)*int64(time.Second)/calmRate))
+	h.strict.Store(max(0, h.strict.Load()+took-int64(n)*int64(time.Second)/strictRate))
 }
 
-func (h *Hold) waitedUntil(now time.Time) time.Duration {
-	waited := time.Duration(h.waited.Load())
-	if began := h.began.Load(); began != 0 {
-		waited += time.Duration(now.UnixNano() - began)
+// late is how late the transfer is while an operation is under way, else 0; strict is 0 to 1.
+func (h *Hold) late(now time.Time, strict float64) time.Duration {
+	began := h.began.Load()
+	if began == 0 {
+		return 0
 	}
-	return waited
+	before := between(strict, float64(h.calm.Load()), float64(h.strict.Load()))
+	return time.Duration(before) + time.Duration(now.UnixNano()-began)
 }
+
+func between(at, a, b float64) float64 { return a + at*(b-a) }
 
 // End gives everything back, and reports whether a transfer was abandoned.
 func (h *Hold) End() (abandoned bool) {
@@ -271,9 +284,12 @@ func (p *Pool) Sweep(now time.Time) {
 			if now.Sub(h.given) > insist {
 				all = append(all, given{h, true})
 			}
-		case h.began.Load() != 0 && h.waitedUntil(now) > allowed(p.pressure(h.owner), h.moved.Load()):
-			h.given = now
-			all = append(all, given{h, false})
+		default:
+			strict := p.strictness(h.owner)
+			if h.late(now, strict) > time.Duration(between(strict, float64(calmLate), float64(strictLate))) {
+				h.given = now
+				all = append(all, given{h, false})
+			}
 		}
 	}
 	p.mu.Unlock()
@@ -282,15 +298,9 @@ func (p *Pool) Sweep(now time.Time) {
 	}
 }
 
-// pressure is how full the pool is, or what is for the owner: 0 to 1. p.mu is held.
-func (p *Pool) pressure(o Owner) float64 {
-	return float64(max(p.used, 2*p.tenants[o.Tenant], 2*p.networks[o.Network], 3*p.pairs[o])) / float64(max(1, p.limit))
-}
-
-// allowed is how long a transfer that has moved n bytes may have waited for its visitor.
-func allowed(pressure float64, n int64) time.Duration {
-	strict := min(1, max(0, 2*pressure-1))
-	grace := calmGrace.Seconds() + strict*(strictGrace-calmGrace).Seconds()
-	rate := calmRate + strict*(strictRate-calmRate)
-	return time.Duration((grace + float64(n)/rate) * float64(time.Second))
+// strictness is 0 while the pool, and what is for the owner, is not half full, and 1 when it is
+// full. p.mu is held.
+func (p *Pool) strictness(o Owner) float64 {
+	held := max(p.used, 2*p.tenants[o.Tenant], 2*p.networks[o.Network], 3*p.pairs[o])
+	return min(1, max(0, 2*float64(held)/float64(max(1, p.limit))-1))
 }
