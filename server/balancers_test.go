@@ -125,7 +125,9 @@ func daemon(t *testing.T, port string, name string, args ...string) {
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
-		_ = <-ended // it was interrupted
+		if err := <-ended; err == nil {
+			t.Logf("%s ended by itself", name)
+		}
 	})
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -39,9 +39,9 @@ func (v *visit) hold(ctx context.Context, n int64) bool {
 }
 
 // holdFile takes a descriptor for the time of the visit, or refuses the request.
-func (v *visit) holdFile() bool {
+func (v *visit) holdFile(ctx context.Context) bool {
 	v.register(v.srv.files)
-	if !v.share.Take(v.r.Context(), 1) {
+	if !v.share.Take(ctx, 1) {
 		v.retryLater(http.StatusServiceUnavailable, "files", "this edge has as many files open as it may")
 		return false
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -112,7 +113,7 @@ func (b *besieged) neverRead(path string, status int) func(context.Context) {
 		defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 		_, _ = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: alice.example\r\n\r\n", path)
 		line, err := bufio.NewReaderSize(io.LimitReader(conn, 64), 64).ReadString('\n')
-		if err == nil && strings.Contains(line, fmt.Sprint(status)) {
+		if err == nil && strings.Contains(line, strconv.Itoa(status)) {
 			waitForReset(ctx, conn)
 		}
 	}
@@ -229,7 +230,7 @@ func TestSlowVisitorsHoldUpNobody(t *testing.T) {
 			}
 			// Alice is served too, if not at once: the slow transfers lose to these.
 			for _, path := range []string{"/say.wasm", "/file.bin", "/"} {
-				b.await("alice's "+path, func() bool { return get(t, c, "https://alice.example"+path).StatusCode == 200 })
+				b.await("alice's "+path, func() bool { return get(t, c, "https://alice.example"+path).StatusCode == http.StatusOK })
 			}
 			stop()
 			b.await("the end of all requests", func() bool {
@@ -258,7 +259,7 @@ func TestPlaceIsHeldUntilTheAnswerIsOut(t *testing.T) {
 	c := b.visitor()
 	full := get(t, c, "https://alice.example/")
 	full.want(t, http.StatusServiceUnavailable, "as many requests in flight")
-	b.await("a place", func() bool { return get(t, c, "https://alice.example/").StatusCode == 200 })
+	b.await("a place", func() bool { return get(t, c, "https://alice.example/").StatusCode == http.StatusOK })
 }
 
 // BenchmarkSlowReaders compares the p99 of another tenant's answers of 100 KB, alone and while 200
@@ -271,7 +272,7 @@ func BenchmarkSlowReaders(b *testing.B) {
 	measure := func(to *[]time.Duration) {
 		for range 500 {
 			start := time.Now()
-			if get(b, c, "https://bob.example/").StatusCode != 200 {
+			if get(b, c, "https://bob.example/").StatusCode != http.StatusOK {
 				failed++
 			}
 			*to = append(*to, time.Since(start))

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"path"
@@ -13,13 +14,13 @@ import (
 
 // static serves a file of the release: ETag, ranges and conditions by
 // http.ServeContent, compressed if the folder has it so.
-func (v *visit) static(name string) {
+func (v *visit) static(ctx context.Context, name string) {
 	if v.r.Method != http.MethodGet && v.r.Method != http.MethodHead {
 		v.Header()["Allow"] = []string{"GET, HEAD"}
 		v.page(http.StatusMethodNotAllowed, "this is a file: it can be read only")
 		return
 	}
-	content, ok := v.open(name, false)
+	content, ok := v.open(ctx, name, false)
 	if !ok {
 		return
 	}
@@ -28,12 +29,12 @@ func (v *visit) static(name string) {
 }
 
 // notFound shows the folder's own page for what it does not have, or ours.
-func (v *visit) notFound(name string) {
+func (v *visit) notFound(ctx context.Context, name string) {
 	if name == "" {
 		v.page(http.StatusNotFound, "this site has nothing at this path")
 		return
 	}
-	content, ok := v.open(name, true)
+	content, ok := v.open(ctx, name, true)
 	if !ok {
 		return
 	}
@@ -48,7 +49,7 @@ func (v *visit) notFound(name string) {
 // open opens the representation of a file that the visitor takes, and sets the
 // headers that describe it. A page instead of what is missing is never of another type
 // than its own. When it cannot, it has answered.
-func (v *visit) open(name string, missing bool) (io.ReadSeekCloser, bool) {
+func (v *visit) open(ctx context.Context, name string, missing bool) (io.ReadSeekCloser, bool) {
 	v.own = true
 	files := v.place.release.files
 	h := v.Header()
@@ -68,7 +69,7 @@ func (v *visit) open(name string, missing bool) (io.ReadSeekCloser, bool) {
 			break
 		}
 	}
-	if file.Size > maxKept && !v.holdFile() {
+	if file.Size > maxKept && !v.holdFile(ctx) {
 		return nil, false
 	}
 	content, err := v.srv.opts.Sites.files.open(file)

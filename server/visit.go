@@ -176,7 +176,7 @@ func (v *visit) writePart(b []byte) (n int, err error) {
 		n, err = v.ResponseWriter.Write(b) //nolint:gosec // tenants answer what they like
 	} else {
 		v.share.Begin(share.Writing)
-		n, err = v.ResponseWriter.Write(b[:min(len(b), writeChunk)])
+		n, err = v.ResponseWriter.Write(b[:min(len(b), writeChunk)]) //nolint:gosec // likewise
 		v.share.Done(n)
 	}
 	v.written += int64(n)
@@ -296,9 +296,9 @@ func (v *visit) moved(ctx context.Context, rule *redirect, got captures) bool {
 	case rule.status == http.StatusOK:
 		v.show(ctx, t)
 	case t.Kind == tenant.Static:
-		v.notFound(t.File)
+		v.notFound(ctx, t.File)
 	default:
-		v.notFound("")
+		v.notFound(ctx, "")
 	}
 	return true
 }
@@ -307,7 +307,7 @@ func (v *visit) moved(ctx context.Context, rule *redirect, got captures) bool {
 func (v *visit) show(ctx context.Context, t tenant.Target) {
 	switch t.Kind {
 	case tenant.Static:
-		v.static(t.File)
+		v.static(ctx, t.File)
 	case tenant.Module:
 		v.module(ctx, t)
 	case tenant.Redirect:
@@ -317,7 +317,7 @@ func (v *visit) show(ctx context.Context, t tenant.Target) {
 		}
 		v.redirect(http.StatusPermanentRedirect, to)
 	case tenant.NotFound:
-		v.notFound(t.File)
+		v.notFound(ctx, t.File)
 	}
 }
 
