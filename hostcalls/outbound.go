@@ -285,7 +285,7 @@ func (x *Exchange) markLoop(h http.Header) error {
 	return nil
 }
 
-// fieldCost is what one line of a response's header takes in memory beside its text.
+// fieldCost is what one line of a response's header takes in memory in addition to its text.
 const fieldCost = 128
 
 func headerSize(h http.Header) (n int64) {

@@ -101,8 +101,8 @@ func (hs *headers) set(h http.Header, file string) {
 	}
 }
 
-// brief makes a response that tells of an error one that nobody keeps for long, and that
-// is shown and not saved, whatever the rules say of the file that tells it.
+// brief makes an error response one that no cache stores for long and that is displayed,
+// not saved, whatever the rules say of its page.
 func brief(h http.Header) {
 	control := "no-cache"
 	if strings.Contains(strings.ToLower(strings.Join(h["Cache-Control"], ",")), "no-store") {

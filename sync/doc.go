@@ -47,6 +47,20 @@
 // when the folder has other content and that goes live: not by new times, modes or
 // commits, not by a restart, and not by a release that is refused.
 //
+// # The fleet
+//
+// What a tenant is served at is a fact of the fleet. Peers tell by Offer what other edges
+// serve; the store decides after its next look. It takes a release up if an operator chose
+// it and the folder still has what it was chosen over, or if what the folder has is refused
+// here and the release is newer than its own. The content comes from the mirror, from the
+// origin's history, or from a peer, checked by its hashes and all bounds; of a store with
+// signers only from the first two. Where nothing is live, what the folder has is refused,
+// and no peer serves anything, a git store goes back along its first parents, at most 50
+// releases and 1,000 commits between two of them, until one is good.
+//
+// A store is not mirrored, for at most a minute, before it has decided on what its peers
+// serve, and found or given up such a release.
+//
 // # Goroutines
 //
 // Run holds one goroutine per store, which alone talks to the origin, and one per

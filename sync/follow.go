@@ -26,14 +26,44 @@ type watch struct {
 // Follow has the tenant's store look at its origin, and waits until what it finds
 // there of the tenant has gone live or was refused: the status returned says which,
 // and is empty for a tenant that has left the store. An error says why it is
-// undecided, or wraps ErrRefused when the origin's state as a whole is not taken.
+// undecided, or wraps ErrRefused when the origin's state as a whole is not taken. A
+// tenant whose own repository this edge keeps is wanted by that.
 func (s *Syncer) Follow(ctx context.Context, id tenant.ID) (TenantStatus, error) {
 	for _, st := range s.all() {
 		if name, ok := st.name(id); ok {
 			return st.follow(ctx, name)
 		}
 	}
+	of, _, _ := id.CutPreview()
+	for _, g := range s.groups {
+		if _, ok := of.Under(g.c.Prefix); ok && g.c.GitTenant.Hosted && g.mayHave(of) {
+			st, err := g.await(ctx, of)
+			if err != nil {
+				return TenantStatus{}, err
+			}
+			if name, ok := st.name(id); ok {
+				return st.follow(ctx, name)
+			}
+		}
+	}
 	return TenantStatus{}, fmt.Errorf("tenant %s: %w", id, ErrUnknown)
+}
+
+// await wants a tenant's repository, and returns its store once there is one.
+func (g *group) await(ctx context.Context, id tenant.ID) (*store, error) {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		g.want(id)
+		if st := g.store(id); st != nil {
+			return st, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (st *store) follow(ctx context.Context, name string) (TenantStatus, error) {

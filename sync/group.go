@@ -29,6 +29,7 @@ type group struct {
 	c      Store
 	turns  chan struct{}
 	wanted chan tenant.ID
+	added  chan struct{} // run is to begin what demand has added
 
 	mu     sync.Mutex
 	mirror *mirror.Mirror // nil before Run
@@ -49,7 +50,7 @@ func newGroup(s *Syncer, c Store) *group {
 	}
 	return &group{
 		s: s, c: c, turns: make(chan struct{}, groupTurns),
-		wanted: make(chan tenant.ID, 64), repos: map[tenant.ID]*repo{},
+		wanted: make(chan tenant.ID, 64), added: make(chan struct{}, 1), repos: map[tenant.ID]*repo{},
 	}
 }
 
@@ -63,7 +64,7 @@ func (g *group) load(m *mirror.Mirror) {
 		if _, ok := of.Under(g.c.Prefix); !ok || g.repos[of] != nil {
 			continue
 		}
-		if same, err := tenant.ParseID(string(of)); err != nil || same != of { // an older build took more
+		if same, err := tenant.ParseID(string(of)); err != nil || same != of || !g.mayHave(of) { // an older build took more
 			g.s.log.Warn("a mirrored tenant is not served: its name is none", "tenant", id, "err", err)
 			if err := m.Remove(id); err != nil {
 				g.s.log.Warn("cannot remove a tenant", "tenant", id, "err", err)
@@ -74,10 +75,24 @@ func (g *group) load(m *mirror.Mirror) {
 	}
 }
 
+// mayHave reports whether a tenant can have a repository.
+func (g *group) mayHave(id tenant.ID) bool {
+	if !g.c.GitTenant.Hosted || g.c.GitTenant.Locate == nil {
+		return true
+	}
+	_, ok := g.c.GitTenant.Locate(id)
+	return ok
+}
+
 // add makes the store of a tenant; mu is held.
 func (g *group) add(id tenant.ID) {
 	c := *g.c.GitTenant
 	c.URL, c.within = string(id), g.c.Prefix
+	if c.Hosted {
+		if c.within = ""; c.Locate != nil {
+			c.URL, _ = c.Locate(id)
+		}
+	}
 	st := newStore(g.s, Store{Prefix: string(id), Poll: g.c.Poll, Git: &c})
 	st.label, st.status.Kind, st.whole, st.turns = g.c.Prefix, "git-tenant", true, g.turns
 	st.load(g.mirror)
@@ -87,6 +102,9 @@ func (g *group) add(id tenant.ID) {
 // want extends a repository's time, and has run begin one that is not known. If
 // too many are asked for at once, a later Want does it.
 func (g *group) want(id tenant.ID) {
+	if !g.mayHave(id) {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if r, ok := g.repos[id]; ok {
@@ -97,6 +115,28 @@ func (g *group) want(id tenant.ID) {
 	case g.wanted <- id:
 	default:
 	}
+}
+
+// demand returns the store of a tenant that a peer serves, and makes it if there is
+// room; nil before run.
+func (g *group) demand(id tenant.ID) *store {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r, ok := g.repos[id]; ok {
+		return r.st
+	}
+	if g.mirror == nil || len(g.repos) >= maxRepos {
+		return nil
+	}
+	if parsed, err := tenant.ParseID(string(id)); err != nil || parsed != id {
+		return nil
+	}
+	g.add(id)
+	select {
+	case g.added <- struct{}{}:
+	default:
+	}
+	return g.repos[id].st
 }
 
 func (g *group) store(id tenant.ID) *store {
@@ -130,6 +170,7 @@ func (g *group) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-g.added:
 		case id := <-g.wanted:
 			g.mu.Lock()
 			if g.repos[id] == nil && len(g.repos) < maxRepos {

@@ -155,7 +155,7 @@ func pick(records []*mirror.Record, rev tenant.Revision) (found *mirror.Record, 
 // goBack publishes the content of an old record as a new one, which belongs to the
 // state that the origin is in: so the next look finds nothing to do.
 func (st *store) goBack(ctx context.Context, s *site, old *mirror.Record, rev tenant.Revision, pin tenant.Pin) error {
-	c, err := st.candidate(old)
+	c, err := st.again(old)
 	if err != nil {
 		return err
 	}
@@ -164,11 +164,5 @@ func (st *store) goBack(ctx context.Context, s *site, old *mirror.Record, rev te
 		ID: old.ID, Revision: rev, Time: old.Time, Key: s.key, Files: maps.Clone(old.Files), Pinned: pin.Over != old.Content(), Pin: &pin,
 	}
 	st.mu.Unlock()
-	c.stage = st.mirror.Stage()
-	for name, f := range old.Files {
-		if !c.stage.Reuse(f.Hash) {
-			return errors.Join(fmt.Errorf("%s: %w", name, mirror.ErrDamaged), c.stage.Close())
-		}
-	}
 	return st.publish(ctx, s, c)
 }

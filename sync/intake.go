@@ -25,15 +25,22 @@ type candidate struct {
 	rec      *mirror.Record
 	manifest tenant.Manifest
 	stage    *mirror.Stage // of the objects; nil when rec is committed
+	// older: it is not what the folder has, which is dealt with already.
+	older bool
 }
 
 // take copies the folder into the mirror and checks it. prev, which may be nil,
 // is a release whose files need not be read again.
-func (st *store) take(ctx context.Context, name, key string, prev *mirror.Record) (_ *candidate, err error) {
+func (st *store) take(ctx context.Context, name, key string, prev *mirror.Record) (*candidate, error) {
 	listing, err := st.origin.List(ctx, name)
 	if err != nil {
 		return nil, err
 	}
+	return st.takeListing(ctx, name, key, prev, listing)
+}
+
+// takeListing is take of what was listed.
+func (st *store) takeListing(ctx context.Context, name, key string, prev *mirror.Record, listing *origin.Listing) (_ *candidate, err error) {
 	if err := st.checkFiles(listing.Files); err != nil {
 		return nil, err
 	}
@@ -62,16 +69,23 @@ func (st *store) take(ctx context.Context, name, key string, prev *mirror.Record
 	if c.rec.Revision == "" {
 		c.rec.Revision = tenant.Revision(c.rec.Content().String())
 	}
-	if f, ok := c.rec.Files[tenant.ManifestName]; ok {
-		data, err := c.stage.Read(f.Hash)
-		if err != nil {
-			return nil, err
-		}
-		if c.manifest, err = manifestOf(c.rec, data); err != nil {
-			return nil, err
-		}
+	if err := c.readManifest(); err != nil {
+		return nil, err
 	}
 	return c, nil
+}
+
+// readManifest decodes the manifest of a candidate that is staged.
+func (c *candidate) readManifest() error {
+	f, ok := c.rec.Files[tenant.ManifestName]
+	if !ok {
+		return nil
+	}
+	data, err := c.stage.Read(f.Hash)
+	if err == nil {
+		c.manifest, err = manifestOf(c.rec, data)
+	}
+	return err
 }
 
 // copyFile brings one file into the mirror, which may have it already.

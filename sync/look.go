@@ -21,9 +21,11 @@ func (st *store) pause() time.Duration {
 // ask again.
 func (st *store) look(ctx context.Context) time.Duration {
 	begun := time.Now()
+	st.mu.Lock()
 	if st.begun.IsZero() {
 		st.begun = begun
 	}
+	st.mu.Unlock()
 	look, err := st.ask(ctx)
 	st.s.metrics.looks.WithLabelValues(st.label).Observe(time.Since(begun).Seconds())
 	if ctx.Err() != nil {
@@ -208,6 +210,11 @@ func (st *store) nextRetry(now time.Time) time.Duration {
 			next = min(next, max(0, s.retryAt.Sub(now)))
 		}
 	}
+	for _, o := range st.offers {
+		if !o.due.IsZero() {
+			next = min(next, max(again, o.due.Sub(now)))
+		}
+	}
 	return next
 }
 
@@ -221,7 +228,7 @@ func (st *store) checkReady() {
 		}
 		restored = restored || s.live != nil
 	}
-	if st.isReady || st.first > 0 || (!st.looked && !restored) {
+	if st.isReady || st.first > 0 || (!st.looked && !restored) || st.joining() {
 		return
 	}
 	st.isReady, st.status.Mirrored = true, true

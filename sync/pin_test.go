@@ -2,11 +2,11 @@ package sync_test
 
 import (
 	"bytes"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -130,8 +130,8 @@ func TestHistoryIsByContent(t *testing.T) {
 	e := storetest.Start(t, tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{p.Store()}})
 	var revs []tenant.Revision
 	for i := range 5 {
-		p.Deploy(t, storetest.Tree{"alice/i.html": fmt.Sprint(i)})
-		e.AwaitContent(t, alice, "i.html", fmt.Sprint(i))
+		p.Deploy(t, storetest.Tree{"alice/i.html": strconv.Itoa(i)})
+		e.AwaitContent(t, alice, "i.html", strconv.Itoa(i))
 		e.Await(t, "it is recorded", func() bool { return releases(t, e) == i+1 })
 		revs = append(revs, e.Live()[alice].Revision)
 	}

@@ -23,6 +23,10 @@ type site struct {
 	key string
 	// seen is the content of that state; zero: it could not be read whole.
 	seen     tenant.Hash
+	declined tenant.Hash // content of a peer's that is refused here
+	search   search      // for an earlier release
+	sum      tenant.Sum  // of what is live
+	bucket   int
 	busy     bool
 	missed   bool // the last look found something to do while busy
 	restore  bool // the mirror's releases are yet to be published
@@ -77,8 +81,32 @@ func (st *store) deploy(ctx context.Context, name string, look *origin.Look) boo
 		s.key, s.seen, s.status.Refused, s.status.Waiting = key, content, nil, ""
 		return true
 	}
-	st.start(ctx, s, func() { _ = st.publish(ctx, s, c) })
+	st.start(ctx, s, func() { st.publishNew(ctx, s, name, c) })
 	return true
+}
+
+// publishNew publishes what the folder has, unless the fleet is pinned over it. At the
+// start it waits for word of that.
+func (st *store) publishNew(ctx context.Context, s *site, name string, c *candidate) {
+	if p := st.s.o.Peers; p != nil {
+		select {
+		case <-p.Known():
+		case <-ctx.Done():
+		}
+	}
+	st.mu.Lock()
+	s.search, s.declined = search{}, tenant.Hash{}
+	o := st.offers[name]
+	pinned := o != nil && o.Pinned() && o.Pin.Over == c.rec.Content()
+	if pinned { // consider takes it from here
+		s.key, s.seen = c.rec.Key, c.rec.Content()
+	}
+	st.mu.Unlock()
+	if !pinned {
+		_ = st.publish(ctx, s, c) // it is in the status
+	} else if err := c.stage.Close(); err != nil {
+		st.log.Warn("cannot remove what was not needed", "tenant", s.status.ID, "err", err)
+	}
 }
 
 // revisionOf names a state that was refused before it had a revision.
@@ -91,6 +119,23 @@ func revisionOf(look *origin.Look, key string) tenant.Revision {
 
 // start runs a job for s when a slot is free. Only run may call it.
 func (st *store) start(ctx context.Context, s *site, job func()) {
+	st.background(s, func() { st.slot(ctx, job) })
+}
+
+// slot runs a job when one of the places for publishing is free.
+func (st *store) slot(ctx context.Context, job func()) {
+	select {
+	case st.s.slots <- struct{}{}:
+		job()
+		<-st.s.slots
+	case <-ctx.Done():
+	}
+}
+
+// background runs a job for s that takes a slot of its own when it needs one. Only run
+// may call it.
+func (st *store) background(s *site, job func()) {
+	name, _ := st.name(s.status.ID)
 	st.mu.Lock()
 	first := !st.looked
 	s.busy = true
@@ -99,12 +144,7 @@ func (st *store) start(ctx context.Context, s *site, job func()) {
 	}
 	st.mu.Unlock()
 	st.jobs.Go(func() {
-		select {
-		case st.s.slots <- struct{}{}:
-			job()
-			<-st.s.slots
-		case <-ctx.Done():
-		}
+		job()
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		s.busy = false
@@ -112,7 +152,7 @@ func (st *store) start(ctx context.Context, s *site, job func()) {
 			st.first--
 		}
 		st.checkReady()
-		if s.missed || s.failures > 0 {
+		if s.missed || s.failures > 0 || st.searches(s) || st.offers[name] != nil {
 			st.wake()
 		}
 	})
@@ -142,13 +182,16 @@ func (st *store) publish(ctx context.Context, s *site, c *candidate) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if err != nil {
-		if ctx.Err() == nil && st.settle(s, c.rec.Key, c.rec.Revision, err) && c.rec.Pin == nil {
+		if ctx.Err() == nil && !c.older && st.settle(s, c.rec.Key, c.rec.Revision, err) && c.rec.Pin == nil {
 			s.seen = c.rec.Content()
 		}
 		return err
 	}
 	st.wentLive(s, c.rec)
-	s.restore, s.status.Refused = false, nil
+	s.restore = false
+	if !c.older {
+		s.status.Refused = nil
+	}
 	st.log.Info("release is live", "tenant", c.rec.ID, "revision", c.rec.Revision, "took", time.Since(begun))
 	return nil
 }
@@ -180,7 +223,12 @@ func (st *store) wentLive(s *site, rec *mirror.Record) {
 		st.s.metrics.tenants.WithLabelValues(st.label).Inc()
 	}
 	st.s.metrics.deploys.WithLabelValues(st.label).Inc()
-	s.live, s.key, s.failures, s.retryAt = rec, rec.Key, 0, time.Time{}
+	s.live, s.failures, s.retryAt = rec, 0, time.Time{}
+	served := servedOf(rec)
+	s.sum, s.bucket = served.Sum(), rec.ID.Bucket()
+	if rec.Key != "" {
+		s.key = rec.Key
+	}
 	switch {
 	case rec.Pin == nil:
 		s.seen = rec.Content()
@@ -201,7 +249,7 @@ func (st *store) settle(s *site, key string, rev tenant.Revision, err error) (re
 		s.status.Waiting = err.Error()
 		return false
 	}
-	refused = errors.Is(err, ErrRefused) || (st.s.o.IsRefusal != nil && st.s.o.IsRefusal(err))
+	refused = st.isRefusal(err)
 	s.status.Refused = &Refusal{Revision: rev, Time: time.Now(), Reason: err.Error(), Retry: !refused}
 	s.status.Waiting = ""
 	if refused {

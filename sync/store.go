@@ -65,13 +65,14 @@ type store struct {
 	begun   time.Time        // when the first look began
 	looked  bool             // the origin was read once, and what it held was begun
 	watches map[*watch]struct{}
+	offers  map[string]*offer // what peers serve otherwise, by the folder's path
 	isReady bool
 	errors  int // failed looks in a row
 }
 
 func newStore(s *Syncer, c Store) *store {
 	st := &store{
-		s: s, c: c, sites: map[string]*site{}, wanted: map[string]bool{}, watches: map[*watch]struct{}{},
+		s: s, c: c, sites: map[string]*site{}, wanted: map[string]bool{}, watches: map[*watch]struct{}{}, offers: map[string]*offer{},
 		nudged: make(chan struct{}, 1), ready: make(chan struct{}),
 		asked: make(chan func(context.Context)), ended: make(chan struct{}),
 	}
@@ -229,6 +230,7 @@ func (st *store) run(ctx context.Context) error {
 			st.restore(ctx)
 			begun := time.Now()
 			wait := st.look(ctx)
+			st.consider(ctx)
 			took := time.Since(begun)
 			st.pace.Allow()
 			gap := max(took, st.pause())

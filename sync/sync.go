@@ -50,6 +50,9 @@ type Options struct {
 	// Limits are the operator's ceilings: ModuleSize and SiteSize are enforced
 	// here. Zero fields: no bound.
 	Limits tenant.Limits
+	// Peers are asked for what this edge cannot find out alone: what the fleet serves of a
+	// tenant whose newest release is refused, and operators' choices. Nil: it is alone.
+	Peers Peers
 	// Hooked is told the prefix of each store that a webhook makes look at its origin.
 	// It must not block. Nil: nobody wants to know.
 	Hooked func(prefix string)
@@ -74,6 +77,8 @@ type Store struct {
 	Git    *Git
 	// GitTenant: each tenant has a repository of its own, whose URL is its ID. It is
 	// mirrored from the first Want, and dropped a day after the last. URL is not used.
+	// With Hosted, Locate says where this edge keeps the repository of an ID; ok is
+	// false for an ID that can have none.
 	GitTenant *Git
 }
 
@@ -113,6 +118,7 @@ type Git struct {
 	// Hosted says that this edge keeps the repository: before the first push it is
 	// empty, which is no fault.
 	Hosted bool
+	Locate func(id tenant.ID) (url string, ok bool)
 	// WebhookSecret is what webhooks for this store are signed with; empty: none are taken.
 	WebhookSecret string
 
@@ -141,6 +147,7 @@ type Syncer struct {
 	mirrored chan struct{}
 	reread   *rate.Limiter
 	slots    chan struct{} // one per release that may be published at a time
+	fetching chan struct{} // one per release that may be fetched from peers at a time
 }
 
 // New checks the options, all of them at once, and starts nothing.
@@ -159,7 +166,7 @@ func New(o Options) (*Syncer, error) {
 		s.o.Reread = defaultReread
 	}
 	s.reread = rate.NewLimiter(rate.Limit(s.o.Reread), folder.RereadBurst)
-	s.slots = make(chan struct{}, publishers)
+	s.slots, s.fetching = make(chan struct{}, publishers), make(chan struct{}, fetchers)
 	var errs []error
 	if o.Data == "" {
 		errs = append(errs, errors.New("sync: no data folder"))
@@ -244,27 +251,42 @@ func (s *Syncer) Run(ctx context.Context) error {
 		st.load(m)
 	}
 	s.forgetStrays(m)
-	waited := slices.Clone(s.stores)
 	for _, st := range s.stores {
 		g.Go(func() error { return st.run(ctx) })
 	}
 	for _, gr := range s.groups {
 		gr.load(m)
-		waited = append(waited, gr.all()...)
 		g.Go(func() error { return gr.run(ctx) })
 	}
-	g.Go(func() error {
-		for _, st := range waited {
-			select {
-			case <-st.ready:
-			case <-ctx.Done():
-				return nil
-			}
-		}
-		close(s.mirrored)
-		return nil
-	})
+	g.Go(func() error { s.awaitMirrored(ctx); return nil })
 	return g.Wait()
+}
+
+// awaitMirrored closes mirrored when all stores are ready. Those of tenants' own
+// repositories, which peers serve too, are awaited for a while only.
+func (s *Syncer) awaitMirrored(ctx context.Context) {
+	if s.o.Peers != nil {
+		select {
+		case <-s.o.Peers.Known():
+		case <-ctx.Done():
+			return
+		}
+	}
+	joined, cancel := context.WithTimeout(ctx, joinTime)
+	defer cancel()
+	for _, st := range s.all() {
+		limit := ctx
+		if st.whole {
+			limit = joined
+		}
+		select {
+		case <-st.ready:
+		case <-limit.Done():
+		}
+	}
+	if ctx.Err() == nil {
+		close(s.mirrored)
+	}
 }
 
 func (s *Syncer) mirrorDir() string { return filepath.Join(s.o.Data, "mirror") }

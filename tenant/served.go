@@ -43,14 +43,14 @@ type Served struct {
 }
 
 // Pinned reports whether s is served instead of what the folder has.
-func (s *Served) Pinned() bool { return s.Pin != nil && s.Pin.Over != s.Content }
+func (s Served) Pinned() bool { return s.Pin != nil && s.Pin.Over != s.Content }
 
 // Sum identifies what is served, and by which choice. Revisions of equal content are alike.
-func (s *Served) Sum() Sum {
+func (s Served) Sum() Sum {
 	b := append([]byte(s.ID), 0)
 	b = append(b, s.Content[:]...)
 	if s.Pin != nil {
-		b = binary.BigEndian.AppendUint64(b, uint64(s.Pin.At.UnixNano())) //nolint:gosec // only compared
+		b = binary.BigEndian.AppendUint64(b, uint64(s.Pin.At.UnixNano()))
 		b = append(append(b, s.Pin.Over[:]...), s.Pin.Edge...)
 	}
 	sum := sha256.Sum256(b)
@@ -84,3 +84,21 @@ const Buckets = 256
 
 // Bucket is the part that the tenant belongs to.
 func (id ID) Bucket() int { return int(sha256.Sum256([]byte(id))[0]) }
+
+// ServedStore sums up what an edge serves of the tenants of a store.
+type ServedStore struct {
+	Prefix string
+	// Partial: an edge has only the tenants that domains have led to it, so that those of
+	// two edges differ.
+	Partial bool
+	Tenants int
+	Buckets [Buckets]Sum // see ID.Bucket
+}
+
+// Sum is the sum of all buckets.
+func (s *ServedStore) Sum() (sum Sum) {
+	for _, b := range s.Buckets {
+		sum.Add(b)
+	}
+	return sum
+}

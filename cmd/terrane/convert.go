@@ -7,6 +7,7 @@ import (
 	"github.com/terrane/terrane/bgp/bfd"
 	"github.com/terrane/terrane/internal/config"
 	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/sync/githost"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -39,7 +40,8 @@ func stores(c *config.Config) []tenantsync.Store {
 			Previews: c.Preview.Domain != "",
 		}
 		if s.Serve {
-			git.URL, git.Hosted = hostedURL(c, s.Prefix), true
+			git.URL, git.Hosted = githost.URL(hosted(c), s.Prefix), true
+			git.Locate = func(id tenant.ID) (string, bool) { return githost.TenantURL(hosted(c), s.Prefix, id) }
 		}
 		switch s.Kind {
 		case "git":

@@ -22,6 +22,7 @@ func (e *edge) examineLattice(ctx context.Context) []lattice.Finding {
 			Where: "edge.name " + e.cfg.Edge.Name, Problem: "another edge of the lattice has this name: they take each other's words", Mend: "give each edge its own edge.name",
 		})
 	}
+	found = append(found, e.examineFleet()...)
 	if e.states.clock != nil {
 		if ahead, side := e.states.clock(), "behind"; ahead != 0 {
 			if ahead < 0 {

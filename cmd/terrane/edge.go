@@ -25,6 +25,7 @@ import (
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/fetch"
 	"github.com/terrane/terrane/internal/health"
+	"github.com/terrane/terrane/internal/lattice/fleet"
 	"github.com/terrane/terrane/internal/lattice/notice"
 	"github.com/terrane/terrane/internal/lattice/state"
 	"github.com/terrane/terrane/server"
@@ -74,6 +75,7 @@ type edgeOptions struct {
 	forgetful  bool            // verdicts on domains do not survive a restart
 	caDir      string          // of the internal CA; empty: in the data folder
 	again      []time.Duration // between the tries of a message; nil: as package messages has it
+	fleet      fleet.Options   // its times; zero: as the package has them
 	// publisher stands between the stores and the sites.
 	publisher func(tenantsync.Publisher) tenantsync.Publisher
 }
@@ -113,7 +115,10 @@ func (e *edge) buildSites(context.Context) error {
 	if err != nil {
 		return err
 	}
-	blobs := &mirror{}
+	blobs, serves := &mirror{}, &served{}
+	if err := e.buildFleet(serves); err != nil {
+		return err
+	}
 	e.sites, err = server.NewSites(server.SitesOptions{
 		Engine:         e.engine,
 		Blobs:          blobs,
@@ -136,6 +141,7 @@ func (e *edge) buildSites(context.Context) error {
 		Data:      c.Edge.Data,
 		Stores:    stores(c),
 		Publisher: publish,
+		Peers:     e.lattice.fleet,
 		IsRefusal: func(err error) bool { return errors.Is(err, engine.ErrRefused) },
 		Limits:    limits(&c.Limits),
 		Reread:    int64(c.Edge.Reread),
@@ -143,7 +149,7 @@ func (e *edge) buildSites(context.Context) error {
 		Logger:    e.logger("sync"),
 		Metrics:   e.metrics,
 	})
-	blobs.Syncer = e.syncer
+	blobs.Syncer, serves.Syncer = e.syncer, e.syncer
 	return err
 }
 
@@ -236,6 +242,7 @@ func (e *edge) buildAdmin(context.Context) error {
 		"lattice": func() any { return e.lattice.Status() },
 		"members": func() any { return e.lattice.members.Status() },
 		"edges":   func() any { return e.lattice.presence.Edges() },
+		"fleet":   func() any { return e.lattice.fleet.Differences() },
 		"tasks":   func() any { return e.tasks() }, //nolint:contextcheck // admin asks without one
 	}
 	if e.states.status != nil {
@@ -311,6 +318,7 @@ func (e *edge) run(ctx context.Context) error {
 	add("cron", e.lattice.cron.Run)
 	add("presence", e.lattice.presence.Run)
 	add("members", e.lattice.members.Run)
+	add("fleet", e.lattice.fleet.Run)
 	add("notices", e.lattice.notices.Run)
 	add("answers", e.lattice.asker.Run)
 	add("logs", e.lattice.logs.Run)

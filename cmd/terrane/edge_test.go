@@ -20,6 +20,7 @@ import (
 
 	"github.com/terrane/terrane/dnsverify/zone"
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/lattice/fleet"
 	"github.com/terrane/terrane/internal/tomlfile"
 	"github.com/terrane/terrane/tenant"
 )
@@ -64,6 +65,10 @@ func startEdgeWith(t testing.TB, opt edgeOptions, change func(*config.Config), b
 	cfg.Limits.CPU = tomlfile.Duration(200 * time.Millisecond)
 	if change != nil {
 		change(cfg)
+	}
+	opt.fleet = fleet.Options{Wait: 300 * time.Millisecond, Shown: time.Second}
+	if len(cfg.Lattice.Leaf) > 0 { // its hub is there, however slow this machine is
+		opt.fleet.Wait = 20 * time.Second
 	}
 	opt.log, opt.servePlain, opt.again = slog.New(slog.NewTextHandler(e.log, nil)), true, []time.Duration{0, 0, 0, 0}
 	if e.edge, err = newEdge(t.Context(), cfg, opt); err != nil {

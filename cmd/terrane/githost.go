@@ -19,11 +19,6 @@ import (
 // hosted is the folder of the repositories that an edge keeps.
 func hosted(c *config.Config) string { return filepath.Join(c.Edge.Data, "hosted") }
 
-// hostedURL is where the edge itself finds a repository that it keeps.
-func hostedURL(c *config.Config, prefix string) string {
-	return "file://" + githost.Dir(hosted(c), prefix)
-}
-
 // buildGitHost builds the origin of the stores with serve, if any.
 func (e *edge) buildGitHost(context.Context) error {
 	c := e.cfg
@@ -43,7 +38,7 @@ func (e *edge) buildGitHost(context.Context) error {
 			c.Fault(fmt.Sprintf("store[%d].pushers", i), "%v", err)
 		}
 		o.Repos = append(o.Repos, githost.Repo{
-			Prefix: s.Prefix, Branch: s.Branch, Depth: s.Depth, Pushers: s.Pushers, MaxPush: int64(s.MaxPush), MaxSize: int64(s.MaxPack),
+			Prefix: s.Prefix, PerTenant: s.Kind == "git-tenant", Branch: s.Branch, Depth: s.Depth, Pushers: s.Pushers, MaxPush: int64(s.MaxPush), MaxSize: int64(s.MaxPack),
 			Previews: c.Preview.Domain != "", Rewrites: s.AllowRewrites, AllowedSigners: s.AllowedSigners, SignerKeys: s.SignerKeys,
 		})
 	}

@@ -261,3 +261,65 @@ mode = "internal"
 		git("reset", "-q", "--hard", head)
 	}
 }
+
+// TestOwnRepositories: an edge keeps a repository for each tenant, whose URL the TXT
+// record names.
+func TestOwnRepositories(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("wants git")
+	}
+	dir := t.TempDir()
+	const token, id = "9f86d081884c7d659a2feaa0c55ad015", "https://git.example/sites/alice"
+	pushers := filepath.Join(dir, "pushers")
+	if err := os.WriteFile(pushers, fmt.Appendf(nil, "alice token-sha256 %x alice\n", sha256.Sum256([]byte(token))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := startEdge(t, func(c *config.Config) {
+		c.Stores = []config.Store{{Kind: "git-tenant", Prefix: "https://git.example/sites/", Branch: "main", Depth: 1, Serve: true, Pushers: pushers}}
+		c.Git = config.Git{Host: "git.example"}
+	}, func(e *anEdge) { e.domain("alice.example", "terrane="+id) })
+	<-e.edge.gitHost.Ready()
+	_, https := e.edge.server.Addrs()
+	_, port, err := net.SplitHostPort(https[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(dir, "root.pem")
+	if err := os.WriteFile(root, e.edge.authority.RootPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	git := func(args ...string) (string, error) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "git", append([]string{
+			"-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "http.curloptResolve=git.example:" + port + ":127.0.0.1",
+		}, args...)...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_SSL_CAINFO="+root, "GIT_TERMINAL_PROMPT=0")
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	must := func(args ...string) string {
+		t.Helper()
+		out, err := git(args...)
+		if err != nil {
+			t.Fatalf("git %s: %v\n%s\n%s", strings.Join(args, " "), err, out, e.log)
+		}
+		return out
+	}
+	at := "https://git:" + token + "@git.example:" + port + "/sites/"
+	must("clone", "--quiet", at+"alice", "work")
+	if err := os.WriteFile(filepath.Join(dir, "work", "index.html"), []byte("my own"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must("-C", "work", "add", ".")
+	must("-C", "work", "commit", "--quiet", "-m", "first")
+	if out := must("-C", "work", "push", "origin", "HEAD:main"); !strings.Contains(out, "remote: alice: live") {
+		t.Errorf("git push said:\n%s", out)
+	}
+	e.await("alice.example is served", func() bool {
+		code, body := e.request("alice.example", "alice.example", "/")
+		return code == http.StatusOK && body == "my own"
+	})
+	if out, err := git("ls-remote", at+"bob"); err == nil || !strings.Contains(out, "not found") {
+		t.Errorf("another's repository: %v\n%s", err, out)
+	}
+}

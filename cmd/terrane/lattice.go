@@ -15,6 +15,7 @@ import (
 	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/ask"
 	"github.com/terrane/terrane/internal/lattice/cron"
+	"github.com/terrane/terrane/internal/lattice/fleet"
 	"github.com/terrane/terrane/internal/lattice/logtail"
 	"github.com/terrane/terrane/internal/lattice/members"
 	"github.com/terrane/terrane/internal/lattice/messages"
@@ -34,6 +35,7 @@ type fabric struct {
 	asker    *ask.Asker
 	logs     *logtail.Logs
 	tickets  *ticket.Tickets // nil with tls.tickets, and without tls.key
+	fleet    *fleet.Fleet
 
 	messages  *messages.Messages
 	cron      *cron.Cron
@@ -154,6 +156,9 @@ func (e *edge) self() presence.Edge {
 			problem = st.Refused
 		}
 		s.Stores = append(s.Stores, presence.Store{Prefix: st.Prefix, Head: st.Head, Pending: st.Pending, Problem: problem})
+	}
+	for _, st := range e.syncer.ServedStores() {
+		s.Serves = append(s.Serves, presence.Serves{Prefix: st.Prefix, Tenants: st.Tenants, Sum: st.Sum()})
 	}
 	if e.announcer != nil {
 		for _, n := range e.announcer.Status().Neighbors {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -16,7 +17,9 @@ type rolling struct {
 	Tenant   tenant.ID       `json:"tenant,omitempty"`
 	Revision tenant.Revision `json:"revision,omitempty"`
 	Pin      *tenant.Pin     `json:"pin,omitempty"` // nil: an edge of an earlier version asks
-	Problem  string          `json:"problem,omitempty"`
+	// Served is what the asking edge serves now, for edges that do not have it.
+	Served  *tenant.Served `json:"served,omitempty"`
+	Problem string         `json:"problem,omitempty"`
 }
 
 // rollback makes an earlier release live here, and then at all other edges. The error
@@ -27,14 +30,14 @@ func (e *edge) rollback(ctx context.Context, id tenant.ID, rev tenant.Revision, 
 		return err
 	}
 	live, _ := e.syncer.Serving(id)
-	question, err := json.Marshal(rolling{From: e.cfg.Edge.Name, Tenant: id, Revision: rev, Pin: live.Pin})
+	question, err := json.Marshal(rolling{From: e.cfg.Edge.Name, Tenant: id, Revision: rev, Pin: live.Pin, Served: &live})
 	if err != nil {
 		return err
 	}
 	missing := map[string]string{}
 	for _, p := range e.lattice.presence.Edges() {
 		if !p.Self && !p.Leaving {
-			missing[p.Name] = "no answer: repeat this when it is there"
+			missing[p.Name] = "no answer: it follows when it is there again"
 		}
 	}
 	if len(missing) == 0 {
@@ -76,7 +79,9 @@ func (e *edge) rolledBack(ctx context.Context, question []byte) (any, error) {
 		if r.Pin != nil {
 			pin = *r.Pin
 		}
-		err = e.syncer.Rollback(ctx, id, r.Revision, pin)
+		if err = e.syncer.Rollback(ctx, id, r.Revision, pin); errors.Is(err, tenantsync.ErrUnknown) && r.Served != nil && r.Served.ID == id {
+			err = e.syncer.Adopt(ctx, *r.Served)
+		}
 	}
 	if err != nil {
 		return rolling{Problem: err.Error()}, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/terrane/terrane/bgp"
 	"github.com/terrane/terrane/internal/health"
 	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/fleet"
 	"github.com/terrane/terrane/internal/lattice/members"
 	"github.com/terrane/terrane/internal/lattice/presence"
 	tenantsync "github.com/terrane/terrane/sync"
@@ -36,7 +37,9 @@ type edgeStatus struct {
 	Lattice lattice.Status  `json:"lattice"`
 	Members members.Status  `json:"members"`
 	Edges   []presence.Peer `json:"edges"`
-	Tasks   tasksStatus     `json:"tasks"`
+
+	Fleet []fleet.Difference `json:"fleet"`
+	Tasks tasksStatus        `json:"tasks"`
 }
 
 func statusCommand() *cobra.Command {
@@ -89,6 +92,9 @@ func (s *edgeStatus) print(w io.Writer) error {
 		row("\t\t%s", why)
 	}
 	s.printLattice(row)
+	for i := range s.Fleet {
+		row("differs\t%s\t%s", s.Fleet[i].Tenant, difference(&s.Fleet[i]))
+	}
 	s.Tasks.print(row)
 	for _, st := range s.Sync.Stores {
 		state := "reachable"

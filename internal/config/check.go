@@ -94,8 +94,12 @@ func (c *Config) checkServed(key string, s *Store) {
 	case !s.Serve && (s.Pushers != "" || s.MaxPush != 0 || s.AllowRewrites):
 		c.Fault(key+".serve", "pushers, max_push and allow_rewrites are for stores whose repository this edge keeps: set serve = true")
 	case !s.Serve:
-	case s.Kind != "git":
-		c.Fault(key+".serve", "this edge keeps repositories of the kind \"git\" only")
+	case s.Kind != "git" && s.Kind != "git-tenant":
+		c.Fault(key+".serve", "this edge keeps repositories of the kinds \"git\" and \"git-tenant\" only")
+	case s.Kind == "git-tenant" && (c.Git.Host == "" || !strings.HasPrefix(s.Prefix, tenant.AnyHTTPS+string(c.Git.Host)+"/")):
+		c.Fault(key+".prefix", "%q: this edge keeps the repositories (serve = true): want \"https://\", git.host and a path, such as \"https://git.example.net/sites/\"", s.Prefix)
+	case s.Kind == "git-tenant" && (s.TokenFile != "" || s.SSHKey != ""):
+		c.Fault(key+".serve", "this edge keeps the repositories: take token_file and ssh_key out")
 	case s.URL != "":
 		c.Fault(key+".url", "this edge keeps the repository itself (serve = true): take url out")
 	case s.Pushers == "":
@@ -106,7 +110,7 @@ func (c *Config) checkServed(key string, s *Store) {
 func (c *Config) checkGit() {
 	if !c.Serves() {
 		if c.Git != (Git{}) {
-			c.Fault("git", "no [[store]] of the kind \"git\" has serve = true")
+			c.Fault("git", "no [[store]] has serve = true")
 		}
 		return
 	}

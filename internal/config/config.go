@@ -63,7 +63,7 @@ type Store struct {
 	SignerKeys     string        `toml:"signer_keys"`     // git: likewise, OpenPGP public keys
 	FastForward    bool          `toml:"fast_forward"`    // git: rewritten history is not followed
 
-	Serve         bool          `toml:"serve"`          // git: this edge keeps the repository
+	Serve         bool          `toml:"serve"`          // git, git-tenant: this edge keeps the repository
 	Pushers       string        `toml:"pushers"`        // serve: file of those who may push
 	MaxPush       tomlfile.Size `toml:"max_push"`       // serve: the largest push, packed or not
 	AllowRewrites bool          `toml:"allow_rewrites"` // serve: pushes may rewrite the branch

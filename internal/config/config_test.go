@@ -42,6 +42,7 @@ func TestOrigins(t *testing.T) {
 	for in, want := range map[string]string{
 		"tenants.git":                "file:///etc/terrane/tenants.git",
 		"/srv/tenants.git":           "file:///srv/tenants.git",
+		"/srv/100% of it?/a b#c.git": "file:///srv/100%25%20of%20it%3F/a%20b%23c.git",
 		"git@git.example.net:a/b":    "git@git.example.net:a/b",
 		"https://git.example.net/ab": "https://git.example.net/ab",
 	} {
@@ -82,9 +83,15 @@ func TestFaults(t *testing.T) {
 			`t.toml:16: git.ssh_listen: "22": want an address and a port`,
 		}},
 		{"nothing is served", small + "[git]\nhost = \"git.example.net\"\n[[store]]\nkind = \"git-tenant\"\nprefix = \"git@h:\"\nserve = true\n", []string{
-			`t.toml:15: store[1].serve: this edge keeps repositories of the kind "git" only`,
+			`t.toml:14: store[1].prefix: "git@h:": this edge keeps the repositories`,
 		}},
-		{"git for nothing", small + "[git]\nhost = \"git.example.net\"\n", []string{`t.toml:10: git: no [[store]] of the kind "git" has serve = true`}},
+		{"folders are not served", small + "[git]\nhost = \"git.example.net\"\n[[store]]\nkind = \"folder\"\npath = \"x\"\nprefix = \"/x/\"\nserve = true\n", []string{
+			`t.toml:16: store[1].serve: this edge keeps repositories of the kinds "git" and "git-tenant" only`,
+		}},
+		{"another's host", small + "[git]\nhost = \"git.example.net\"\n[[store]]\nkind = \"git-tenant\"\nprefix = \"https://git.example.net.evil.example/x/\"\nserve = true\npushers = \"p\"\n", []string{
+			`t.toml:14: store[1].prefix: "https://git.example.net.evil.example/x/": this edge keeps the repositories`,
+		}},
+		{"git for nothing", small + "[git]\nhost = \"git.example.net\"\n", []string{`t.toml:10: git: no [[store]] has serve = true`}},
 		{"bad store", small + "[[store]]\nkind = \"ftp\"\nprefix = \"../\"\n", []string{
 			`t.toml:11: store[1].kind: "ftp" is no kind of store`,
 			`t.toml:12: store[1].prefix: "../": want the start`,

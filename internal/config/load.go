@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,7 +146,7 @@ func (c *Config) origin(origin *string) {
 		return
 	}
 	c.relative(origin)
-	*origin = "file://" + *origin
+	*origin = (&url.URL{Scheme: "file", Path: *origin}).String()
 }
 
 // readFile is os.ReadFile with a bound.

@@ -6,7 +6,7 @@
 // in a Host header. Addresses are judged when they are dialed, after resolution,
 // and the address judged is the address dialed: a name that changes between two
 // lookups gains nothing. The addresses of this host are asked for at that time.
-// Each tenant has connections of its own, as an upstream may bind to a connection
+// Each tenant has its own connections, as an upstream may bind to a connection
 // what it knows of its client.
 //
 // Goroutines: those of net/http for idle connections, until Client.Close.

@@ -42,7 +42,7 @@ func (p *policy) check(u *url.URL, host string, allow []string) error {
 
 // ParseDeny divides the operator's list of what guests may not fetch from into networks,
 // which are compared with the addresses that are dialed, and host patterns. An address
-// stands for the network of it alone.
+// is a network of one.
 func ParseDeny(list []string) (networks []netip.Prefix, hosts []string, err error) {
 	var errs []error
 	for _, entry := range list {

@@ -17,7 +17,7 @@ const (
 	maxPools       = 1024 // tenants whose connections are kept
 )
 
-// pools keeps idle connections, each for the tenant whose request made it: an upstream
+// pools hold idle connections, each for the tenant whose request made it: an upstream
 // may bind to a connection who its client is, and what it still has to send.
 type pools struct {
 	transport func(dial dialFunc) *http.Transport

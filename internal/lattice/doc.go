@@ -20,6 +20,7 @@
 //	terrane.presence.EDGE       what an edge says of itself
 //	terrane.notice.EDGE         a store has news, as a hint
 //	terrane.ask.PART            a question to all edges; answers go to the asker's inbox
+//	terrane.fleet.EDGE.OTHER.>  what the other edge serves, and objects of it; see package fleet
 //	terrane.ticket.EDGE         session-ticket keys, sealed
 //	terrane.msg.TENANT.>        messages among a tenant's guests
 //	terrane.place.REGION.>      requests forwarded to a region

@@ -32,7 +32,7 @@ const (
 // check decides on a push whose objects are in quarantine. An error is in words for
 // the pusher.
 func (p *push) check(ctx context.Context, quarantine string, updates []update) error {
-	p.env = []string{"GIT_OBJECT_DIRECTORY=" + quarantine, "GIT_ALTERNATE_OBJECT_DIRECTORIES=" + filepath.Join(p.repo.dir, "objects")}
+	p.env = []string{"GIT_OBJECT_DIRECTORY=" + quarantine, "GIT_ALTERNATE_OBJECT_DIRECTORIES=" + quoted(filepath.Join(p.repo.dir, "objects"))}
 	if quarantine == "" { // deletions bring no objects
 		p.env = nil
 	}
@@ -59,6 +59,11 @@ func (p *push) check(ctx context.Context, quarantine string, updates []update) e
 		}
 	}
 	return nil
+}
+
+// quoted is a path in a list that git splits at colons.
+func quoted(path string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(path) + `"`
 }
 
 func (p *push) checkRef(ctx context.Context, u update) error {
@@ -193,6 +198,9 @@ type change struct {
 // preview all that differs from the branch, before the push and after it, so that
 // nobody takes away or covers what another shows.
 func (p *push) changed(ctx context.Context, u update) ([]change, error) {
+	if p.repo.tenant != "" { // all of it is one tenant's
+		return []change{{name: p.repo.tenant}}, nil
+	}
 	steps := [][2]string{{u.old, u.new}}
 	if u.ref != heads+p.repo.Branch {
 		steps = nil

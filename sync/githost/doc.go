@@ -1,6 +1,6 @@
 // Package githost makes an edge the origin of its own git stores, for those who
-// have no forge: it keeps one bare repository per store, takes pushes over HTTPS and
-// ssh, decides who may change which tenant's folder, and tells the pusher what became
+// have no forge: it keeps one bare repository per store, or one per tenant, of which
+// pushers read and write their own alone. It takes pushes over HTTPS and ssh, decides who may change which tenant's folder, and tells the pusher what became
 // of the release.
 //
 // All of git's own rules are left to the git command, which must be installed. Each

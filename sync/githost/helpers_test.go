@@ -74,10 +74,16 @@ func newOrigin(t *testing.T, change func(*githost.Options)) *origin {
 		change(&opts)
 	}
 	r := &opts.Repos[0]
-	o.edge = storetest.Start(t, tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{{
-		Prefix: "/git/", Poll: time.Hour, Depth: r.Depth,
-		Git: &tenantsync.Git{URL: "file://" + githost.Dir(o.dir, "/git/"), Hosted: true, Previews: r.Previews, AllowedSigners: r.AllowedSigners},
-	}}})
+	o.dir = opts.Dir
+	store := tenantsync.Store{Prefix: r.Prefix, Poll: time.Hour, Depth: r.Depth}
+	git := &tenantsync.Git{URL: githost.URL(o.dir, r.Prefix), Hosted: true, Previews: r.Previews, AllowedSigners: r.AllowedSigners}
+	if r.PerTenant {
+		git.Locate = func(id tenant.ID) (string, bool) { return githost.TenantURL(o.dir, r.Prefix, id) }
+		store.GitTenant = git
+	} else {
+		store.Git = git
+	}
+	o.edge = storetest.Start(t, tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{store}})
 	opts.Releases = o.edge
 	h, err := githost.New(opts)
 	if err != nil {

@@ -105,3 +105,23 @@ func TestInjectedUpdates(t *testing.T) {
 		}
 	}
 }
+
+// TestStrangeFolder: neither a folder's name nor a prefix of several elements is
+// anything else to git.
+func TestStrangeFolder(t *testing.T) {
+	o := newOrigin(t, func(o *githost.Options) {
+		o.Dir = filepath.Join(o.Dir, `a:b "c" 100%2F ?#\d`)
+		o.Repos[0].Prefix = "/git/team/"
+	})
+	o.url = strings.TrimSuffix(o.url, "/git") + "/git/team"
+	a := o.clone(o.with(aliceToken))
+	a.commit("alice/i", "1")
+	a.push("main", "remote: alice: live (revision")
+	a.commit("alice/i", "2")
+	a.push("main", "remote: alice: live (revision")
+	a.commit("bob/i", "1")
+	a.refused("main", "bob: not yours to change")
+	if got := o.edge.Content("/git/team/alice", "i"); got != "2" {
+		t.Errorf("alice shows %q", got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,12 +45,17 @@ type Releases interface {
 
 // Repo is the repository of one store.
 type Repo struct {
-	Prefix  string // of the store; without its outer slashes the repository's name in URLs
-	Branch  string // empty: "main"
-	Depth   int    // how deep tenants' folders lie; 0: 1
-	Pushers string // file of those who may push, see ReadPushers; read at each login
-	MaxPush int64  // bytes of one push, packed or not; 0: 256 MiB
-	MaxSize int64  // bytes that the repository may take before a push; 0: 4 GiB
+	Prefix string // of the store; without its outer slashes the repository's name in URLs
+	// PerTenant keeps a repository for each tenant, whose name is the tenant's ID:
+	// Prefix is "https://HOST/" and folders then. A pusher reads and writes the
+	// repositories that its line lists, "*" stands for all, and "-" reads all. Depth is
+	// not used.
+	PerTenant bool
+	Branch    string // empty: "main"
+	Depth     int    // how deep tenants' folders lie; 0: 1
+	Pushers   string // file of those who may push, see ReadPushers; read at each login
+	MaxPush   int64  // bytes of one push, packed or not; 0: 256 MiB
+	MaxSize   int64  // bytes that the repository may take before a push; 0: 4 GiB
 	// Previews takes the branches "preview/NAME" too.
 	Previews bool
 	// Rewrites lets pushes rewrite the branch.
@@ -78,7 +84,9 @@ type Host struct {
 	commands *lanes           // that run
 	strikes  *strikes
 	metrics  *metrics
-	lock     *dirlock.Lock // set by Run before ready is closed
+	opening  sync.Mutex
+	opened   map[string]*repo // by folder; opening is held
+	lock     *dirlock.Lock    // set by Run before ready is closed
 	hostKey  ssh.Signer
 	addr     net.Addr // of ssh; likewise
 	ready    chan struct{}
@@ -87,8 +95,9 @@ type Host struct {
 
 type repo struct {
 	Repo
-	name string
-	dir  string
+	name   string
+	dir    string // with PerTenant and no tenant that of the repositories
+	tenant string // whose repository it is, with PerTenant
 }
 
 // New checks the options and that there is a git command. It starts nothing.
@@ -104,7 +113,7 @@ func New(o Options) (*Host, error) {
 		return nil, fmt.Errorf("githost: %w", err)
 	}
 	h := &Host{
-		o: o, log: o.Logger, repos: map[string]*repo{}, requests: newLanes(maxRequests, slotWait), commands: newLanes(maxCommands, slotWait), strikes: newStrikes(),
+		o: o, log: o.Logger, repos: map[string]*repo{}, opened: map[string]*repo{}, requests: newLanes(maxRequests, slotWait), commands: newLanes(maxCommands, slotWait), strikes: newStrikes(),
 		ready: make(chan struct{}), stale: make(chan *repo, 1),
 	}
 	if h.log == nil {
@@ -118,7 +127,7 @@ func New(o Options) (*Host, error) {
 	}
 	for _, c := range o.Repos {
 		r := &repo{Repo: c, name: name(c.Prefix), dir: Dir(o.Dir, c.Prefix)}
-		if r.name == "" || h.repos[r.name] != nil {
+		if r.name == "" && !r.PerTenant || h.repos[r.name] != nil {
 			return nil, fmt.Errorf("githost: prefix %q: want one that names a repository, such as \"/git/\", once", c.Prefix)
 		}
 		if r.Branch == "" {
@@ -137,10 +146,18 @@ func New(o Options) (*Host, error) {
 	return h, err
 }
 
-func name(prefix string) string { return strings.Trim(prefix, "/") }
+func name(prefix string) string {
+	if rest, ok := strings.CutPrefix(prefix, tenant.AnyHTTPS); ok {
+		_, prefix, _ = strings.Cut(rest, "/")
+	}
+	return strings.Trim(prefix, "/")
+}
 
 // Dir is where a Host with this folder keeps a store's repository.
 func Dir(dir, prefix string) string { return filepath.Join(dir, url.PathEscape(name(prefix))+".git") }
+
+// URL is where a Host with this folder keeps a store's repository, as a URL.
+func URL(dir, prefix string) string { return fileURL(Dir(dir, prefix)) }
 
 // Ready is closed once repositories can be pushed to.
 func (h *Host) Ready() <-chan struct{} { return h.ready }
@@ -167,7 +184,7 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 	for _, r := range h.repos {
 		if err := h.open(ctx, r); err != nil {
-			return fmt.Errorf("repository %s: %w", r.dir, err)
+			return err
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)

@@ -40,6 +40,11 @@ func (h *Host) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
+	if err := h.open(r.Context(), s.repo); err != nil {
+		h.log.Error("cannot make a repository", "store", s.repo.Prefix, "err", err)
+		h.finish(w, s, client, err)
+		return
+	}
 	if advertise {
 		head.Set("Content-Type", "application/x-"+s.service+"-advertisement")
 		line := "# service=" + s.service + "\n"
@@ -103,12 +108,16 @@ func (h *Host) parse(w http.ResponseWriter, r *http.Request) (s *session, advert
 		end := strings.LastIndexByte(path, '/')
 		path, s.service = path[:max(end, 0)], path[end+1:]
 	}
-	s.repo = h.repos[strings.TrimSuffix(path, ".git")]
+	s.repo = h.find(path)
 	if s.repo == nil || (s.service != uploadPack && s.service != receivePack) {
-		http.Error(w, "here are git repositories: git clone https://"+r.Host+"/NAME, where NAME is the prefix of a store", http.StatusNotFound)
+		notFound(w, r)
 		return nil, false, false
 	}
 	return s, advertise, true
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	http.Error(w, "here are git repositories: git clone https://"+r.Host+"/NAME, where NAME is the prefix of a store, or a tenant's repository below it", http.StatusNotFound)
 }
 
 // login finds the pusher. If there is none, it has answered.
@@ -137,7 +146,10 @@ func (h *Host) login(w http.ResponseWriter, r *http.Request, s *session) bool {
 		w.Header().Set("Www-Authenticate", `Basic realm="terrane: a pusher's token as password", charset="UTF-8"`)
 		http.Error(w, "want a pusher's token as password", http.StatusUnauthorized)
 		return false
-	case s.service == receivePack && s.who.ReadsOnly():
+	case !s.who.finds(s.repo, s.service):
+		notFound(w, r)
+		return false
+	case s.service == receivePack && !s.who.writes(s.repo):
 		http.Error(w, "this token may read and not push", http.StatusForbidden)
 		return false
 	}

@@ -191,7 +191,7 @@ func (h *Host) receive(ctx context.Context, s *session) error {
 // report waits for what becomes of the tenants whose folders a push changed, and
 // says so.
 func (p *push) report(ctx context.Context, updates []update, say func(string)) {
-	p.host.o.Releases.Nudge(p.repo.Prefix)
+	p.host.o.Releases.Nudge(p.repo.Prefix + p.repo.tenant)
 	p.resting()
 	ctx, cancel := context.WithTimeout(ctx, p.host.o.Wait)
 	defer cancel()

@@ -54,7 +54,8 @@ func (p *Pusher) ReadsOnly() bool { return len(p.folders) == 0 }
 //	alice,bob ssh-ed25519 AAAAC3Nza... alice@laptop
 //	carol     token-sha256 9f86d081... carol's CI
 //
-// All of them may read the whole repository. A fault in any line is an error, which
+// All of them may read the whole repository; where each tenant has a repository, those
+// that they may write, and with "-" all. A fault in any line is an error, which
 // names file and line.
 func ReadPushers(file, prefix string) ([]Pusher, error) {
 	f, err := os.Open(file) //nolint:gosec // the operator names it
@@ -109,7 +110,9 @@ func parsePusher(prefix, line string) (p Pusher, err error) {
 		p.folders = strings.Split(folders, ",")
 	}
 	for _, f := range p.folders {
-		if id, err := tenant.ParseID(prefix + f); f != everything && (err != nil || string(id) != prefix+f || f == "" || f[0] == '.') {
+		id, err := tenant.ParseID(prefix + f)
+		_, own := tenantName(prefix, id)
+		if f != everything && (err != nil || string(id) != prefix+f || f == "" || f[0] == '.' || prefix[0] != '/' && !own) {
 			return p, fmt.Errorf("%q is no tenant's folder: want folders split by commas, %q for all or %q for none, then a key", f, everything, nothing)
 		}
 	}

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,12 +26,31 @@ const (
 	maxMemory = 1 << 30 // of address space, for one git command
 )
 
-// open makes the repository, or repairs it. Git writes some files even to one that is
-// there; that this fails, as on a full disk, is no reason not to serve it.
+// open makes the repository, or repairs what a killed process left in it, once. With
+// PerTenant it is called when a tenant's is first asked for.
 func (h *Host) open(ctx context.Context, r *repo) error {
-	if err := tidy(r.dir); err != nil {
-		return err
+	h.opening.Lock()
+	defer h.opening.Unlock()
+	if r.PerTenant && r.tenant == "" || h.opened[r.dir] != nil {
+		return nil
 	}
+	err := tidy(r.dir)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(r.dir), 0o700)
+	}
+	if err == nil {
+		err = h.init(ctx, r)
+	}
+	if err != nil {
+		return fmt.Errorf("repository %s: %w", r.dir, err)
+	}
+	h.opened[r.dir] = r
+	return nil
+}
+
+// init runs git init, which writes some files even to a repository that is there. That
+// this fails, as on a full disk, is no reason not to serve the repository.
+func (h *Host) init(ctx context.Context, r *repo) error {
 	_, err := h.git(ctx, nil, "init", "--quiet", "--bare", "--initial-branch="+r.Branch, "--template=", r.dir)
 	if err == nil {
 		return nil
@@ -37,6 +59,13 @@ func (h *Host) open(ctx context.Context, r *repo) error {
 		return nil
 	}
 	return err
+}
+
+// all are the repositories that were asked for since the start.
+func (h *Host) all() []*repo {
+	h.opening.Lock()
+	defer h.opening.Unlock()
+	return slices.Collect(maps.Values(h.opened))
 }
 
 // tidy removes what a killed process left half-done: locks, quarantined pushes,
@@ -102,7 +131,7 @@ func (h *Host) maintain(ctx context.Context) {
 		case r := <-h.stale:
 			h.compact(ctx, r)
 		case <-tick.C:
-			for _, r := range h.repos {
+			for _, r := range h.all() {
 				h.compact(ctx, r)
 			}
 		}

@@ -19,7 +19,7 @@ func TestCompact(t *testing.T) {
 		t.Skip("wants git")
 	}
 	ctx, dir := t.Context(), t.TempDir()
-	h := &Host{o: Options{Dir: dir}}
+	h := &Host{o: Options{Dir: dir}, opened: map[string]*repo{}}
 	var err error
 	if h.lock, err = dirlock.Take(dir); err != nil {
 		t.Fatal(err)

@@ -224,7 +224,7 @@ func (h *Host) serveChannel(ctx context.Context, c ssh.NewChannel, from string, 
 func (h *Host) execute(ctx context.Context, s *session, ch ssh.Channel, key []byte, command string) uint32 {
 	service, path, _ := strings.Cut(command, " ")
 	path = strings.TrimSuffix(strings.Trim(path, "'/"), ".git")
-	s.repo, s.service = h.repos[path], service
+	s.repo, s.service = h.find(path), service
 	fail := func(text string) uint32 {
 		_, _ = fmt.Fprintln(ch.Stderr(), "terrane: "+text) // the client may have left
 		return 1
@@ -239,7 +239,10 @@ func (h *Host) execute(ctx context.Context, s *session, ch ssh.Channel, key []by
 	if s.who, err = s.repo.byKey(key); err != nil || s.who == nil {
 		return fail("your key is not among the pushers of " + path)
 	}
-	if service == receivePack && s.who.ReadsOnly() {
+	if !s.who.finds(s.repo, service) {
+		return fail("there is no repository " + path)
+	}
+	if service == receivePack && !s.who.writes(s.repo) {
 		return fail("your key may read and not push")
 	}
 	if err := h.converse(ctx, s, ch); err != nil {
@@ -260,6 +263,10 @@ func (h *Host) converse(ctx context.Context, s *session, ch ssh.Channel) error {
 		return err
 	}
 	defer leave()
+	if err := h.open(ctx, s.repo); err != nil {
+		h.log.Error("cannot make a repository", "store", s.repo.Prefix, "err", err)
+		return err
+	}
 	if s.service != receivePack {
 		return h.serve(ctx, s)
 	}

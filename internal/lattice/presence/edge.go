@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/terrane/terrane/tenant"
 )
 
 // Edge is what an edge says of itself.
@@ -21,6 +23,7 @@ type Edge struct {
 	Ready    bool      `json:"ready"`
 	Unmet    []string  `json:"unmet,omitempty"` // why it is not
 	Stores   []Store   `json:"stores,omitempty"`
+	Serves   []Serves  `json:"serves,omitempty"`
 	Prefixes []string  `json:"prefixes,omitempty"` // announced
 	Requests int       `json:"requests"`           // in flight
 	Leaving  bool      `json:"leaving,omitempty"`  // this is its last word
@@ -32,6 +35,13 @@ type Store struct {
 	Head    string `json:"head,omitempty"` // the revision it is at
 	Pending int    `json:"pending,omitempty"`
 	Problem string `json:"problem,omitempty"`
+}
+
+// Serves sums up what an edge serves of a store. Edges whose sums are equal serve the same.
+type Serves struct {
+	Prefix  string     `json:"prefix"`
+	Tenants int        `json:"tenants"`
+	Sum     tenant.Sum `json:"sum"`
 }
 
 // Bounds of what one edge may say.
@@ -64,6 +74,10 @@ func (e *Edge) bound() {
 	}
 	e.Unmet, e.Prefixes = plainList(e.Unmet), plainList(e.Prefixes)
 	e.Stores = slices.Clone(e.Stores[:min(len(e.Stores), maxList)])
+	e.Serves = slices.Clone(e.Serves[:min(len(e.Serves), maxList)])
+	for i := range e.Serves {
+		e.Serves[i].Prefix = plain(e.Serves[i].Prefix)
+	}
 	for i := range e.Stores {
 		s := &e.Stores[i]
 		s.Prefix, s.Head, s.Problem = plain(s.Prefix), plain(s.Head), plain(s.Problem)

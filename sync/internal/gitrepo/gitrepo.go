@@ -143,7 +143,7 @@ func (r *Repo) move(ctx context.Context, want plumbing.Hash, previews map[string
 	refused, moved := "", r.head == nil || r.head.Hash != want
 	if moved {
 		err := r.advance(ctx, want)
-		if errors.Is(err, origin.ErrRefused) && r.look != nil {
+		if errors.Is(err, origin.ErrRefused) && (r.look != nil || r.git != nil && r.lastGood(ctx) == nil) {
 			refused, err = err.Error(), nil
 		}
 		if err != nil {
@@ -300,6 +300,11 @@ func (r *Repo) take(want plumbing.Hash) error {
 	if err != nil {
 		return err
 	}
+	return r.use(head)
+}
+
+// use makes an accepted commit the one that is followed.
+func (r *Repo) use(head *object.Commit) error {
 	tree, err := r.tree(head.TreeHash)
 	if err != nil {
 		return err

@@ -45,6 +45,22 @@ func (s *Stage) Reuse(h tenant.Hash) bool {
 	return true
 }
 
+// Have is Reuse for an object whose size is not known.
+func (s *Stage) Have(h tenant.Hash) (tenant.File, bool) {
+	if !s.Reuse(h) {
+		return tenant.File{}, false
+	}
+	path := s.held[h]
+	if path == "" {
+		path = s.m.path(h)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return tenant.File{}, false
+	}
+	return tenant.File{Hash: h, Size: info.Size()}, true
+}
+
 // ErrTooLong is wrapped by Put's error when the reader has more than max bytes.
 var ErrTooLong = errors.New("longer than it may be")
 

@@ -35,6 +35,23 @@ type Origin interface {
 	Close() error
 }
 
+// Historian is an Origin that has the past of its folders too. Its methods are called
+// as Look and List are.
+type Historian interface {
+	// At lists the files of a folder as a revision had them.
+	At(ctx context.Context, name string, rev tenant.Revision) (*Listing, error)
+	// Before lists the files that a folder had before it changed to what it has at rev,
+	// or now if rev is empty. ErrNoEarlier: there are none, or they lie too far back. With
+	// a refusal comes a Listing that has the revision.
+	Before(ctx context.Context, name string, rev tenant.Revision) (*Listing, error)
+	// Signed reports whether content must come from the origin itself, as only signed
+	// commits go live.
+	Signed() bool
+}
+
+// ErrNoEarlier is wrapped by the errors of a Historian that finds nothing.
+var ErrNoEarlier = errors.New("no earlier release can be found")
+
 // Look is what an origin held at one moment. The syncer only reads it, and only
 // until the next Look.
 type Look struct {
