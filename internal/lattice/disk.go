@@ -2,8 +2,11 @@ package lattice
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,28 +20,71 @@ const (
 func (l *Lattice) DiskLow() bool { return l.diskLow.Load() }
 
 // tend watches the disk until ctx ends. The server gives state up when a write failed,
-// until it starts anew: so it does when there is space.
+// until it starts again: so it does when there is space.
 func (l *Lattice) tend(ctx context.Context, token string) {
-	for wait := diskInterval; pause(ctx, wait) == nil; {
+	for wait := diskInterval; ; {
+		var ask resync
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		case ask = <-l.resyncs:
+		}
+		if l.stuck.Load() {
+			ask.answer(errStuck)
+			continue
+		}
 		l.measure()
 		s := l.embedded()
 		disabled := !s.JetStreamEnabled()
-		if l.diskLow.Load() || !disabled && !l.broken.Load() && !l.forgotten.Load() || disabled && s.JetStreamConfig() != nil { // the last: it is about to
+		if ask.done == nil && (l.diskLow.Load() || !disabled && !l.broken.Load() && !l.forgotten.Load() || disabled && s.JetStreamConfig() != nil) { // the last: it is about to
 			wait = diskInterval
 			continue
 		}
-		if l.broken.Swap(false) {
-			l.log.Warn("the lattice's server is restarted: a write to its disk had failed")
-		} else {
-			l.log.Warn("the lattice's server is restarted: it had given up its state")
+		if err := l.restart(ctx, token, s, &ask); err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			continue
 		}
-		stop(s)
-		if retry(ctx, func() error { return l.start(token) }, l.failed) != nil {
-			return
-		}
-		l.failed(nil)
 		wait = min(2*wait, 30*time.Second) // if it does not help
 	}
+}
+
+// restart replaces the server by a new one, without the copy of a stream that is to be
+// made again, if any.
+func (l *Lattice) restart(ctx context.Context, token string, s *server.Server, ask *resync) error {
+	var dirs []string
+	err := error(nil)
+	if ask.done != nil {
+		if dirs, err = l.copyOf(s, ask.stream); err != nil {
+			ask.answer(err)
+			return err
+		}
+		l.log.Warn("lattice server restarts, to fetch its copy of a stream from the other edges", "stream", ask.stream)
+	} else {
+		reason := "it had given up its state"
+		if l.broken.Load() {
+			reason = "a write to its disk had failed"
+		}
+		l.log.Warn("lattice server restarts", "reason", reason)
+	}
+	if err = l.stop(s); err != nil {
+		l.failed(err)
+		ask.answer(err)
+		return err
+	}
+	for _, dir := range dirs {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	l.broken.Store(false)
+	if started := retry(ctx, func() error { return l.start(ctx, token) }, l.failed); started != nil {
+		ask.answer(started)
+		return started
+	}
+	l.failed(nil)
+	ask.answer(err)
+	return nil
 }
 
 func (l *Lattice) measure() {

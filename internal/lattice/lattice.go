@@ -33,6 +33,8 @@ type Lattice struct {
 	joined  chan struct{} // a token: see Joined
 	diskLow atomic.Bool
 	broken  atomic.Bool // see tend
+	stuck   atomic.Bool // a server did not stop: see errStuck
+	resyncs chan resync
 
 	forgotten atomic.Bool // see Forgotten
 
@@ -46,7 +48,7 @@ type Lattice struct {
 // New checks the options. It starts nothing. The error is Faults if it is theirs.
 func New(o Options) (*Lattice, error) {
 	faults := o.check()
-	l := &Lattice{opts: o, log: o.Logger, up: make(chan struct{}), joined: make(chan struct{}, 1), reason: "not started yet"}
+	l := &Lattice{opts: o, log: o.Logger, up: make(chan struct{}), joined: make(chan struct{}, 1), resyncs: make(chan resync), reason: "not started yet"}
 	var err error
 	if l.tls, err = o.TLS.config(); err != nil {
 		faults = append(faults, Fault{"tls", err})
@@ -97,7 +99,8 @@ func (l *Lattice) ReplicasOf(ctx context.Context, js jetstream.JetStream, stream
 	return max(l.Replicas(), s.CachedInfo().Config.Replicas), nil
 }
 
-// Run starts the embedded server and the connection, and closes both when ctx ends.
+// Run starts the embedded server and the connection, and closes both when ctx ends. It
+// then returns within half a minute, even if the server hangs.
 // What does not start is tried again until then; the only error is that another
 // process uses the folder. It can be called once.
 func (l *Lattice) Run(ctx context.Context) error {
@@ -110,12 +113,12 @@ func (l *Lattice) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("lattice: %w", err)
 	}
-	if retry(ctx, func() error { return l.start(token) }, l.failed) == nil {
+	if retry(ctx, func() error { return l.start(ctx, token) }, l.failed) == nil {
 		var tended sync.WaitGroup
 		tended.Go(func() { l.tend(ctx, token) })
 		l.hold(ctx, token)
 		tended.Wait()
-		stop(l.embedded())
+		_ = l.stop(l.embedded()) // logged
 	}
 	return lock.Release()
 }
@@ -134,13 +137,17 @@ func (l *Lattice) hold(ctx context.Context, token string) {
 	if retry(ctx, func() (err error) { conn, err = connect(token); return err }, l.failed) != nil {
 		return
 	}
-	defer closed.Wait()
-	defer conn.Close()
+	defer within(closeTimeout, func() {
+		if system != nil {
+			system.Close()
+		}
+		conn.Close()
+		closed.Wait()
+	})
 	if l.Clustered() {
 		if retry(ctx, func() (err error) { system, err = connect(systemToken(token)); return err }, l.failed) != nil {
 			return
 		}
-		defer system.Close()
 	}
 	l.failed(nil)
 	l.mu.Lock()
@@ -226,6 +233,7 @@ func (l *Lattice) connect(token string, closed func()) (*nats.Conn, error) {
 		nats.ReconnectBufSize(-1), // nothing is sent late
 		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(2),
+		nats.FlusherTimeout(closeTimeout), // a server that does not read holds up nobody for longer
 		nats.ClosedHandler(func(*nats.Conn) { closed() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {

@@ -2,6 +2,7 @@ package lattice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -18,7 +19,11 @@ import (
 // MaxPayload is how many bytes a message may have: the largest value of a tenant, and headers.
 const MaxPayload = 1<<20 + 64<<10
 
-const startTimeout = 20 * time.Second
+const (
+	startTimeout = 20 * time.Second
+	stopTimeout  = 15 * time.Second // of the server; it takes tenths of a second
+	closeTimeout = 5 * time.Second  // of the connection to it
+)
 
 // serverOptions are those of the embedded server.
 func (l *Lattice) serverOptions(token string) (*server.Options, error) {
@@ -124,8 +129,9 @@ func readCredentials(file string) (user, error) {
 	return user{strings.Contains(string(data), "BEGIN NATS USER JWT"), string(seed)}, err
 }
 
-// start starts the embedded server, and takes down again what cannot.
-func (l *Lattice) start(token string) error {
+// start starts the embedded server, and takes down again what cannot. It returns when ctx
+// ends, even if the server does not stop reading its files.
+func (l *Lattice) start(ctx context.Context, token string) error {
 	opts, err := l.serverOptions(token)
 	if err != nil {
 		return err
@@ -139,7 +145,22 @@ func (l *Lattice) start(token string) error {
 	}
 	log := &serverLog{log: l.log, broken: &l.broken}
 	s.SetLoggerV2(log, false, false, false)
-	s.Start()
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		s.Start()
+	}()
+	for begun := time.Now(); ; {
+		select {
+		case <-started:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), l.stop(s))
+		case <-time.After(startTimeout):
+			l.failed(fmt.Errorf("the server has been reading its files for %s", time.Since(begun).Round(time.Second)))
+			continue
+		}
+		break
+	}
 	if err := log.err(); err == nil && s.ReadyForConnections(startTimeout) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -150,13 +171,39 @@ func (l *Lattice) start(token string) error {
 	if err == nil {
 		err = fmt.Errorf("the server was not ready within %s", startTimeout)
 	}
-	stop(s)
-	return err
+	return errors.Join(err, l.stop(s))
 }
 
-func stop(s *server.Server) {
-	s.Shutdown()
-	s.WaitForShutdown()
+// errStuck is a server that does not stop. Another cannot use its folder before the
+// process has ended.
+var errStuck = fmt.Errorf("the lattice's server did not stop within %s: restart the edge", stopTimeout)
+
+// stop stops a server, and waits for stopTimeout at most: one that reads damaged files may
+// never stop.
+func (l *Lattice) stop(s *server.Server) error {
+	if within(stopTimeout, func() { s.Shutdown(); s.WaitForShutdown() }) {
+		return nil
+	}
+	l.stuck.Store(true)
+	l.log.Error("lattice server did not stop in time", "timeout", stopTimeout)
+	return errStuck
+}
+
+// within reports whether f returned in time.
+func within(d time.Duration, f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // retry calls f until it succeeds or ctx ends, and tells of each new failure.

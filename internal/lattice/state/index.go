@@ -102,6 +102,16 @@ func (x *index) covers(seq uint64) (passed, whole bool) {
 	return x.at >= seq, x.whole >= seq
 }
 
+// done reports whether the keys of the start are all there.
+func (x *index) done() bool {
+	select {
+	case <-x.complete:
+		return true
+	default:
+		return false
+	}
+}
+
 // last is the last sequence taken up.
 func (x *index) last() uint64 {
 	x.mu.Lock()
@@ -147,12 +157,15 @@ func (s *Store) complete(ctx context.Context) (*index, error) {
 	}
 }
 
-// note takes up in each index what a write here, or another, has done.
+// note takes up in each index what a write here, or another, has done, and records it.
 func (s *Store) note(token, key string, r *raw, size int) {
 	now := s.now()
-	s.index.now.Load().usage(token).note(key, r, size, now)
+	fresh := s.index.now.Load().usage(token).note(key, r, size, now)
 	if next := s.index.next.Load(); next != nil {
 		next.usage(token).note(key, r, size, now)
+	}
+	if fresh && r.seq != 0 {
+		s.record(token, key, r)
 	}
 }
 
@@ -183,7 +196,9 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 		return err
 	}
 	if cons.CachedInfo().NumPending == 0 && until == 0 {
-		s.use(x)
+		if err := s.use(ctx, stream, x); err != nil {
+			return err
+		}
 	}
 	it, err := cons.Messages(jetstream.PullMaxMessages(2000), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullExpiry/4),
 		jetstream.WithMessagesErrOnMissingHeartbeat(true))
@@ -198,7 +213,9 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 			// What was to come may have been replaced or have expired meanwhile, which
 			// the server's count does not always see.
 			if idle++; idle > 1 && x.last() >= until {
-				s.use(x)
+				if err := s.use(ctx, stream, x); err != nil {
+					return err
+				}
 			}
 			if idle%2 == 0 {
 				if x.last() < due && there(ctx, stream, due) {
@@ -222,7 +239,9 @@ func (s *Store) follow(ctx context.Context, js jetstream.JetStream, anew bool, u
 		}
 		s.take(x, m, meta)
 		if (meta.NumPending == 0 || meta.Sequence.Stream >= last) && meta.Sequence.Stream >= until {
-			s.use(x)
+			if err := s.use(ctx, stream, x); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -257,16 +276,19 @@ func next(ctx context.Context, it jetstream.MessagesContext) (jetstream.Msg, err
 	return it.Next(jetstream.NextContext(ctx))
 }
 
-// use makes an index that is complete the one in use.
-func (s *Store) use(x *index) {
-	select {
-	case <-x.complete:
-		return
-	default:
-		close(x.complete)
+// use makes an index that is complete the one in use, after it was compared with what
+// this edge has recorded.
+func (s *Store) use(ctx context.Context, stream jetstream.Stream, x *index) error {
+	if x.done() {
+		return nil
 	}
+	if err := s.verify(ctx, stream, x); err != nil {
+		return err
+	}
+	close(x.complete)
 	s.index.now.Store(x)
 	s.gap = false
+	return nil
 }
 
 // take takes up a message of the stream.
@@ -278,7 +300,9 @@ func (s *Store) take(x *index, m jetstream.Msg, meta *jetstream.MsgMetadata) {
 			s.log.Warn("an entry is left out of lists", "subject", m.Subject(), "err", err)
 			r.dead = true
 		}
-		x.usage(token).note(key, &r, size, s.now())
+		if x.usage(token).note(key, &r, size, s.now()) && x.done() {
+			s.record(token, key, &r)
+		}
 	} else {
 		s.takeDisk(m, meta.Timestamp)
 	}

@@ -64,6 +64,10 @@ func (k *kv) note(key string, r *raw) {
 // Get implements hostcalls.KV.
 func (k *kv) Get(ctx context.Context, key string) (e hostcalls.KVEntry, err error) {
 	s := k.store
+	if err := s.readable(k.token, key); err != nil {
+		s.metrics.count(doGet, err)
+		return hostcalls.KVEntry{}, err
+	}
 	if k.reads == Near { // nothing of what follows is to be paid for what is here
 		if r, _, told := k.here(key, max(k.floor.Load(), s.base.Load()), false); told {
 			e, err = k.entry(&r)
@@ -119,7 +123,7 @@ func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expir
 	defer cancel()
 	x, err := s.complete(ctx)
 	if err == nil {
-		err = s.room()
+		err = errors.Join(s.room(), s.Check())
 	}
 	if err != nil {
 		return 0, err
@@ -145,6 +149,7 @@ func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expir
 	if err != nil {
 		return 0, err
 	}
+	r.write = header.Get(hdrWrite)
 	k.note(key, &r)
 	return r.seq, nil
 }
@@ -156,6 +161,9 @@ func (k *kv) Delete(ctx context.Context, key string, at uint64) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	x, err := s.complete(ctx)
+	if err == nil {
+		err = s.Check()
+	}
 	if err != nil {
 		return err
 	}
@@ -181,7 +189,7 @@ func (k *kv) Delete(ctx context.Context, key string, at uint64) (err error) {
 	if err != nil {
 		return err
 	}
-	k.note(key, &raw{seq: seq, dead: true})
+	k.note(key, &raw{seq: seq, dead: true, write: header.Get(hdrWrite)})
 	return nil
 }
 
@@ -200,6 +208,9 @@ func (k *kv) List(ctx context.Context, prefix, after string, limit int) (keys []
 		return nil, err
 	}
 	if err := k.whole(ctx, x, proven); err != nil {
+		return nil, err
+	}
+	if err := s.listable(k.token); err != nil {
 		return nil, err
 	}
 	return x.usage(k.token).list(prefix, after, limit, s.now()), nil

@@ -39,6 +39,7 @@ type metrics struct {
 	memory, older         prometheus.Counter              // reads from memory; reads of an older copy than was wanted
 	proofs, proofsRefused prometheus.Counter
 	resent, leaders       prometheus.Counter
+	resyncs               prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
@@ -65,6 +66,9 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		leaders: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "terrane_state_leader_changes_total", Help: "Changes of the edge that leads the state, as far as this edge has seen them.",
 		}),
+		resyncs: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "terrane_state_resyncs_total", Help: "Times that this edge's copy was damaged and made again from the others'.",
+		}),
 		proofs: proofs.WithLabelValues("done"), proofsRefused: proofs.WithLabelValues("failed"),
 	}
 	for op, name := range [operations]string{"get", "put", "delete", "list"} {
@@ -77,7 +81,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		return m, nil
 	}
 	return m, errors.Join(reg.Register(ops), reg.Register(duration), reg.Register(proofs), reg.Register(m.memory), reg.Register(m.older),
-		reg.Register(m.resent), reg.Register(m.leaders), reg.Register(collector{s}))
+		reg.Register(m.resent), reg.Register(m.leaders), reg.Register(m.resyncs), reg.Register(collector{s}))
 }
 
 // count counts an operation.
@@ -111,6 +115,10 @@ type Status struct {
 	Cached   int64  `json:"cached"`           // bytes of values in memory
 	Behind   uint64 `json:"behind"`           // writes that home had when it was asked last, and lists do not
 	Leader   string `json:"leader,omitempty"` // the edge that decides on writes, in a cluster
+	Damage   string `json:"damage,omitempty"` // what is wrong with what is kept, and what to do
+	Lost     int    `json:"lost,omitempty"`   // entries that were acknowledged and are missing
+
+	Compared time.Time `json:"compared,omitzero"` // when this edge's copy was last found complete
 }
 
 // Status returns the state of now. It waits for nothing.
@@ -118,12 +126,18 @@ func (s *Store) Status() Status {
 	x := s.index.now.Load()
 	var st Status
 	st.Complete, _ = x.covers(0)
+	if d := s.damage(); d != nil {
+		st.Complete, st.Damage, st.Lost = false, d.Error(), d.loss.Len()
+	}
 	if at, home := x.last(), s.home.Load(); home > at {
 		st.Behind = home - at
 	}
 	if leader := s.leader.Load(); leader != nil {
 		st.Leader = *leader
 	}
+	s.guard.mu.Lock()
+	st.Compared = s.guard.scanned
+	s.guard.mu.Unlock()
 	st.Cached = s.cache.size()
 	for _, u := range x.all() {
 		keys, bytes := u.sum(s.now())
@@ -149,6 +163,15 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(prometheus.NewDesc("terrane_state_tenants", "Tenants that have keys.", nil, nil), float64(st.Tenants))
 	gauge(prometheus.NewDesc("terrane_state_keys_count", "Keys of all tenants.", nil, nil), float64(st.Keys))
 	gauge(prometheus.NewDesc("terrane_state_kept_bytes", "What quotas count of all tenants.", nil, nil), float64(st.Bytes))
+	gauge(prometheus.NewDesc("terrane_state_lost_entries", "Entries that were acknowledged and are missing.", nil, nil), float64(st.Lost))
+	gauge(prometheus.NewDesc("terrane_state_intact", "1 unless something is wrong with what is kept.", nil, nil), one(st.Damage == ""))
 	gauge(prometheus.NewDesc("terrane_state_cached_bytes", "Values in memory.", nil, nil), float64(st.Cached))
 	gauge(prometheus.NewDesc("terrane_state_behind_count", "Writes that home had when it was asked last, and lists at this edge lack.", nil, nil), float64(st.Behind))
+}
+
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -164,7 +164,12 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 		return raw{}, err
 	}
 	if floor == 0 || s.single.Load() {
-		return s.getLast(ctx, nc, subject)
+		if r, err := s.getLast(ctx, nc, subject); err != nil || !k.lacks(key, &r) {
+			return r, err
+		}
+		if s.single.Load() {
+			return raw{}, errLacks
+		}
 	}
 	get := copies(s.getUpTo)
 	if s.copies != nil {
@@ -178,7 +183,7 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		r, upTo, err := get(within, nc, subject) // at home: a mirror has gaps
-		if err == nil && upTo >= floor {
+		if err == nil && upTo >= floor && !k.lacks(key, &r) {
 			return r, nil
 		}
 		if pause(within, wait) == nil {
@@ -191,8 +196,29 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 		if r, _, told := k.here(key, 0, false); told && !r.dead {
 			return r, nil
 		}
-		return s.getLast(ctx, nc, subject)
+		r, err = s.getLast(ctx, nc, subject)
+		if err == nil && k.lacks(key, &r) {
+			return raw{}, errLacks
+		}
+		return r, err
 	}
 }
+
+// lacks reports whether a copy has not what the index knows to be there: it is damaged,
+// or behind. A mirror may be.
+func (k *kv) lacks(key string, r *raw) bool {
+	s := k.store
+	x := s.index.now.Load()
+	if s.mirrors() || !x.done() {
+		return false
+	}
+	if it, _ := x.usage(k.token).get(key, s.now()); it.seq <= r.seq {
+		return false
+	}
+	s.wakeScan()
+	return true
+}
+
+var errLacks = errors.New("state: the entry was acknowledged, and no copy in reach has it")
 
 var errStale = errors.New("state: no copy in reach is fresh enough")

@@ -38,6 +38,8 @@ type Options struct {
 	Home    string
 	Quota   hostcalls.Quota       // of each tenant
 	Timeout time.Duration         // of each operation; default 8 s, which most elections of a new leader fit in
+	Ledger  string                // file of this edge's own record of what it must hold; see package integrity. Empty: none
+	Scan    time.Duration         // between comparisons of this edge's copy with the record; default 1 h
 	Cache   int64                 // bytes of values kept in memory; default 16 MiB
 	Logger  *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil: none
@@ -70,6 +72,7 @@ type Store struct {
 
 	generation atomic.Pointer[string] // created, for Ready
 	disks      disks
+	guard      guard
 }
 
 // New checks the options. It starts nothing.
@@ -79,6 +82,9 @@ func New(o Options) (*Store, error) {
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 8 * time.Second
+	}
+	if o.Scan <= 0 {
+		o.Scan = time.Hour
 	}
 	if o.Cache <= 0 {
 		o.Cache = 16 << 20
@@ -90,6 +96,7 @@ func New(o Options) (*Store, error) {
 	s := &Store{
 		opts: o, lattice: o.Lattice, log: o.Logger, barrier: newBarrier(), clock: time.Now,
 		cache: newCache(o.Cache), turns: newTurns(), unsure: make(chan struct{}, 1),
+		guard: guard{again: make(chan struct{}, 1)},
 	}
 	s.index.now.Store(newIndex())
 	s.disks.low = map[string]int64{}
@@ -124,8 +131,12 @@ func (s *Store) local(t int64) time.Time {
 // Run makes the bucket, or this region's mirror of it, and follows it until ctx
 // ends. What fails is tried again.
 func (s *Store) Run(ctx context.Context) error {
+	defer s.closeLedger()
 	for ctx.Err() == nil {
-		err := s.run(ctx)
+		err := s.openLedger()
+		if err == nil {
+			err = s.run(ctx)
+		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("state is not followed", "bucket", s.opts.Bucket, "err", err)
 			_ = pause(ctx, time.Second)
@@ -156,6 +167,8 @@ func (s *Store) run(ctx context.Context) error {
 	group.Go(func() error { s.sayDisk(ctx); return nil })
 	group.Go(func() error { return s.follow(ctx, js, anew, until) })
 	group.Go(func() error { return s.settle(ctx) })
+	group.Go(func() error { return s.tendLedger(ctx) })
+	group.Go(func() error { return s.scanOften(ctx, js) })
 	err = group.Wait()
 	if errors.Is(err, errGap) {
 		s.gap = true
@@ -216,6 +229,9 @@ func (s *Store) ensure(ctx context.Context, js jetstream.JetStream, anew bool) (
 		}
 	}
 	if missing {
+		if want.FirstSeq, err = s.mayCreate(); err != nil {
+			return nil, 0, err
+		}
 		if stream, err = js.CreateStream(ctx, want); err != nil {
 			return nil, 0, fmt.Errorf("bucket %s: %w", s.opts.Bucket, err)
 		}

@@ -24,6 +24,17 @@ func TestMain(m *testing.M) {
 		child()
 		return
 	}
+	if env := os.Getenv(damageEnv); env != "" {
+		var d damageEdge
+		err := json.Unmarshal([]byte(env), &d)
+		if err == nil {
+			err = d.run()
+		}
+		if err != nil {
+			panic(err)
+		}
+		return
+	}
 	if env := os.Getenv(keeperEnv); env != "" {
 		var k keeper
 		if err := json.Unmarshal([]byte(env), &k); err != nil {

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/lattice/state/integrity"
 )
 
 // item is a key that has a value.
@@ -18,6 +20,7 @@ type item struct {
 	seq     uint64
 	expires int64 // by the lattice's clock, 0: never
 	size    uint32
+	sum     uint32 // of what tells its write from others
 }
 
 // due is when a key's entry, or its tombstone, is no more.
@@ -72,13 +75,13 @@ func cost(key string, size uint32) int64 {
 	return int64(len(key)) + int64(size) + hostcalls.KVEntryCost
 }
 
-// note takes up what a subject holds, unless something newer is known.
-func (u *usage) note(key string, r *raw, size int, now int64) {
+// note takes up what a subject holds, and reports whether nothing newer was known.
+func (u *usage) note(key string, r *raw, size int, now int64) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.sweep(now)
 	if r.seq <= u.seq(key) {
-		return
+		return false
 	}
 	u.drop(key)
 	switch {
@@ -86,12 +89,13 @@ func (u *usage) note(key string, r *raw, size int, now int64) {
 		u.bury(key, tombstone{r.seq, now + int64(tombstoneTTL), cost(key, 0)})
 	case r.live(now):
 		key = strings.Clone(key)
-		u.items.Set(item{key, r.seq, r.expires, uint32(size)})
+		u.items.Set(item{key, r.seq, r.expires, uint32(size), integrity.Sum(r.write)})
 		u.bytes += cost(key, uint32(size))
 		if r.expires != 0 {
 			u.due.Set(due{r.expires, key})
 		}
 	}
+	return true
 }
 
 // seq is the newest sequence known of a key.
@@ -238,4 +242,23 @@ func (u *usage) list(prefix, after string, limit int, now int64) (keys []string)
 		return true
 	})
 	return keys
+}
+
+// some are up to n keys that have a value, from one on.
+func (u *usage) some(from string, n int, now int64) (items []item) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sweep(now)
+	u.items.Ascend(item{key: from}, func(it item) bool {
+		items = append(items, it)
+		return len(items) < n
+	})
+	return items
+}
+
+// buried are the tombstones.
+func (u *usage) buried() map[string]tombstone {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return maps.Clone(u.dead)
 }

@@ -123,6 +123,8 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 	if s.mirrors() {
 		m.Subject = s.api(true) + m.Subject
 	}
+	first := s.index.now.Load()
+	passed := first.last()
 	for doubt := false; ; {
 		x := s.index.now.Load()
 		gaps := x.gapsNow()
@@ -133,6 +135,9 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 		case err == nil:
 			seq, err := parseAck(reply.Data)
 			wrong, conflict := errors.AsType[wrongVersionError](err)
+			if err == nil && seq <= passed && x == first {
+				return 0, s.wentBack(seq, passed)
+			}
 			if err == nil {
 				x.vouch(gaps, seq)
 			}

@@ -1,0 +1,108 @@
+package lattice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// resync asks tend to have this server's copy of a stream made again.
+type resync struct {
+	stream string
+	done   chan<- error
+}
+
+func (r *resync) answer(err error) {
+	if r.done != nil {
+		r.done <- err
+	}
+}
+
+// errNoReplica is a stream that this server has no copy of, or has the only one.
+var errNoReplica = errors.New("this edge has no copy of it that others could replace")
+
+// Resync removes this server's copy of a replicated stream, and restarts the server, which
+// then fetches the copy from the other edges. The caller has made sure that they have
+// everything: while the copy is made, it counts for no majority. It returns when the
+// server runs again.
+func (l *Lattice) Resync(ctx context.Context, stream string) error {
+	if l.External() {
+		return errNoReplica
+	}
+	done := make(chan error, 1)
+	select {
+	case l.resyncs <- resync{stream, done}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Follower makes sure that this server does not lead a stream: the next leader is
+// another.
+func (l *Lattice) Follower(stream string) error {
+	s := l.embedded()
+	if s == nil || !s.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, stream) {
+		return nil
+	}
+	return s.JetStreamStepdownStream(server.DEFAULT_GLOBAL_ACCOUNT, stream)
+}
+
+// copyOf are the folders of this server's copy of a stream.
+func (l *Lattice) copyOf(s *server.Server, stream string) ([]string, error) {
+	info, err := s.Jsz(&server.JSzOptions{Accounts: true, Streams: true, Consumer: true, Config: true, RaftGroups: true})
+	if err != nil {
+		return nil, err
+	}
+	for _, account := range info.AccountDetails {
+		for i := range account.Streams {
+			d := &account.Streams[i]
+			if d.Name != stream {
+				continue
+			}
+			if d.RaftGroup == "" || d.Config == nil || d.Config.Replicas < 2 {
+				return nil, errNoReplica
+			}
+			groups := filepath.Join(s.StoreDir(), server.DEFAULT_SYSTEM_ACCOUNT, "_js_")
+			dirs := []string{filepath.Join(s.StoreDir(), account.Name, "streams", stream), filepath.Join(groups, d.RaftGroup)}
+			for _, c := range d.ConsumerRaftGroups {
+				if c.RaftGroup != "" {
+					dirs = append(dirs, filepath.Join(groups, c.RaftGroup))
+				}
+			}
+			return dirs, nil
+		}
+	}
+	return nil, fmt.Errorf("stream %s: %w", stream, errNoReplica)
+}
+
+// Ledger is the file that this edge records in what a bucket must hold; see package
+// state/integrity. It is another one after the edge became part of a cluster: that begins
+// with nothing.
+func (l *Lattice) Ledger(bucket string) string {
+	mode := "alone"
+	switch {
+	case l.opts.Dir == "":
+		return ""
+	case l.External():
+		mode = "external"
+	case l.opts.Cluster.Listen != "":
+		mode = "cluster"
+	}
+	return filepath.Join(l.opts.Dir, "integrity", bucket+"."+mode)
+}
+
+// LeadsJetStream reports whether the embedded server is the one of its cluster that
+// decides where streams and consumers are.
+func (l *Lattice) LeadsJetStream() bool {
+	s := l.embedded()
+	return s != nil && s.JetStreamIsLeader()
+}
