@@ -36,6 +36,7 @@ type guard struct {
 	mu      sync.Mutex
 	scanned time.Time   // when the copy was last found complete; guarded by mu
 	resyncs []time.Time // guarded by mu
+	differs string      // see Difference; guarded by mu
 }
 
 // DamageError says that what is kept is not what was acknowledged. Nothing is written

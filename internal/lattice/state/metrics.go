@@ -118,6 +118,7 @@ type Status struct {
 	Damage   string `json:"damage,omitempty"` // what is wrong with what is kept, and what to do
 	Lost     int    `json:"lost,omitempty"`   // entries that were acknowledged and are missing
 
+	Differs  string    `json:"differs,omitempty"` // which edges have what this one lacks
 	Compared time.Time `json:"compared,omitzero"` // when this edge's copy was last found complete
 }
 
@@ -136,7 +137,7 @@ func (s *Store) Status() Status {
 		st.Leader = *leader
 	}
 	s.guard.mu.Lock()
-	st.Compared = s.guard.scanned
+	st.Compared, st.Differs = s.guard.scanned, s.guard.differs
 	s.guard.mu.Unlock()
 	st.Cached = s.cache.size()
 	for _, u := range x.all() {
@@ -165,6 +166,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(prometheus.NewDesc("terrane_state_kept_bytes", "What quotas count of all tenants.", nil, nil), float64(st.Bytes))
 	gauge(prometheus.NewDesc("terrane_state_lost_entries", "Entries that were acknowledged and are missing.", nil, nil), float64(st.Lost))
 	gauge(prometheus.NewDesc("terrane_state_intact", "1 unless something is wrong with what is kept.", nil, nil), one(st.Damage == ""))
+	gauge(prometheus.NewDesc("terrane_state_same", "1 unless another edge has entries that this one lacks.", nil, nil), one(st.Differs == ""))
 	gauge(prometheus.NewDesc("terrane_state_cached_bytes", "Values in memory.", nil, nil), float64(st.Cached))
 	gauge(prometheus.NewDesc("terrane_state_behind_count", "Writes that home had when it was asked last, and lists at this edge lack.", nil, nil), float64(st.Behind))
 }

@@ -40,6 +40,8 @@ type Options struct {
 	Timeout time.Duration         // of each operation; default 8 s, which most elections of a new leader fit in
 	Ledger  string                // file of this edge's own record of what it must hold; see package integrity. Empty: none
 	Scan    time.Duration         // between comparisons of this edge's copy with the record; default 1 h
+	Asker   Asker                 // asks other edges what they have; nil: nothing is compared
+	Compare time.Duration         // between comparisons with the other edges; default 10 min
 	Cache   int64                 // bytes of values kept in memory; default 16 MiB
 	Logger  *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil: none
@@ -85,6 +87,9 @@ func New(o Options) (*Store, error) {
 	}
 	if o.Scan <= 0 {
 		o.Scan = time.Hour
+	}
+	if o.Compare <= 0 {
+		o.Compare = 10 * time.Minute
 	}
 	if o.Cache <= 0 {
 		o.Cache = 16 << 20
@@ -169,6 +174,7 @@ func (s *Store) run(ctx context.Context) error {
 	group.Go(func() error { return s.settle(ctx) })
 	group.Go(func() error { return s.tendLedger(ctx) })
 	group.Go(func() error { return s.scanOften(ctx, js) })
+	group.Go(func() error { return s.compareOften(ctx) })
 	err = group.Wait()
 	if errors.Is(err, errGap) {
 		s.gap = true

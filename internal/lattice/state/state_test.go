@@ -48,7 +48,8 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "6") // they wait most of the time
 	goleak.VerifyTestMain(m,           // the server does not wait for its mirrors' last attempts
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).setupMirrorConsumer.func3"))
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).setupMirrorConsumer.func3"),
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1")) // the process's clock, which a store that restarted may keep
 }
 
 // run runs an edge's store until the test ends, or stop is called.

@@ -220,6 +220,11 @@ func seekEnd(f *os.File) error {
 // Hash is the key of a tenant's key.
 func (l *Ledger) Hash(tenant, key string) Key { return hash(l.salt[:], tenant, key) }
 
+// Hasher hashes as a ledger with that salt does, to compare two edges' entries.
+func Hasher(salt []byte) func(tenant, key string) Key {
+	return func(tenant, key string) Key { return hash(salt, tenant, key) }
+}
+
 func hash(salt []byte, tenant, key string) Key {
 	var room [256]byte
 	b := append(room[:0], salt...)
