@@ -55,8 +55,8 @@ func (l *Lattice) tend(ctx context.Context, token string) {
 // made again, if any.
 func (l *Lattice) restart(ctx context.Context, token string, s *server.Server, ask *resync) error {
 	var dirs []string
-	err := error(nil)
 	if ask.done != nil {
+		var err error
 		if dirs, err = l.copyOf(s, ask.stream); err != nil {
 			ask.answer(err)
 			return err
@@ -69,7 +69,8 @@ func (l *Lattice) restart(ctx context.Context, token string, s *server.Server, a
 		}
 		l.log.Warn("lattice server restarts", "reason", reason)
 	}
-	if err = l.stop(s); err != nil {
+	err := l.stop(s)
+	if err != nil {
 		l.failed(err)
 		ask.answer(err)
 		return err

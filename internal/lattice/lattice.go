@@ -34,6 +34,7 @@ type Lattice struct {
 	diskLow atomic.Bool
 	broken  atomic.Bool // see tend
 	stuck   atomic.Bool // a server did not stop: see errStuck
+	corrupt atomic.Bool // see Unreadable
 	resyncs chan resync
 
 	forgotten atomic.Bool // see Forgotten

@@ -106,3 +106,19 @@ func (l *Lattice) LeadsJetStream() bool {
 	s := l.embedded()
 	return s != nil && s.JetStreamIsLeader()
 }
+
+// errUnreadable is a server that does not start because of what is in its files.
+var errUnreadable = errors.New("the server cannot read its files: stop this edge, set them aside with 'terrane lattice reset', and start it again: " +
+	"it fetches everything from the other edges (docs/state.md, \"Damaged state\")")
+
+// Unreadable returns an error while the embedded server does not start because its files
+// are damaged, or does not stop. It waits for nothing.
+func (l *Lattice) Unreadable() error {
+	switch {
+	case l.stuck.Load():
+		return errStuck
+	case l.corrupt.Load():
+		return errUnreadable
+	}
+	return nil
+}

@@ -165,9 +165,13 @@ func (l *Lattice) start(ctx context.Context, token string) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.server = s
+		l.corrupt.Store(false)
 		return nil
 	}
 	err = log.err()
+	if err != nil && strings.Contains(err.Error(), "corrupt") {
+		l.corrupt.Store(true)
+	}
 	if err == nil {
 		err = fmt.Errorf("the server was not ready within %s", startTimeout)
 	}

@@ -428,7 +428,7 @@ func damageRun(t *testing.T, seeds []lattice.Options, version uint64, kind, how 
 func damageOutcome(last []damageReport) string {
 	intact, refused := true, false
 	for _, r := range last {
-		named := strings.Contains(r.Problem, "terrane lattice repair")
+		named := strings.Contains(r.Problem, "'terrane lattice repair'") || strings.Contains(r.Problem, "'terrane lattice reset'")
 		switch {
 		case r.Wrong != "":
 			return "silent"

@@ -116,7 +116,7 @@ func (s *Store) compare(ctx context.Context) (again bool, err error) {
 			continue
 		}
 		ours, listed := integrity.Digests(s.entries(x, integrity.Hasher(salt))), 0
-		for _, i := range mathrand.Perm(len(ours)) { // where much changes, all have their turn
+		for _, i := range mathrand.Perm(len(ours)) { //nolint:gosec // where much changes, all have their turn
 			if ours[i] == theirs.Digests[i] {
 				continue
 			}

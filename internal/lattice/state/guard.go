@@ -67,6 +67,9 @@ func (s *Store) Healthy() error {
 	if err := s.Check(); err != nil {
 		return err
 	}
+	if err := s.lattice.Unreadable(); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
 	if why := s.guard.copy.Load(); why != nil && *why != "" {
 		return fmt.Errorf("state: %s", *why)
 	}
@@ -261,7 +264,7 @@ func (s *Store) verify(ctx context.Context, stream jetstream.Stream, x *index) e
 	if back {
 		d.Reason += fmt.Sprintf("; it ends at the sequence %d, and %d was given out: versions would be given twice", last, recorded)
 	}
-	s.damaged(d)
+	_ = s.damaged(d) // what is there is used
 	return nil
 }
 

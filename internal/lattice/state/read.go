@@ -164,7 +164,8 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 		return raw{}, err
 	}
 	if floor == 0 || s.single.Load() {
-		if r, err := s.getLast(ctx, nc, subject); err != nil || !k.lacks(key, &r) {
+		known := k.known(key)
+		if r, err := s.getLast(ctx, nc, subject); err != nil || !k.lacks(key, known, &r) {
 			return r, err
 		}
 		if s.single.Load() {
@@ -182,8 +183,9 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 		defer cancel()
 	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		known := k.known(key)
 		r, upTo, err := get(within, nc, subject) // at home: a mirror has gaps
-		if err == nil && upTo >= floor && !k.lacks(key, &r) {
+		if err == nil && upTo >= floor && !k.lacks(key, known, &r) {
 			return r, nil
 		}
 		if pause(within, wait) == nil {
@@ -197,25 +199,31 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 			return r, nil
 		}
 		r, err = s.getLast(ctx, nc, subject)
-		if err == nil && k.lacks(key, &r) {
+		if err == nil && k.lacks(key, known, &r) {
 			return raw{}, errLacks
 		}
 		return r, err
 	}
 }
 
-// lacks reports whether a copy has not what the index knows to be there: it is damaged,
-// or behind. A mirror may be.
-func (k *kv) lacks(key string, r *raw) bool {
+// known is the sequence at which every copy of home should have a key, 0 if nobody knows.
+func (k *kv) known(key string) uint64 {
 	s := k.store
 	x := s.index.now.Load()
 	if s.mirrors() || !x.done() {
+		return 0
+	}
+	it, _ := x.usage(k.token).get(key, s.now())
+	return it.seq
+}
+
+// lacks reports whether a copy did not have what was known before it was asked: it is
+// damaged, or behind.
+func (k *kv) lacks(key string, known uint64, r *raw) bool {
+	if known <= r.seq || k.known(key) != known {
 		return false
 	}
-	if it, _ := x.usage(k.token).get(key, s.now()); it.seq <= r.seq {
-		return false
-	}
-	s.wakeScan()
+	k.store.wakeScan()
 	return true
 }
 

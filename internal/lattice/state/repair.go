@@ -25,7 +25,7 @@ func (s *Store) Repair(ctx context.Context, acceptLoss bool) (string, error) {
 		if err := s.Healthy(); err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("%s: nothing is missing; this edge's copy is compared again now", s.opts.Bucket), nil
+		return s.opts.Bucket + ": nothing is missing; this edge's copy is compared again now", nil
 	}
 	if !acceptLoss {
 		return "", fmt.Errorf("%s: %s. If edges that have it are down, start them. Else run 'terrane lattice repair --accept-loss', which keeps what is there, "+
@@ -44,7 +44,7 @@ func (s *Store) Repair(ctx context.Context, acceptLoss bool) (string, error) {
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
-		return fmt.Sprintf("%s: begins again, with nothing", s.opts.Bucket), nil
+		return s.opts.Bucket + ": begins again, with nothing", nil
 	}
 	n, err := s.bury(ctx, d)
 	if err == nil {

@@ -70,7 +70,7 @@ func (s *Store) scanOften(ctx context.Context, js jetstream.JetStream) error {
 			return errRecheck
 		case s.single.Load() || s.lattice.External():
 			if d := s.unreadable(ctx, bad); d != nil {
-				s.damaged(d)
+				_ = s.damaged(d) // the scan goes on
 			}
 		default:
 			wait = copyAgain

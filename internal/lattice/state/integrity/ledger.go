@@ -32,8 +32,6 @@ const (
 	minLog = 1 << 14
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // Key is a tenant's key, as hashes with the ledger's salt: who chooses keys cannot
 // choose two with one hash.
 type Key struct{ Tenant, Name uint64 }
@@ -48,8 +46,9 @@ type Entry struct {
 
 // Ledger is the record of one bucket at one edge. It is safe for concurrent use.
 type Ledger struct {
-	path string
-	salt [saltSize]byte
+	path  string
+	salt  [saltSize]byte
+	begun bool // there was a header
 
 	mu      sync.Mutex // guards what follows
 	created int64
@@ -80,7 +79,18 @@ func Open(path string) (*Ledger, error) {
 	}); err != nil {
 		return nil, err
 	}
-	return l, l.openLog()
+	if err := l.openLog(); err != nil {
+		return nil, err
+	}
+	if !l.begun { // the salt must outlive the records
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // the edge's data folder
+		if err == nil {
+			_, err = f.Write(l.header(0, l.last, 0))
+			err = errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(path)))
+		}
+		return l, err
+	}
+	return l, nil
 }
 
 // readHeader reads the snapshot's header. A ledger that has none gets a new salt.
@@ -103,6 +113,7 @@ func (l *Ledger) readHeader() error {
 		_, err = rand.Read(l.salt[:])
 		return err
 	}
+	l.begun = true
 	copy(l.salt[:], h[len(magic):])
 	rest := h[len(magic)+saltSize:]
 	l.created = int64(binary.LittleEndian.Uint64(rest))
@@ -113,7 +124,7 @@ func (l *Ledger) readHeader() error {
 
 func validHeader(h []byte) bool {
 	sum := len(h) - 4
-	return bytes.HasPrefix(h, []byte(magic)) && crc32.Checksum(h[:sum], castagnoli) == binary.LittleEndian.Uint32(h[sum:])
+	return bytes.HasPrefix(h, []byte(magic)) && checksum(h[:sum]) == binary.LittleEndian.Uint32(h[sum:])
 }
 
 func (l *Ledger) header(created int64, last uint64, n int64) []byte {
@@ -121,7 +132,7 @@ func (l *Ledger) header(created int64, last uint64, n int64) []byte {
 	h = binary.LittleEndian.AppendUint64(h, uint64(created))
 	h = binary.LittleEndian.AppendUint64(h, last)
 	h = binary.LittleEndian.AppendUint64(h, uint64(n))
-	return binary.LittleEndian.AppendUint32(h, crc32.Checksum(h, castagnoli))
+	return binary.LittleEndian.AppendUint32(h, checksum(h))
 }
 
 func (l *Ledger) encode(b []byte, e *Entry) []byte {
@@ -136,7 +147,7 @@ func (l *Ledger) encode(b []byte, e *Entry) []byte {
 
 // sum includes the salt: a record of another ledger is not valid in this one.
 func (l *Ledger) sum(record []byte) uint32 {
-	return crc32.Update(crc32.Checksum(l.salt[:], castagnoli), castagnoli, record)
+	return crc32.Update(checksum(l.salt[:]), crc32.MakeTable(crc32.Castagnoli), record)
 }
 
 func (l *Ledger) decode(b []byte) (e Entry, ok bool) {
@@ -153,7 +164,7 @@ func (l *Ledger) decode(b []byte) (e Entry, ok bool) {
 // the end of a log that was cut short is none.
 func (l *Ledger) each(f func(Entry)) error {
 	for _, suffix := range []string{"", ".old", ".log"} {
-		file, err := os.Open(l.path + suffix)
+		file, err := os.Open(l.path + suffix) //nolint:gosec // the edge's data folder
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -243,7 +254,9 @@ func (l *Ledger) TenantHash(tenant string) uint64 {
 }
 
 // Sum is a checksum of what tells a write from others.
-func Sum(write string) uint32 { return crc32.Checksum([]byte(write), castagnoli) }
+func Sum(write string) uint32 { return checksum([]byte(write)) }
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // Created is what Rewrite was told of the stream, 0 if there is none yet.
 func (l *Ledger) Created() int64 {
@@ -325,7 +338,7 @@ func (l *Ledger) Rewrite(created int64, entries iter.Seq[Entry]) error {
 	last, marked := l.last, l.marked
 	l.mu.Unlock()
 	temp := l.path + ".tmp"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600) //nolint:gosec // the edge's data folder
 	if err != nil {
 		return err
 	}
@@ -398,7 +411,7 @@ func (l *Ledger) Close() error {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.Open(dir) //nolint:gosec // the edge's data folder
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,12 @@
 package integrity_test
 
 import (
-	"fmt"
 	"iter"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/terrane/terrane/internal/lattice/state/integrity"
@@ -30,7 +30,7 @@ func filled(t *testing.T, path string, n int) (*integrity.Ledger, map[integrity.
 	}
 	have := map[integrity.Key]integrity.Entry{}
 	for i := 1; i <= n; i++ {
-		e := integrity.Entry{Key: l.Hash("tenant", fmt.Sprint(i)), Seq: uint64(i), Sum: uint32(i)}
+		e := integrity.Entry{Key: l.Hash("tenant", strconv.Itoa(i)), Seq: uint64(i), Sum: uint32(i)}
 		if err := l.Append(&e); err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func lost(t *testing.T, l *integrity.Ledger, now int64, have iter.Seq[integrity.
 
 func TestVerify(t *testing.T) {
 	const now = 1000e9
-	key := func(l *integrity.Ledger, i int) integrity.Key { return l.Hash("tenant", fmt.Sprint(i)) }
+	key := func(l *integrity.Ledger, i int) integrity.Key { return l.Hash("tenant", strconv.Itoa(i)) }
 	for _, c := range []struct {
 		name   string
 		change func(l *integrity.Ledger, have map[integrity.Key]integrity.Entry)
@@ -155,10 +155,10 @@ func TestDamagedLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2 {
-		if err := l.Append(&integrity.Entry{Key: l.Hash("tenant", fmt.Sprint(i+1)), Seq: uint64(10 + i)}); err != nil {
+		if err := l.Append(&integrity.Entry{Key: l.Hash("tenant", strconv.Itoa(i+1)), Seq: uint64(10 + i)}); err != nil {
 			t.Fatal(err)
 		}
-		have[l.Hash("tenant", fmt.Sprint(i+1))] = integrity.Entry{Key: l.Hash("tenant", fmt.Sprint(i+1)), Seq: uint64(10 + i)}
+		have[l.Hash("tenant", strconv.Itoa(i+1))] = integrity.Entry{Key: l.Hash("tenant", strconv.Itoa(i+1)), Seq: uint64(10 + i)}
 	}
 	salt := l.Hash("a", "b")
 	if err := l.Close(); err != nil {
@@ -222,7 +222,7 @@ func TestDigests(t *testing.T) {
 	a := map[integrity.Key]integrity.Entry{}
 	hash := integrity.Hasher([]byte("salt of both"))
 	for i := range 1000 {
-		k := hash("t", fmt.Sprint(i))
+		k := hash("t", strconv.Itoa(i))
 		a[k] = integrity.Entry{Key: k, Seq: uint64(i + 1)}
 	}
 	b := maps.Clone(a)
