@@ -17,6 +17,7 @@ import (
 func (e *edge) examineLattice(ctx context.Context) []lattice.Finding {
 	found := append([]lattice.Finding{}, e.lattice.Diagnose(ctx)...) // none is [] in JSON
 	found = append(found, e.lattice.members.Diagnose()...)
+	found = append(found, e.diagnoseState()...)
 	if e.lattice.presence.Twin() {
 		found = append(found, lattice.Finding{
 			Where: "edge.name " + e.cfg.Edge.Name, Problem: "another edge of the lattice has this name: they take each other's words", Mend: "give each edge its own edge.name",

@@ -248,16 +248,17 @@ func (e *edge) buildAdmin(context.Context) error {
 	if e.states.status != nil {
 		status["state"] = e.states.status
 	}
-	var actions map[string]func(context.Context) error
+	actions := map[string]func(context.Context) error{
+		repairAction:     func(ctx context.Context) error { return e.repair(ctx, false) },
+		acceptLossAction: func(ctx context.Context) error { return e.repair(ctx, true) },
+	}
 	if e.announcer != nil {
 		status["bgp"] = func() any { return e.announcer.Status() }
 		if e.bfd != nil {
 			status["bfd"] = func() any { return e.bfd.Status() }
 		}
-		actions = map[string]func(context.Context) error{
-			"drain":   e.announcer.Drain,
-			"undrain": func(context.Context) error { return e.announcer.Undrain() },
-		}
+		actions["drain"] = e.announcer.Drain
+		actions["undrain"] = func(context.Context) error { return e.announcer.Undrain() }
 	}
 	var err error
 	e.admin, err = admin.New(admin.Options{

@@ -22,6 +22,7 @@ import (
 	"github.com/terrane/terrane/internal/lattice/notice"
 	"github.com/terrane/terrane/internal/lattice/placement"
 	"github.com/terrane/terrane/internal/lattice/presence"
+	"github.com/terrane/terrane/internal/lattice/state"
 	"github.com/terrane/terrane/internal/lattice/ticket"
 	"github.com/terrane/terrane/tenant"
 )
@@ -74,7 +75,7 @@ func (e *edge) buildLattice(context.Context) error {
 	e.lattice.logs = logtail.New(logtail.Options{Lattice: l, Read: e.readLog, Edges: e.present, Logger: o.Logger})
 	e.lattice.asker = ask.New(ask.Options{
 		Lattice: l,
-		Answers: map[string]func(context.Context, []byte) (any, error){"progress": e.progress, "rollback": e.rolledBack},
+		Answers: map[string]func(context.Context, []byte) (any, error){"progress": e.progress, "rollback": e.rolledBack, state.ComparePart: e.compareState},
 		Logger:  o.Logger,
 	})
 	return err

@@ -32,6 +32,9 @@ func (e *edge) buildHealth(context.Context) error {
 	if e.lattice.Clustered() {
 		checks = append(checks, health.Check{Name: "cluster", Func: e.checkCluster, Interval: 500 * time.Millisecond, Timeout: 2 * time.Second})
 	}
+	if len(e.buckets()) > 0 {
+		checks = append(checks, health.Check{Name: "state", Func: e.checkState, Interval: time.Second})
+	}
 	if a := e.announced(); len(a) > 0 {
 		check := hostaddr.Check(a...)
 		checks = append(checks, health.Check{Name: "address", Interval: time.Second, Func: func(ctx context.Context) error {

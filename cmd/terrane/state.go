@@ -16,6 +16,9 @@ import (
 // stateBucket is that of tenants' state in the lattice.
 const stateBucket = "terrane_state"
 
+// certsBucket is that of certificates that edges share.
+const certsBucket = "terrane_certs"
+
 // tenantStates is where guests' state is kept.
 type tenantStates struct {
 	of     func(id tenant.ID, strict bool) hostcalls.KV
@@ -23,6 +26,7 @@ type tenantStates struct {
 	ready  func(context.Context) (string, error)      // see statemove.Store; nil: always
 	run    func(context.Context) error                // nil: nothing runs
 	status func() any                                 // nil: none
+	store  *state.Store                               // nil where they are not in the lattice
 	clock  func() time.Duration                       // how far the lattice's is ahead; nil: nobody knows
 }
 
@@ -58,6 +62,7 @@ func (e *edge) buildState(context.Context) error {
 	default:
 		s, err := state.New(state.Options{
 			Lattice: e.lattice.Lattice, Bucket: stateBucket, Home: c.Home,
+			Ledger: e.lattice.Ledger(stateBucket), Asker: e.lattice.asker,
 			Quota: quota, Timeout: time.Duration(c.Timeout), Logger: e.logger("state"), Metrics: e.metrics,
 		})
 		if err != nil {
@@ -71,7 +76,7 @@ func (e *edge) buildState(context.Context) error {
 		}
 		e.states.all = ids(s.Tenants)
 		e.states.run, e.states.ready = s.Run, s.Ready
-		e.states.clock = s.ClockOffset
+		e.states.clock, e.states.store = s.ClockOffset, s
 		e.states.status = func() any { return s.Status() }
 	}
 	return nil
@@ -94,7 +99,8 @@ func (e *edge) buildShared(context.Context) error {
 	}
 	var err error
 	e.shared, err = state.New(state.Options{
-		Lattice: e.lattice.Lattice, Bucket: "terrane_certs", Home: e.cfg.State.Home,
+		Lattice: e.lattice.Lattice, Bucket: certsBucket, Home: e.cfg.State.Home,
+		Ledger: e.lattice.Ledger(certsBucket), Asker: e.lattice.asker,
 		Quota: hostcalls.Quota{Bytes: math.MaxInt64, Keys: math.MaxInt}, Logger: e.logger("certs"),
 	})
 	return err

@@ -191,8 +191,14 @@ func Reset(dir string) (to string, err error) {
 func setAside(dir, prefix string) (to string, err error) {
 	to = filepath.Join(dir, prefix+time.Now().UTC().Format(asideStamp))
 	err = os.Rename(filepath.Join(dir, server.JetStreamStoreDir), to)
-	if errors.Is(err, fs.ErrNotExist) {
-		to, err = "", nil
+	records := filepath.Join(dir, ledgerDir) // of what the streams must hold
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		to, err = "", os.RemoveAll(records)
+	case err == nil:
+		if err = os.Rename(records, filepath.Join(to, ledgerDir)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
 	}
 	if err == nil {
 		if err = os.Remove(filepath.Join(dir, memberFile)); errors.Is(err, fs.ErrNotExist) {

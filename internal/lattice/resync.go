@@ -84,6 +84,8 @@ func (l *Lattice) copyOf(s *server.Server, stream string) ([]string, error) {
 	return nil, fmt.Errorf("stream %s: %w", stream, errNoReplica)
 }
 
+const ledgerDir = "integrity"
+
 // Ledger is the file that this edge records in what a bucket must hold; see package
 // state/integrity. It is another one after the edge became part of a cluster: that begins
 // with nothing.
@@ -97,7 +99,7 @@ func (l *Lattice) Ledger(bucket string) string {
 	case l.opts.Cluster.Listen != "":
 		mode = "cluster"
 	}
-	return filepath.Join(l.opts.Dir, "integrity", bucket+"."+mode)
+	return filepath.Join(l.opts.Dir, ledgerDir, bucket+"."+mode)
 }
 
 // LeadsJetStream reports whether the embedded server is the one of its cluster that

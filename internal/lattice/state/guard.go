@@ -25,13 +25,14 @@ const (
 
 // guard compares the bucket with what this edge has recorded.
 type guard struct {
-	ledger atomic.Pointer[integrity.Ledger] // nil: none
-	broken atomic.Bool                      // a record could not be written: logged once
-	found  atomic.Pointer[DamageError]      // nil: nothing is wrong
-	copy   atomic.Pointer[string]           // what is wrong with this edge's copy in a cluster, empty for nothing
-	again  chan struct{}                    // wakes scanOften
-	accept atomic.Bool                      // the operator wants a missing stream made again
-	tries  int                              // of verify, that failed; of Run
+	ledger  atomic.Pointer[integrity.Ledger] // nil: none
+	broken  atomic.Bool                      // a record could not be written: logged once
+	found   atomic.Pointer[DamageError]      // nil: nothing is wrong
+	copy    atomic.Pointer[string]           // what is wrong with this edge's copy in a cluster, empty for nothing
+	again   chan struct{}                    // wakes scanOften
+	recheck atomic.Bool                      // the index is to be made again
+	accept  atomic.Bool                      // the operator wants a missing stream made again
+	tries   int                              // of verify, that failed; of Run
 
 	mu      sync.Mutex
 	scanned time.Time   // when the copy was last found complete; guarded by mu

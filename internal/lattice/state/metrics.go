@@ -164,9 +164,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(prometheus.NewDesc("terrane_state_tenants", "Tenants that have keys.", nil, nil), float64(st.Tenants))
 	gauge(prometheus.NewDesc("terrane_state_keys_count", "Keys of all tenants.", nil, nil), float64(st.Keys))
 	gauge(prometheus.NewDesc("terrane_state_kept_bytes", "What quotas count of all tenants.", nil, nil), float64(st.Bytes))
-	gauge(prometheus.NewDesc("terrane_state_lost_entries", "Entries that were acknowledged and are missing.", nil, nil), float64(st.Lost))
-	gauge(prometheus.NewDesc("terrane_state_intact", "1 unless something is wrong with what is kept.", nil, nil), one(st.Damage == ""))
-	gauge(prometheus.NewDesc("terrane_state_same", "1 unless another edge has entries that this one lacks.", nil, nil), one(st.Differs == ""))
+	gauge(prometheus.NewDesc("terrane_state_lost_count", "Entries that were acknowledged and are missing.", nil, nil), float64(st.Lost))
+	gauge(prometheus.NewDesc("terrane_state_intact_ok", "1 unless something is wrong with what is kept.", nil, nil), one(st.Damage == ""))
+	gauge(prometheus.NewDesc("terrane_state_same_ok", "1 unless another edge has entries that this one lacks.", nil, nil), one(st.Differs == ""))
 	gauge(prometheus.NewDesc("terrane_state_cached_bytes", "Values in memory.", nil, nil), float64(st.Cached))
 	gauge(prometheus.NewDesc("terrane_state_behind_count", "Writes that home had when it was asked last, and lists at this edge lack.", nil, nil), float64(st.Behind))
 }

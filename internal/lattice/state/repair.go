@@ -21,6 +21,15 @@ func (s *Store) Repair(ctx context.Context, acceptLoss bool) (string, error) {
 		return "", fmt.Errorf("state: there is no record of the bucket %s", s.opts.Bucket)
 	}
 	s.wakeScan()
+	if d == nil && s.opts.Asker != nil {
+		again, err := s.compare(ctx)
+		if err != nil {
+			return "", err
+		}
+		if again {
+			s.guard.recheck.Store(true)
+		}
+	}
 	if d == nil {
 		if err := s.Healthy(); err != nil {
 			return "", err

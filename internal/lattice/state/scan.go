@@ -52,6 +52,9 @@ func (s *Store) scanOften(ctx context.Context, js jetstream.JetStream) error {
 		}
 	}
 	for {
+		if s.guard.recheck.Swap(false) {
+			return errRecheck
+		}
 		wait := s.opts.Scan
 		bad, err := s.scan(ctx, js)
 		switch {

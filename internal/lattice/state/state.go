@@ -110,6 +110,9 @@ func New(o Options) (*Store, error) {
 	return s, err
 }
 
+// Bucket is the bucket's name.
+func (s *Store) Bucket() string { return s.opts.Bucket }
+
 // mirrors reports whether this region has a copy of another's state.
 func (s *Store) mirrors() bool { return s.opts.Home != "" && s.opts.Home != s.lattice.Domain() }
 
