@@ -57,7 +57,7 @@ func (l *Lattice) restart(ctx context.Context, token string, s *server.Server, a
 	var dirs []string
 	if ask.done != nil {
 		var err error
-		if dirs, err = l.copyOf(s, ask.stream); err != nil {
+		if dirs, err = l.copyOf(s, ask.stream, ask.group); err != nil {
 			ask.answer(err)
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -12,6 +13,7 @@ import (
 // resync asks tend to have this server's copy of a stream made again.
 type resync struct {
 	stream string
+	group  string // of its copies, if the server does not know
 	done   chan<- error
 }
 
@@ -26,15 +28,15 @@ var errNoReplica = errors.New("this edge has no copy of it that others could rep
 
 // Resync removes this server's copy of a replicated stream, and restarts the server, which
 // then fetches the copy from the other edges. The caller has made sure that they have
-// everything: while the copy is made, it counts for no majority. It returns when the
-// server runs again.
-func (l *Lattice) Resync(ctx context.Context, stream string) error {
+// everything: while the copy is made, it counts for no majority. group is the name of the
+// copies' raft group. It returns when the server runs again.
+func (l *Lattice) Resync(ctx context.Context, stream, group string) error {
 	if l.External() {
 		return errNoReplica
 	}
 	done := make(chan error, 1)
 	select {
-	case l.resyncs <- resync{stream, done}:
+	case l.resyncs <- resync{stream, group, done}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -56,8 +58,28 @@ func (l *Lattice) Follower(stream string) error {
 	return s.JetStreamStepdownStream(server.DEFAULT_GLOBAL_ACCOUNT, stream)
 }
 
+// Lacks reports whether this server should have a copy of a stream and has none: it could
+// not read it.
+func (l *Lattice) Lacks(stream string) bool {
+	s := l.embedded()
+	if s == nil || !s.JetStreamIsStreamAssigned(server.DEFAULT_GLOBAL_ACCOUNT, stream) {
+		return false
+	}
+	info, err := s.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+	if err != nil || info.Disabled {
+		return false
+	}
+	for _, account := range info.AccountDetails {
+		if slices.ContainsFunc(account.Streams, func(d server.StreamDetail) bool { return d.Name == stream }) {
+			return false
+		}
+	}
+	return true
+}
+
 // copyOf are the folders of this server's copy of a stream.
-func (l *Lattice) copyOf(s *server.Server, stream string) ([]string, error) {
+func (l *Lattice) copyOf(s *server.Server, stream, group string) ([]string, error) {
+	groups := filepath.Join(s.StoreDir(), server.DEFAULT_SYSTEM_ACCOUNT, "_js_")
 	info, err := s.Jsz(&server.JSzOptions{Accounts: true, Streams: true, Consumer: true, Config: true, RaftGroups: true})
 	if err != nil {
 		return nil, err
@@ -71,7 +93,6 @@ func (l *Lattice) copyOf(s *server.Server, stream string) ([]string, error) {
 			if d.RaftGroup == "" || d.Config == nil || d.Config.Replicas < 2 {
 				return nil, errNoReplica
 			}
-			groups := filepath.Join(s.StoreDir(), server.DEFAULT_SYSTEM_ACCOUNT, "_js_")
 			dirs := []string{filepath.Join(s.StoreDir(), account.Name, "streams", stream), filepath.Join(groups, d.RaftGroup)}
 			for _, c := range d.ConsumerRaftGroups {
 				if c.RaftGroup != "" {
@@ -80,6 +101,9 @@ func (l *Lattice) copyOf(s *server.Server, stream string) ([]string, error) {
 			}
 			return dirs, nil
 		}
+	}
+	if group != "" && filepath.IsLocal(group) && s.JetStreamIsStreamAssigned(server.DEFAULT_GLOBAL_ACCOUNT, stream) {
+		return []string{filepath.Join(s.StoreDir(), server.DEFAULT_GLOBAL_ACCOUNT, "streams", stream), filepath.Join(groups, group)}, nil
 	}
 	return nil, fmt.Errorf("stream %s: %w", stream, errNoReplica)
 }

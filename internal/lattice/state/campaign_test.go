@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -336,24 +337,39 @@ func campaignTries(small, full int) int {
 // TestCampaignDamagedFiles damages one file of one edge's state after another: each run
 // ends with all that was written, or with a refusal that names the command.
 func TestCampaignDamagedFiles(t *testing.T) {
-	for _, n := range []int{1, 3} {
-		t.Run(strconv.Itoa(n), func(t *testing.T) { damageCampaign(t, n, campaignTries(3, 200)) })
+	t.Parallel()
+	for _, c := range []struct{ edges, small, workers int }{{1, 3, 1}, {3, 1, 4}} {
+		t.Run(strconv.Itoa(c.edges), func(t *testing.T) {
+			t.Parallel()
+			damageCampaign(t, c.edges, campaignTries(c.small, 200), c.workers)
+		})
 	}
 }
 
-func damageCampaign(t *testing.T, n, tries int) {
-	edges, version := damageSeeds(t, n)
-	kinds, _ := damageFiles(t, edges[0].Dir)
+// damageCampaign has workers, as most of the time of a cluster's run is spent waiting.
+func damageCampaign(t *testing.T, n, tries, workers int) {
+	var mu sync.Mutex
 	outcomes, slowest := map[string]int{}, time.Duration(0)
-	for try := range tries {
-		kind, how := kinds[try%len(kinds)], damages[try/len(kinds)%len(damages)]
-		if tries < len(kinds)*len(damages) { // few: the ones that lose most
-			kind, how = kinds[rand.IntN(len(kinds))], damages[rand.IntN(len(damages))]
+	t.Run("runs", func(t *testing.T) {
+		for w := range min(workers, tries) {
+			t.Run(strconv.Itoa(w), func(t *testing.T) {
+				t.Parallel()
+				edges, version := damageSeeds(t, n)
+				kinds, _ := damageFiles(t, edges[0].Dir)
+				for try := w; try < tries; try += workers {
+					kind, how := kinds[try%len(kinds)], damages[try/len(kinds)%len(damages)]
+					if tries < len(kinds)*len(damages) {
+						kind, how = kinds[rand.IntN(len(kinds))], damages[rand.IntN(len(damages))]
+					}
+					outcome, took := damageRun(t, edges, version, kind, how)
+					mu.Lock()
+					outcomes[outcome]++
+					slowest = max(slowest, took)
+					mu.Unlock()
+				}
+			})
 		}
-		outcome, took := damageRun(t, edges, version, kind, how)
-		outcomes[outcome]++
-		slowest = max(slowest, took)
-	}
+	})
 	t.Logf("campaign: damaged file of the state, %d edges | %d | intact %d, refused naming the fix %d, silent losses %d, other %d; SIGTERM ended each edge within %s",
 		n, tries, outcomes["intact"], outcomes["refused"], outcomes["silent"], outcomes["other"], slowest.Round(100*time.Millisecond))
 }
@@ -391,8 +407,11 @@ func damageRun(t *testing.T, seeds []lattice.Options, version uint64, kind, how 
 				case r, ok := <-p.reports:
 					if more = ok; ok {
 						last[i] = r
-					} else {
-						outcome = "other"
+						continue
+					}
+					<-p.done
+					if outcome = "other"; strings.Contains(p.stderr.String(), "'terrane lattice reset'") {
+						outcome = "refused" // it does not start
 					}
 				default:
 					more = false

@@ -160,7 +160,7 @@ func (s *Store) compareRange(ctx context.Context, x *index, edge string, salt []
 		}
 	}
 	for _, seq := range loss.Keys {
-		if provable = s.leaderHas(ctx, seq) == nil; provable {
+		if provable, _ = s.leaderHas(ctx, seq); provable {
 			break
 		}
 	}

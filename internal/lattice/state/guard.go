@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,14 +26,15 @@ const (
 
 // guard compares the bucket with what this edge has recorded.
 type guard struct {
-	ledger  atomic.Pointer[integrity.Ledger] // nil: none
-	broken  atomic.Bool                      // a record could not be written: logged once
-	found   atomic.Pointer[DamageError]      // nil: nothing is wrong
-	copy    atomic.Pointer[string]           // what is wrong with this edge's copy in a cluster, empty for nothing
-	again   chan struct{}                    // wakes scanOften
-	recheck atomic.Bool                      // the index is to be made again
-	accept  atomic.Bool                      // the operator wants a missing stream made again
-	tries   int                              // of verify, that failed; of Run
+	ledger    atomic.Pointer[integrity.Ledger] // nil: none
+	broken    atomic.Bool                      // a record could not be written: logged once
+	found     atomic.Pointer[DamageError]      // nil: nothing is wrong
+	copy      atomic.Pointer[string]           // what is wrong with this edge's copy in a cluster, empty for nothing
+	again     chan struct{}                    // wakes scanOften
+	recheck   atomic.Bool                      // the index is to be made again
+	lacking   atomic.Bool                      // the server had no copy when it was looked for last
+	repairing atomic.Bool                      // see Repair
+	tries     int                              // of verify, that failed; of Run
 
 	mu      sync.Mutex
 	scanned time.Time   // when the copy was last found complete; guarded by mu
@@ -56,6 +58,9 @@ func (e *DamageError) Error() string {
 // Check returns a *DamageError if something is wrong with what is kept. It waits for
 // nothing.
 func (s *Store) Check() error {
+	if s.guard.repairing.Load() {
+		return errRepairing
+	}
 	if d := s.damage(); d != nil {
 		return d
 	}
@@ -236,6 +241,10 @@ func (s *Store) verify(ctx context.Context, stream jetstream.Stream, x *index) e
 		back = false
 		loss.Drop(x.last())
 	}
+	if n, err := os.Stat(s.opts.Ledger + salvaged); err == nil && n.Size() > 0 && !s.guard.repairing.Load() {
+		_ = s.damaged(&DamageError{loss: loss, Reason: "a repair was interrupted"})
+		return nil
+	}
 	if loss.Len() == 0 && !back {
 		s.guard.tries = 0
 		if s.guard.found.Swap(nil) != nil {
@@ -275,20 +284,20 @@ func (s *Store) wentBack(seq, passed uint64) error {
 }
 
 // mayCreate is asked when there is no stream: if there was one, it is gone, and nothing
-// takes its place before an operator says so. first is the sequence to begin with.
-func (s *Store) mayCreate() (first uint64, err error) {
+// takes its place before an operator says so.
+func (s *Store) mayCreate() error {
 	l := s.guard.ledger.Load()
 	if l == nil || s.mirrors() || l.Last() == 0 {
-		return 0, nil
+		return nil
 	}
-	if s.guard.accept.Load() {
-		return l.Last() + 1, nil
+	if s.guard.repairing.Load() {
+		return errRepairing
 	}
 	s.guard.tries++
 	if d := (&DamageError{Reason: "the stream " + s.stream() + " is not there, and held what was acknowledged", gone: true}); s.lattice.Replicas() == 1 || s.guard.tries > verifyTries {
-		return 0, s.damaged(d)
+		return s.damaged(d)
 	}
-	return 0, fmt.Errorf("the stream %s is not there yet", s.stream())
+	return fmt.Errorf("the stream %s is not there yet", s.stream())
 }
 
 // byToken are the usages of all tenants.

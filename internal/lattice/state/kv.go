@@ -25,8 +25,13 @@ const (
 // KV is one tenant's state.
 func (s *Store) KV(id string, reads Reads) hostcalls.KV {
 	token := tenantToken(id)
+	return &kv{store: s, token: token, reads: reads, floor: s.floor(token)}
+}
+
+// floor is what this edge has seen of a tenant.
+func (s *Store) floor(token string) *atomic.Uint64 {
 	floor, _ := s.floors.LoadOrStore(token, new(atomic.Uint64))
-	return &kv{store: s, token: token, reads: reads, floor: floor.(*atomic.Uint64)}
+	return floor.(*atomic.Uint64)
 }
 
 // kv is one tenant's.

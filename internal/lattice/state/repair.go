@@ -1,15 +1,31 @@
 package state
 
 import (
+	"bufio"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/statemove"
+	"github.com/terrane/terrane/tenant"
 )
+
+// salvaged is the suffix of the file, next to the ledger, with what Repair has read before
+// it made the stream again. It is an export, as 'terrane kv import' reads it, and is there
+// while it is needed.
+const salvaged = ".salvaged.jsonl"
+
+var errRepairing = errors.New("state: it is being repaired")
 
 // Repair does what can be done about damage, and says what it did. What other edges have
 // is fetched from them without being asked for. With acceptLoss the bucket goes on
@@ -18,10 +34,37 @@ import (
 func (s *Store) Repair(ctx context.Context, acceptLoss bool) (string, error) {
 	l, d := s.guard.ledger.Load(), s.damage()
 	if l == nil {
-		return "", fmt.Errorf("state: there is no record of the bucket %s", s.opts.Bucket)
+		return "", fmt.Errorf("state: there is no record of the bucket %s yet", s.opts.Bucket)
 	}
-	s.wakeScan()
-	if d == nil && s.opts.Asker != nil {
+	if acceptLoss && s.mirrors() {
+		s.guard.recheck.Store(true)
+		s.wakeScan()
+		return s.opts.Bucket + ": this region's copy is made again", nil
+	}
+	if d == nil {
+		return s.lookAgain(ctx)
+	}
+	if !acceptLoss {
+		s.wakeScan()
+		return "", fmt.Errorf("%s: %s. If edges that have it are down, start them. Else run 'terrane lattice repair --accept-loss', which keeps what is there, "+
+			"and then 'terrane kv import' with the newest export, which adds what is missing", s.opts.Bucket, d.Reason)
+	}
+	if !s.guard.repairing.CompareAndSwap(false, true) {
+		return "", errRepairing
+	}
+	defer s.guard.repairing.Store(false)
+	n, err := s.rebuild(ctx)
+	if err != nil {
+		return "", fmt.Errorf("%s: what could be read is in %s, for 'terrane kv import': %w", s.opts.Bucket, s.opts.Ledger+salvaged, err)
+	}
+	s.guard.found.Store(nil)
+	s.log.Warn("state goes on without what was lost", "bucket", s.opts.Bucket, "lost", d.loss.Len(), "kept", n)
+	return fmt.Sprintf("%s: goes on with %d entries, without %d", s.opts.Bucket, n, d.loss.Len()), nil
+}
+
+// lookAgain compares now what is compared every so often.
+func (s *Store) lookAgain(ctx context.Context) (string, error) {
+	if s.opts.Asker != nil {
 		again, err := s.compare(ctx)
 		if err != nil {
 			return "", err
@@ -30,106 +73,169 @@ func (s *Store) Repair(ctx context.Context, acceptLoss bool) (string, error) {
 			s.guard.recheck.Store(true)
 		}
 	}
-	if d == nil {
-		if err := s.Healthy(); err != nil {
-			return "", err
-		}
-		return s.opts.Bucket + ": nothing is missing; this edge's copy is compared again now", nil
-	}
-	if !acceptLoss {
-		return "", fmt.Errorf("%s: %s. If edges that have it are down, start them. Else run 'terrane lattice repair --accept-loss', which keeps what is there, "+
-			"and then 'terrane kv import' with the newest export, which adds what is missing", s.opts.Bucket, d.Reason)
-	}
-	if d.gone {
-		if err := l.Forget(); err != nil {
-			return "", err
-		}
-		s.guard.accept.Store(true)
-		defer s.guard.accept.Store(false)
-		s.guard.found.Store(nil)
-		x := s.index.now.Load()
-		select {
-		case <-x.complete:
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-		return s.opts.Bucket + ": begins again, with nothing", nil
-	}
-	n, err := s.bury(ctx, d)
-	if err == nil {
-		err = s.raise(ctx, l.Last())
-	}
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", s.opts.Bucket, err)
-	}
-	if err := l.Rewrite(l.Created(), s.entries(s.index.now.Load(), l.Hash)); err != nil {
+	s.wakeScan()
+	if err := s.Healthy(); err != nil {
 		return "", err
 	}
-	s.guard.found.CompareAndSwap(d, nil)
-	s.log.Warn("state goes on without what was lost", "bucket", s.opts.Bucket, "lost", d.loss.Len(), "deleted", n)
-	return fmt.Sprintf("%s: goes on without %d entries", s.opts.Bucket, d.loss.Len()), nil
+	return s.opts.Bucket + ": nothing is missing; this edge's copy is compared again now", nil
 }
 
-// bury deletes the entries that are there and cannot be read.
-func (s *Store) bury(ctx context.Context, d *DamageError) (n int, err error) {
-	if d.loss == nil {
-		return 0, nil
+// rebuild makes the stream again with what can be read of it: NATS does not write to a
+// stream that has broken messages.
+func (s *Store) rebuild(ctx context.Context) (n int, err error) {
+	path := s.opts.Ledger + salvaged
+	if err := s.salvage(ctx, path); err != nil {
+		return 0, err
 	}
-	l := s.guard.ledger.Load()
+	nc, err := s.conn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return 0, err
+	}
+	l, x := s.guard.ledger.Load(), s.index.now.Load()
+	config := s.config()
+	config.FirstSeq = max(l.Last(), x.last(), s.home.Load()) + 1
+	if err := l.Forget(); err != nil {
+		return 0, err
+	}
+	if err := js.DeleteStream(ctx, s.stream()); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, err
+	}
+	if _, err := js.CreateStream(ctx, config); err != nil {
+		return 0, err
+	}
+	if n, err = s.restore(ctx, path); err != nil {
+		return n, err
+	}
+	return n, os.Remove(path)
+}
+
+// salvage writes what can be read to a file, unless an earlier attempt has.
+func (s *Store) salvage(ctx context.Context, path string) error {
+	if complete(path) {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // the edge's data folder
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(f)
+	lines, n := json.NewEncoder(out), int64(0)
 	for token, u := range s.index.now.Load().byToken() {
-		if _, lost := d.loss.Tenants[l.TenantHash(token)]; !lost {
-			continue
-		}
-		for from, more := "", true; more; {
+		id, decoded := base64.RawURLEncoding.DecodeString(token[1:])
+		err = errors.Join(err, decoded)
+		k := &kv{store: s, token: token}
+		for from, more := "", true; more && err == nil; {
 			items := u.some(from, 1024, s.now())
 			for _, it := range items {
-				if d.loss.Keys[l.Hash(token, it.key)] != it.seq {
-					continue
-				}
-				h := nats.Header{hdrOp: {opDelete}, hdrTTL: {strconv.Itoa(int(tombstoneTTL / time.Second))}, hdrExpected: {strconv.FormatUint(it.seq, 10)}}
-				seq, err := s.publish(ctx, &nats.Msg{Subject: "$KV." + s.opts.Bucket + "." + token + "." + keyToken(it.key), Header: h})
-				if err != nil {
-					return n, err
+				e, read := k.salvage(ctx, &it)
+				if read != nil || err != nil {
+					continue // it is among what is lost
 				}
 				n++
-				s.note(token, it.key, &raw{seq: seq, dead: true}, 0)
+				err = lines.Encode(statemove.Line{Tenant: tenant.ID(id), Entry: statemove.NewEntry(it.key, e)})
 			}
 			if more = len(items) == 1024; more {
 				from = items[len(items)-1].key + "\x00"
 			}
 		}
 	}
-	return n, nil
+	err = errors.Join(err, ctx.Err())
+	if err == nil {
+		err = lines.Encode(statemove.Line{Entries: &n})
+	}
+	return errors.Join(err, out.Flush(), f.Sync(), f.Close())
 }
 
-// raise has the stream give out sequences behind last only, by messages of no meaning.
-func (s *Store) raise(ctx context.Context, last uint64) error {
+// salvage reads an entry, from memory or from any copy that has it.
+func (k *kv) salvage(ctx context.Context, it *item) (e hostcalls.KVEntry, err error) {
+	s := k.store
+	e = hostcalls.KVEntry{Version: it.seq, Expires: s.local(it.expires)}
+	if value, ok := s.cache.find(place{k.token, it.key}, it.seq); ok {
+		e.Value = value
+		return e, nil
+	}
 	nc, err := s.conn(ctx)
 	if err != nil {
-		return err
+		return e, err
 	}
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(256))
-	if err != nil {
-		return err
+	for range 10 {
+		within, cancel := context.WithTimeout(ctx, 2*time.Second)
+		r, err := s.getLast(within, nc, k.subject(it.key))
+		cancel()
+		if err == nil && r.seq >= it.seq {
+			e.Value = r.value
+			return e, nil
+		}
+		if s.single.Load() && err == nil {
+			break // nobody else has it
+		}
 	}
-	for {
-		stream, err := js.Stream(ctx, s.stream())
+	return e, errLacks
+}
+
+// complete reports whether a salvage was written to its end.
+func complete(path string) bool {
+	done := false
+	err := eachLine(path, func(l *statemove.Line) error {
+		done = done || l.Entries != nil
+		return nil
+	})
+	return err == nil && done
+}
+
+// restore writes what was salvaged to the new stream.
+func (s *Store) restore(ctx context.Context, path string) (n int, err error) {
+	err = eachLine(path, func(l *statemove.Line) error {
+		if l.Entries != nil {
+			return nil
+		}
+		r := raw{value: l.Bytes()}
+		header := nats.Header{}
+		if l.Expires != nil {
+			r.expires = s.shared(*l.Expires)
+			if r.expires <= s.now() {
+				return nil
+			}
+			header.Set(hdrExpires, strconv.FormatInt(r.expires, 10))
+			header.Set(hdrTTL, strconv.FormatInt(max(0, r.expires-s.now())/int64(time.Second)+2, 10))
+		}
+		k := &kv{store: s, token: tenantToken(string(l.Tenant)), floor: s.floor(tenantToken(string(l.Tenant)))}
+		within, cancel := context.WithTimeout(ctx, 4*s.opts.Timeout)
+		defer cancel()
+		seq, err := k.write(within, l.Text(), header, r.value, 0, 0)
+		if errors.Is(err, hostcalls.ErrConflict) {
+			return nil // an earlier attempt has written it
+		}
 		if err != nil {
 			return err
 		}
-		at := stream.CachedInfo().State.LastSeq
-		if at >= last {
+		r.seq, r.write = seq, header.Get(hdrWrite)
+		k.note(l.Text(), &r)
+		n++
+		return nil
+	})
+	return n, err
+}
+
+func eachLine(path string, do func(*statemove.Line) error) error {
+	f, err := os.Open(path) //nolint:gosec // the edge's data folder
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it was read
+	for lines := json.NewDecoder(bufio.NewReader(f)); ; {
+		var l statemove.Line
+		if err := lines.Decode(&l); errors.Is(err, io.EOF) {
 			return nil
+		} else if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
-		for range min(last-at, 10_000) {
-			if _, err := js.PublishMsgAsync(&nats.Msg{Subject: s.barrierSubject()}); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-js.PublishAsyncComplete():
-		case <-ctx.Done():
-			return errors.Join(errors.New("the sequence could not be raised"), ctx.Err())
+		if err := do(&l); err != nil {
+			return err
 		}
 	}
 }

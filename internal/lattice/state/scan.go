@@ -97,7 +97,7 @@ func (s *Store) scanOften(ctx context.Context, js jetstream.JetStream) error {
 	}
 }
 
-// damagedCopy is what a scan misses.
+// damagedCopy is what a scan misses; nothing, if there is no copy.
 type damagedCopy struct {
 	items []missing
 	at    uint64 // the sequence before which it stopped, 0 if it did not
@@ -123,8 +123,12 @@ func (s *Store) scan(ctx context.Context, js jetstream.JetStream) (*damagedCopy,
 	info := stream.CachedInfo()
 	own := info.Config.Replicas > 1 && !s.lattice.External()
 	if own && !current(info, s.lattice.Name()) {
+		if s.lattice.Lacks(s.stream()) && s.guard.lacking.Swap(true) { // at a start it may come a moment later
+			return &damagedCopy{}, nil
+		}
 		return nil, errors.New("this edge has no current copy")
 	}
+	s.guard.lacking.Store(false)
 	cons, err := s.scanner(ctx, js, own, info.Config.Replicas)
 	if err != nil {
 		return nil, err
@@ -314,6 +318,9 @@ func (s *Store) unreadable(ctx context.Context, bad *damagedCopy) *DamageError {
 // heal makes this edge's copy again from the others', if they are complete.
 func (s *Store) heal(ctx context.Context, js jetstream.JetStream, bad *damagedCopy) error {
 	why := fmt.Sprintf("this edge's copy of %s lacks %d entries", s.opts.Bucket, len(bad.items))
+	if len(bad.items) == 0 {
+		why = "this edge cannot read its copy of " + s.opts.Bucket
+	}
 	stream, err := js.Stream(ctx, s.stream())
 	if err != nil {
 		return fmt.Errorf("%s: %w", why, err)
@@ -334,8 +341,12 @@ func (s *Store) heal(ctx context.Context, js jetstream.JetStream, bad *damagedCo
 		if i >= leaderSample {
 			break
 		}
-		if err := s.leaderHas(ctx, m.seq); err != nil {
-			s.wakeScan()
+		has, err := s.leaderHas(ctx, m.seq)
+		if err == nil && !has {
+			err = fmt.Errorf("it lacks the sequence %d too", m.seq)
+		}
+		if err != nil {
+			s.guard.recheck.Store(true) // it may be replaced, or be missing everywhere
 			return fmt.Errorf("%s, and the leader %s: %w", why, c.Leader, err)
 		}
 	}
@@ -343,7 +354,7 @@ func (s *Store) heal(ctx context.Context, js jetstream.JetStream, bad *damagedCo
 		return fmt.Errorf("%s, though it was made again %d times: replace its disk", why, resyncsMost)
 	}
 	s.log.Warn("this edge's copy of the state is damaged, and is made again", "bucket", s.opts.Bucket, "missing", len(bad.items))
-	if err := s.lattice.Resync(ctx, s.stream()); err != nil {
+	if err := s.lattice.Resync(ctx, s.stream(), c.RaftGroup); err != nil {
 		return fmt.Errorf("%s: %w", why, err)
 	}
 	s.metrics.resyncs.Inc()
@@ -362,34 +373,41 @@ func (s *Store) mayResync() bool {
 	return true
 }
 
-// leaderHas asks who leads for a message, by its sequence.
-func (s *Store) leaderHas(ctx context.Context, seq uint64) error {
+// codeNoMessage is JetStream's error code for a sequence that has no message, or a broken one.
+const codeNoMessage = 10037
+
+// leaderHas asks who leads whether it can read a message, by its sequence.
+func (s *Store) leaderHas(ctx context.Context, seq uint64) (bool, error) {
 	nc, err := s.conn(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	body, err := json.Marshal(map[string]any{"seq": seq, "no_hdr": true})
 	if err != nil {
-		return err
+		return false, err
 	}
 	m, err := nc.RequestWithContext(ctx, s.api(false)+"STREAM.MSG.GET."+s.stream(), body)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var answer struct {
 		Error *struct {
+			Code        int    `json:"err_code"`
 			Description string `json:"description"`
 		} `json:"error"`
 	}
 	if err := json.Unmarshal(m.Data, &answer); err != nil {
-		return err
+		return false, err
 	}
-	if answer.Error != nil {
-		return errors.New(answer.Error.Description)
+	if answer.Error == nil {
+		return true, nil
 	}
-	return nil
+	if answer.Error.Code == codeNoMessage {
+		return false, nil
+	}
+	return false, errors.New(answer.Error.Description)
 }
 
 // copyProblem notes what is wrong with this edge's copy, empty for nothing.

@@ -238,7 +238,7 @@ func (s *Store) ensure(ctx context.Context, js jetstream.JetStream, anew bool) (
 		}
 	}
 	if missing {
-		if want.FirstSeq, err = s.mayCreate(); err != nil {
+		if err = s.mayCreate(); err != nil {
 			return nil, 0, err
 		}
 		if stream, err = js.CreateStream(ctx, want); err != nil {

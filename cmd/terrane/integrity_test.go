@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/internal/config"
+)
+
+// TestDamagedState flips a bit of the state of an edge that is down. It then says so
+// wherever operators look, refuses writes, and is ready again when the loss was accepted.
+func TestDamagedState(t *testing.T) {
+	data := t.TempDir()
+	start := func() *anEdge {
+		return startEdge(t, func(c *config.Config) { c.Edge.Data = data })
+	}
+	e := start()
+	kv := e.edge.states.of("/sites/alice", false)
+	for _, key := range []string{"first", "second", "third"} {
+		if _, err := kv.Put(t.Context(), key, []byte("the "+key), 0, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	backup := e.kv(t, "export")
+	e.stop()
+	flipState(t, data, "the second")
+
+	e = start()
+	admin := "--admin=http://" + e.edge.admin.Addr().String()
+	e.await("readiness names the damage", func() bool {
+		status, body := e.admin("/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "1 entries that were acknowledged are missing") && strings.Contains(body, "terrane lattice repair")
+	})
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"doctor", admin}, "Damaged state"},
+		{[]string{"kv", "put", admin, "/sites/alice", "new", "value"}, "503 Service Unavailable"},
+		{[]string{"kv", "get", admin, "/sites/alice", "second"}, "terrane lattice repair"},
+		{[]string{"kv", "list", admin, "/sites/alice"}, "terrane lattice repair"},
+		{[]string{"lattice", "repair", admin}, "--accept-loss"},
+	} {
+		out, err := terrane(t, c.args...)
+		if err == nil || !strings.Contains(out+err.Error(), c.says) {
+			t.Errorf("%q: %v, %q: want %q", c.args, err, out, c.says)
+		}
+	}
+	if out, err := terrane(t, "kv", "get", admin, "/sites/alice", "third"); err != nil || out != "the third" {
+		t.Errorf("what is there: %q, %v", out, err)
+	}
+	if out, err := terrane(t, "lattice", "repair", "--accept-loss", admin); err != nil {
+		t.Fatalf("%s, %v", out, err)
+	}
+	e.await("the edge is ready again", func() bool { status, _ := e.admin("/readyz"); return status == http.StatusOK })
+	if got := e.kvImport(t, backup, ""); !strings.HasPrefix(got, "1 entries imported, 2 were there") {
+		t.Errorf("import: %s", got)
+	}
+	if out, err := terrane(t, "kv", "get", admin, "/sites/alice", "second"); err != nil || out != "the second" {
+		t.Errorf("what was imported: %q, %v", out, err)
+	}
+	if out, err := terrane(t, "lattice", "repair", admin); err != nil || !strings.Contains(out, "nothing is missing") {
+		t.Errorf("a repair of nothing: %s, %v", out, err)
+	}
+}
+
+// flipState flips a bit of a value in the files of an edge's state.
+func flipState(t *testing.T, data, value string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(data, "lattice", "jetstream", "$G", "streams", "KV_"+stateBucket, "msgs", "*.blk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(text, []byte(value)); at >= 0 {
+			text[at] ^= 1
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("%q is in none of %q", value, files)
+}
