@@ -58,19 +58,19 @@ func (l *Lattice) Follower(stream string) error {
 	return s.JetStreamStepdownStream(server.DEFAULT_GLOBAL_ACCOUNT, stream)
 }
 
-// Lacks reports whether this server should have a copy of a stream and has none: it could
-// not read it.
+// Lacks reports whether this server should have a copy of a stream and has none that takes
+// part: it could not read it.
 func (l *Lattice) Lacks(stream string) bool {
 	s := l.embedded()
 	if s == nil || !s.JetStreamIsStreamAssigned(server.DEFAULT_GLOBAL_ACCOUNT, stream) {
 		return false
 	}
-	info, err := s.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+	info, err := s.Jsz(&server.JSzOptions{Accounts: true, Streams: true, RaftGroups: true})
 	if err != nil || info.Disabled {
 		return false
 	}
 	for _, account := range info.AccountDetails {
-		if slices.ContainsFunc(account.Streams, func(d server.StreamDetail) bool { return d.Name == stream }) {
+		if slices.ContainsFunc(account.Streams, func(d server.StreamDetail) bool { return d.Name == stream && d.RaftGroup != "" }) {
 			return false
 		}
 	}
@@ -90,7 +90,10 @@ func (l *Lattice) copyOf(s *server.Server, stream, group string) ([]string, erro
 			if d.Name != stream {
 				continue
 			}
-			if d.RaftGroup == "" || d.Config == nil || d.Config.Replicas < 2 {
+			if d.RaftGroup == "" { // the server could not open it
+				continue
+			}
+			if d.Config == nil || d.Config.Replicas < 2 {
 				return nil, errNoReplica
 			}
 			dirs := []string{filepath.Join(s.StoreDir(), account.Name, "streams", stream), filepath.Join(groups, d.RaftGroup)}

@@ -356,6 +356,7 @@ func damageCampaign(t *testing.T, n, tries, workers int) {
 				t.Parallel()
 				edges, version := damageSeeds(t, n)
 				kinds, _ := damageFiles(t, edges[0].Dir)
+				kinds = slices.DeleteFunc(kinds, func(kind string) bool { return !strings.Contains(kind, os.Getenv("TERRANE_CAMPAIGN_KIND")) })
 				for try := w; try < tries; try += workers {
 					kind, how := kinds[try%len(kinds)], damages[try/len(kinds)%len(damages)]
 					if tries < len(kinds)*len(damages) {
@@ -374,7 +375,7 @@ func damageCampaign(t *testing.T, n, tries, workers int) {
 		n, tries, outcomes["intact"], outcomes["refused"], outcomes["silent"], outcomes["other"], slowest.Round(100*time.Millisecond))
 }
 
-func damageRun(t *testing.T, seeds []lattice.Options, version uint64, kind, how string) (outcome string, slowest time.Duration) {
+func damageRun(t *testing.T, seeds []lattice.Options, version uint64, kind, how string) (string, time.Duration) {
 	edges := slices.Clone(seeds)
 	for i := range edges {
 		edges[i].Dir = filepath.Join(t.TempDir(), "lattice")
@@ -392,11 +393,29 @@ func damageRun(t *testing.T, seeds []lattice.Options, version uint64, kind, how 
 	where := damageFile(t, path, how)
 	name := fmt.Sprintf("%s %s of %s (%s)", how, where, kind, strings.TrimPrefix(path, edges[victim].Dir))
 	begun := time.Now()
+	outcome, last, slowest := damageWatch(t, edges, version, name)
+	if reset := strings.Contains(last[victim].Problem, "terrane lattice reset"); outcome == "refused" && reset { // what it says to do helps
+		if _, err := lattice.Reset(edges[victim].Dir); err != nil {
+			t.Error(err)
+		}
+		if after, _, _ := damageWatch(t, edges, version, name+", and reset"); after != "intact" {
+			t.Errorf("%s: after a reset: %s", name, after)
+		}
+	}
+	t.Logf("%s: %s after %s: %s", name, outcome, time.Since(begun).Round(100*time.Millisecond), last[victim].Problem)
+	for i := range edges {
+		_ = os.RemoveAll(edges[i].Dir)
+	}
+	return outcome, slowest
+}
+
+// damageWatch runs edges until it is known what the damage came to.
+func damageWatch(t *testing.T, edges []lattice.Options, version uint64, name string) (outcome string, last []damageReport, slowest time.Duration) {
 	var running []*damageProcess
 	for i := range edges {
 		running = append(running, (&damageEdge{Options: edges[i], Writes: i == 0, Version: version}).start(t))
 	}
-	last := make([]damageReport, len(edges))
+	last = make([]damageReport, len(edges))
 	deadline := time.After(damageBound)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -410,15 +429,16 @@ func damageRun(t *testing.T, seeds []lattice.Options, version uint64, kind, how 
 						continue
 					}
 					<-p.done
-					if outcome = "other"; strings.Contains(p.stderr.String(), "'terrane lattice reset'") {
-						outcome = "refused" // it does not start
+					outcome = "other"
+					if text := p.stderr.String(); strings.Contains(text, "terrane lattice reset") { // it does not start
+						outcome, last[i].Problem = "refused", text[:min(len(text), 400)]
 					}
 				default:
 					more = false
 				}
 			}
 		}
-		if o := damageOutcome(last); o != "" {
+		if o := damageOutcome(last); outcome == "" && o != "" {
 			outcome = o
 		}
 		select {
@@ -436,11 +456,7 @@ func damageRun(t *testing.T, seeds []lattice.Options, version uint64, kind, how 
 			t.Logf("%s", p.stderr)
 		}
 	}
-	t.Logf("%s: %s after %s: %s", name, outcome, time.Since(begun).Round(100*time.Millisecond), last[victim].Problem)
-	for i := range edges {
-		_ = os.RemoveAll(edges[i].Dir)
-	}
-	return outcome, slowest
+	return outcome, last, slowest
 }
 
 // damageOutcome is what a run came to, empty while it goes on.

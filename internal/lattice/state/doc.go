@@ -21,5 +21,10 @@
 // Entries expire by the clock of the bucket's leader, from which each edge measures its
 // own. The servers remove them soon after; readers do not wait for that.
 //
+// What was acknowledged is recorded apart from the server's files (package integrity), and
+// compared with what the bucket holds, with this edge's own copy, and with other edges'.
+// What is missing is neither read as absent nor written over. See docs/state.md, "Damaged
+// state".
+//
 // Goroutines: those of Run.
 package state
