@@ -82,6 +82,7 @@ type Host struct {
 	repos    map[string]*repo // by name
 	requests *lanes           // that are read, or wait, or run
 	commands *lanes           // that run
+	spooled  *budget          // bytes of requests on disk
 	strikes  *strikes
 	metrics  *metrics
 	opening  sync.Mutex
@@ -113,7 +114,7 @@ func New(o Options) (*Host, error) {
 		return nil, fmt.Errorf("githost: %w", err)
 	}
 	h := &Host{
-		o: o, log: o.Logger, repos: map[string]*repo{}, opened: map[string]*repo{}, requests: newLanes(maxRequests, slotWait), commands: newLanes(maxCommands, slotWait), strikes: newStrikes(),
+		o: o, log: o.Logger, repos: map[string]*repo{}, opened: map[string]*repo{}, spooled: &budget{of: map[string]int64{}}, requests: newLanes(maxRequests, slotWait), commands: newLanes(maxCommands, slotWait), strikes: newStrikes(),
 		ready: make(chan struct{}), stale: make(chan *repo, 1),
 	}
 	if h.log == nil {
@@ -141,6 +142,8 @@ func New(o Options) (*Host, error) {
 			r.MaxSize = defaultMaxSize
 		}
 		h.repos[r.name] = r
+		largest := maxRequest + r.MaxPush
+		h.spooled.most, h.spooled.each = max(h.spooled.most, maxSpooled*largest), max(h.spooled.each, eachSpooled*largest)
 	}
 	h.metrics, err = newMetrics(o.Metrics)
 	return h, err
@@ -179,7 +182,7 @@ func (h *Host) Run(ctx context.Context) error {
 		return err
 	}
 	defer h.lock.File().Close() //nolint:errcheck // gives the lock back once its git commands have ended
-	if err := errors.Join(h.checkGit(ctx), h.writeHooks()); err != nil {
+	if err := errors.Join(h.checkGit(ctx), h.writeHooks(), h.dropSpools()); err != nil {
 		return err
 	}
 	for _, r := range h.repos {

@@ -65,7 +65,7 @@ func (h *Host) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if s.request, err = h.newSpool(); err == nil {
+	if s.request, err = h.newSpool(s.who); err == nil {
 		defer s.request.Close() //nolint:errcheck // it has no name
 		err = s.request.take(in, most)
 	}

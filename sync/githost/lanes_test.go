@@ -78,3 +78,21 @@ func TestPackEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestBudget: what one has on disk leaves room for others.
+func TestBudget(t *testing.T) {
+	b := &budget{most: 10, each: 6, of: map[string]int64{}}
+	for _, tt := range []struct {
+		key  string
+		n    int64
+		want bool
+	}{{"alice", 5, true}, {"alice", 2, false}, {"alice", 1, true}, {"bob", 5, false}, {"bob", 4, true}, {"carol", 1, false}} {
+		if got := b.take(tt.key, tt.n); got != tt.want {
+			t.Errorf("%d for %s: %v", tt.n, tt.key, got)
+		}
+	}
+	b.give("alice", 6)
+	if !b.take("carol", 6) || len(b.of) != 2 {
+		t.Errorf("after alice has ended: %v", b.of)
+	}
+}

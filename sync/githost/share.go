@@ -14,7 +14,10 @@ const (
 	eachRequests = 8 // requests of one pusher that are being read, or wait
 	netRequests  = 32
 	netConns     = 32 // ssh connections of one network
-	slotWait     = 20 * time.Second
+	// Of the largest request, on disk at a time:
+	maxSpooled  = 8
+	eachSpooled = 2 // of one pusher
+	slotWait    = 20 * time.Second
 )
 
 // lanes bound something in all and for each key.
@@ -99,5 +102,34 @@ func (l *lanes) quit(k key) {
 	defer l.mu.Unlock()
 	if l.of[k.name].users--; l.of[k.name].users == 0 {
 		delete(l.of, k.name)
+	}
+}
+
+// budget bounds bytes in all and for each key.
+type budget struct {
+	most, each int64
+
+	mu  sync.Mutex
+	all int64
+	of  map[string]int64
+}
+
+func (b *budget) take(key string, n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all+n > b.most || b.of[key]+n > b.each {
+		return false
+	}
+	b.all += n
+	b.of[key] += n
+	return true
+}
+
+func (b *budget) give(key string, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all -= n
+	if b.of[key] -= n; b.of[key] == 0 {
+		delete(b.of, key)
 	}
 }

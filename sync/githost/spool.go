@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -20,19 +21,44 @@ const maxCommandList = 1 << 20
 // that sends slowly keeps no command. It has no name, and is gone once it is closed.
 type spool struct {
 	*os.File
-	size int64
+	size   int64
+	budget *budget
+	taken  int64 // of budget
+	key    string
 }
 
-func (h *Host) newSpool() (*spool, error) {
-	f, err := os.CreateTemp(h.o.Dir, "request-")
+const spoolName = "request-"
+
+func (h *Host) newSpool(who *Pusher) (*spool, error) {
+	f, err := os.CreateTemp(h.o.Dir, spoolName)
 	if err != nil {
 		return nil, err
 	}
-	return &spool{File: f}, os.Remove(f.Name())
+	return &spool{File: f, budget: h.spooled, key: who.id()}, os.Remove(f.Name())
 }
 
-// Write implements io.Writer.
+// dropSpools removes what a process left that was killed while it made one.
+func (h *Host) dropSpools() error {
+	left, err := filepath.Glob(filepath.Join(h.o.Dir, spoolName+"*"))
+	for _, name := range left {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// Close gives the file and its share back.
+func (s *spool) Close() error {
+	s.budget.give(s.key, s.taken)
+	s.taken = 0
+	return s.File.Close()
+}
+
+// Write implements io.Writer. It fails where the pusher, or all, have too much on disk.
 func (s *spool) Write(p []byte) (int, error) {
+	if !s.budget.take(s.key, int64(len(p))) {
+		return 0, errBusy
+	}
+	s.taken += int64(len(p))
 	n, err := s.File.Write(p)
 	s.size += int64(n)
 	return n, err
@@ -41,7 +67,7 @@ func (s *spool) Write(p []byte) (int, error) {
 // take reads a request of at most so many bytes, or its start: the git command says
 // what is wrong with it, and the client reads that once it has sent the rest.
 func (s *spool) take(in io.Reader, most int64) error {
-	_, err := io.Copy(s, io.LimitReader(in, most))
+	_, err := io.Copy(struct{ io.Writer }{s}, io.LimitReader(in, most)) // not by the file's own ReadFrom
 	if err == nil && s.size == most {
 		_, err = io.CopyN(io.Discard, in, most)
 	}

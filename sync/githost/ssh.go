@@ -274,7 +274,7 @@ func (h *Host) converse(ctx context.Context, s *session, ch ssh.Channel) error {
 	if err := h.advertise(ctx, s); err != nil {
 		return err
 	}
-	if s.request, err = h.newSpool(); err != nil {
+	if s.request, err = h.newSpool(s.who); err != nil {
 		return err
 	}
 	defer s.request.Close() //nolint:errcheck // it has no name
