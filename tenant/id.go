@@ -67,7 +67,8 @@ func afterRoot(s string) (rest string, isURL bool, err error) {
 	if rest, ok := strings.CutPrefix(s, "/"); ok {
 		return rest, false, nil
 	}
-	host, ok := "", false
+	var host string
+	var ok bool
 	if rest, ok = strings.CutPrefix(s, AnyHTTPS); ok {
 		host, rest, ok = strings.Cut(rest, "/")
 		if name, port, hasPort := strings.Cut(host, ":"); hasPort {
@@ -115,11 +116,11 @@ func CheckPrefix(prefix string, repositories bool) error {
 	if repositories && prefix == AnyHTTPS {
 		return nil
 	}
-	_, err := ParseID(prefix + "x")
-	switch {
-	case err != nil:
+	if _, err := ParseID(prefix + "x"); err != nil {
 		return err
-	case repositories == (prefix[0] == '/') || !strings.HasSuffix(prefix, "/") && !(repositories && strings.HasSuffix(prefix, ":")):
+	}
+	whole := strings.HasSuffix(prefix, "/") || repositories && strings.HasSuffix(prefix, ":")
+	if !whole || repositories == (prefix[0] == '/') {
 		return fmt.Errorf("%q is not the start of whole names", prefix)
 	}
 	return nil

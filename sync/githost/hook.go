@@ -197,15 +197,17 @@ func (p *push) move(ctx context.Context) (string, error) {
 	cmd.Stdin = strings.NewReader(list.String())
 	_, err := output(cmd)
 	p.moved, p.stuck = err == nil, err
-	report := "say " + strings.TrimSuffix(packet("version=1\n"), "\n") + "\nraw 0000\n"
+	var report strings.Builder
+	fmt.Fprintf(&report, "say %sraw 0000\n", packet("version=1\n"))
 	for _, u := range updates {
 		line := "ok " + u.ref + "\n"
 		if err != nil {
 			line = "ng " + u.ref + " it has moved meanwhile, or cannot be written: fetch, then push again\n"
 		}
-		report += "say " + packet(line)
+		report.WriteString("say " + packet(line))
 	}
-	return report + "raw 0000\n", nil
+	report.WriteString("raw 0000\n")
+	return report.String(), nil
 }
 
 // packet is a line of git's protocol.

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // git's own checksum
+	"crypto/sha1"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -66,7 +66,7 @@ func TestPackEnd(t *testing.T) {
 	if _, err := rand.Read(data); err != nil {
 		t.Fatal(err)
 	}
-	sum := sha1.Sum(data) //nolint:gosec // git's own checksum
+	sum := sha1.Sum(data)
 	pack := append(bytes.Clone(data), sum[:]...)
 	for _, size := range []int{1, 19, 20, 21, 4096, 1 << 20} {
 		end := &packEnd{}

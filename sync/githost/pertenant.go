@@ -71,6 +71,6 @@ func (p *Pusher) finds(r *repo, service string) bool {
 	case r.tenant == "", service == receivePack && p.writes(r), slices.Contains(p.folders, r.tenant):
 		return true
 	}
-	_, err := os.Stat(r.dir)
+	_, err := os.Stat(r.dir) //nolint:gosec // tenantName has checked the name, and it is escaped
 	return err == nil
 }

@@ -36,7 +36,7 @@ func (h *Host) open(ctx context.Context, r *repo) error {
 	}
 	err := tidy(r.dir)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(r.dir), 0o700)
+		err = os.MkdirAll(filepath.Dir(r.dir), 0o700) //nolint:gosec // tenantName has checked the name, and it is escaped
 	}
 	if err == nil {
 		err = h.init(ctx, r)

@@ -75,8 +75,8 @@ func TestSSHOpenEnd(t *testing.T) {
 	}
 	defer c.Close() //nolint:errcheck // a test
 	zero := strings.Repeat("0", 40)
-	command := func(old, new string) string {
-		text := old + " " + new + " refs/heads/main\x00 report-status"
+	command := func(from, to string) string {
+		text := from + " " + to + " refs/heads/main\x00 report-status"
 		return fmt.Sprintf("%04x%s0000", len(text)+4, text)
 	}
 	for _, tt := range []struct{ name, send, want string }{

@@ -30,7 +30,7 @@ type talkHTTP struct {
 func (r *Remote) connectHTTP(listing context.Context) (talk, io.Reader, error) {
 	e := *r.endpoint
 	e.User, e.Password = "", ""
-	resp, err := r.do(listing, http.MethodGet, e.String()+infoRefs+"?service="+uploadPack, nil)
+	resp, err := r.do(listing, http.MethodGet, e.String()+infoRefs+"?service="+uploadPack, nil) //nolint:bodyclose // talk.leave closes it
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,7 +66,7 @@ func (r *Remote) connectHTTP(listing context.Context) (talk, io.Reader, error) {
 
 func (t *talkHTTP) ask(ctx context.Context, request []byte) (io.Reader, error) {
 	t.leave()
-	resp, err := t.r.do(ctx, http.MethodPost, t.base+"/"+uploadPack, request)
+	resp, err := t.r.do(ctx, http.MethodPost, t.base+"/"+uploadPack, request) //nolint:bodyclose // leave closes it
 	if err != nil {
 		return nil, err
 	}
@@ -98,14 +98,14 @@ func (r *Remote) do(ctx context.Context, method, to string, body []byte) (*http.
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case resp.StatusCode == http.StatusOK:
+	switch resp.StatusCode {
+	case http.StatusOK:
 		return resp, nil
-	case resp.StatusCode == http.StatusUnauthorized:
+	case http.StatusUnauthorized:
 		err = transport.ErrAuthenticationRequired
-	case resp.StatusCode == http.StatusForbidden:
+	case http.StatusForbidden:
 		err = transport.ErrAuthorizationFailed
-	case resp.StatusCode == http.StatusNotFound:
+	case http.StatusNotFound:
 		err = transport.ErrRepositoryNotFound
 	default:
 		err = fmt.Errorf("status %s", resp.Status)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,12 +27,7 @@ type Refs struct {
 }
 
 func (r *Refs) can(capability string) bool {
-	for _, c := range r.caps {
-		if c == capability {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.caps, capability)
 }
 
 // readPacket reads a line into buf; nil is a flush.
@@ -133,15 +129,15 @@ func (r *Refs) add(text string, wanted func(string) bool) error {
 
 // request asks for a commit.
 func request(want plumbing.Hash, haves []plumbing.Hash, refs *Refs) []byte {
-	caps := "agent=terrane"
+	caps := []string{"agent=terrane"}
 	for _, c := range []string{"side-band-64k", "ofs-delta", "no-progress"} {
 		if refs.can(c) {
-			caps += " " + c
+			caps = append(caps, c)
 		}
 	}
 	var b bytes.Buffer
 	line := func(text string) { fmt.Fprintf(&b, "%04x%s\n", len(text)+5, text) }
-	line("want " + want.String() + " " + caps)
+	line("want " + want.String() + " " + strings.Join(caps, " "))
 	b.WriteString("0000")
 	for _, h := range haves {
 		line("have " + h.String())
