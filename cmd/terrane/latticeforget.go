@@ -18,7 +18,7 @@ import (
 
 func latticeForgetCommand() *cobra.Command {
 	var f adminFlags
-	var force bool
+	var heard, minority bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "forget EDGE",
@@ -31,12 +31,20 @@ Until it is forgotten an edge counts for the majority, and nothing replaces its 
 its place first: with fewer live edges than lattice.replicas, copies stay missing.
 
 An edge that is heard is refused: stop it first. If it starts again after it was forgotten, it drops
-its copies and joins as a new edge, within about five minutes.`,
+its copies and joins as a new edge, within about five minutes.
+
+When a majority of the cluster is lost for good, nothing elects a leader any more. Then, and only then,
+have one of the edges that are left forget the lost ones with --without-majority, one after the other:
+state goes on from the copies that are left. What only the lost edges had confirmed is gone, and an edge
+that was only cut off, and forgotten so, must not be started again with its old data folder.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := url.Values{"edge": {args[0]}}
-			if force {
-				q.Set("force", "1")
+			if heard {
+				q.Set("heard", "1")
+			}
+			if minority {
+				q.Set("majority", "0")
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
@@ -55,7 +63,8 @@ its copies and joins as a new edge, within about five minutes.`,
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().BoolVar(&force, "force", false, "also if the edge is heard: its server then gives up its copies")
+	cmd.Flags().BoolVar(&heard, "force", false, "also if the edge is heard: its server then gives up its copies")
+	cmd.Flags().BoolVar(&minority, "without-majority", false, "also if a majority of the cluster is not there; see above")
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "how long to wait for the copies")
 	return cmd
 }

@@ -22,10 +22,19 @@ var ErrHeard = errors.New("the edge is heard: stop it first")
 // ErrNoMember is of an edge that the cluster does not have.
 var ErrNoMember = errors.New("no such member")
 
+// Override is what Forget does against its better judgement.
+type Override struct {
+	// Heard forgets an edge that is heard, too.
+	Heard bool
+	// Majority forgets an edge although a majority is not there, for when it is lost for
+	// good. What only the lost edges had confirmed is lost then.
+	Majority bool
+}
+
 // Forget removes an edge from the cluster, and returns when the cluster's leader has done
-// so. The others then make the copies that are missing; see Wait. Unless forced it refuses
-// an edge that is heard, with ErrHeard.
-func (m *Members) Forget(ctx context.Context, edge string, force bool) error {
+// so. The others then make the copies that are missing; see Wait. It refuses an edge that is
+// heard, with ErrHeard.
+func (m *Members) Forget(ctx context.Context, edge string, over Override) error {
 	if !m.o.Lattice.Clustered() {
 		return errors.New("this edge is in no cluster of its own servers: there is nothing to forget")
 	}
@@ -33,6 +42,11 @@ func (m *Members) Forget(ctx context.Context, edge string, force bool) error {
 		return fmt.Errorf("%s cannot forget itself: ask another edge of the cluster", edge)
 	}
 	list, err := m.elected(ctx)
+	if errors.Is(err, errNoLeader) && over.Majority {
+		if err = m.rescue(ctx, edge); err == nil {
+			list, err = m.elected(ctx)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -44,7 +58,7 @@ func (m *Members) Forget(ctx context.Context, edge string, force bool) error {
 		}
 		return fmt.Errorf("%s: %w: the cluster has %s", edge, ErrNoMember, strings.Join(names, ", "))
 	}
-	if (list[at].Live || m.o.Heard(edge)) && !force {
+	if (list[at].Live || m.o.Heard(edge)) && !over.Heard {
 		return fmt.Errorf("%s: %w", edge, ErrHeard)
 	}
 	return m.remove(ctx, &list[at])

@@ -8,14 +8,15 @@ import (
 
 // Handler lets operators change the cluster:
 //
-//	POST /lattice/forget?edge=NAME&force=1    the answer is the Status of then
+//	POST /lattice/forget?edge=NAME    the answer is the Status of then
 //
+// With heard=1 and majority=0 it overrides what Override says.
 // Copies may still be on their way when it answers; see Status.Settled.
 func (m *Members) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /lattice/forget", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
-		if err := m.Forget(r.Context(), q.Get("edge"), q.Get("force") != ""); err != nil {
+		if err := m.Forget(r.Context(), q.Get("edge"), Override{q.Get("heard") != "", q.Get("majority") == "0"}); err != nil {
 			code := http.StatusServiceUnavailable
 			switch {
 			case errors.Is(err, ErrNoMember):

@@ -201,7 +201,7 @@ func (c *cluster) silent(name string) {
 func TestReplace(t *testing.T) {
 	t.Parallel()
 	c := start(t, -1)
-	if err := c.edges["ams1"].members.Forget(t.Context(), "ams3", false); !errors.Is(err, members.ErrHeard) {
+	if err := c.edges["ams1"].members.Forget(t.Context(), "ams3", members.Override{}); !errors.Is(err, members.ErrHeard) {
 		t.Errorf("an edge that is there: %v", err)
 	}
 	c.lose("ams3")
@@ -209,19 +209,19 @@ func TestReplace(t *testing.T) {
 	c.run(c.net.Add("ams", func(o *lattice.Options) { o.Replicas = 1 })) // it must not remove copies
 	c.silent("ams3")
 	c.heard["ams3"] = true
-	if err := c.edges["ams1"].members.Forget(t.Context(), "ams3", false); !errors.Is(err, members.ErrHeard) {
+	if err := c.edges["ams1"].members.Forget(t.Context(), "ams3", members.Override{}); !errors.Is(err, members.ErrHeard) {
 		t.Errorf("an edge that is heard on another way: %v", err)
 	}
 	delete(c.heard, "ams3")
 	for name, want := range map[string]string{"ams1": "cannot forget itself", "ams9": "the cluster has ams"} {
-		if err := c.edges["ams1"].members.Forget(t.Context(), name, false); err == nil || !strings.Contains(err.Error(), want) {
+		if err := c.edges["ams1"].members.Forget(t.Context(), name, members.Override{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("forget %s: %v, want %q", name, err, want)
 		}
 	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := c.edges["ams4"].members.Forget(ctx, "ams3", false); err != nil {
+	if err := c.edges["ams4"].members.Forget(ctx, "ams3", members.Override{}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := c.edges["ams4"].members.Wait(ctx)
