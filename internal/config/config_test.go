@@ -137,6 +137,7 @@ func TestFaults(t *testing.T) {
 		}},
 		{"redis without a server", small + "[state]\nprovider = \"redis\"\n", []string{"t.toml:10: state.url: want the server"}},
 		{"a server for the lattice", small + "[state]\nurl = \"redis://h\"\n", []string{"t.toml:11: state.url: is for provider"}},
+		{"an absence that a restart takes", small + "[lattice]\nforget_after = \"10s\"\n", []string{`t.toml:11: lattice.forget_after: "10s" is too short: want 1m0s or more`}},
 		{"a leaf without a home", small + "[lattice]\nleaf = [\"tls://hub:7422\"]\n[tls]\nmode = \"internal\"\n", []string{"t.toml:1: state.home: want the region"}},
 		{"certificates in the lattice", small + "[lattice.cluster]\nlisten = \"10.0.0.1:6222\"\n", []string{"t.toml:1: tls.key: want a secret of 32"}},
 		{"listeners", small + "[https]\nlisten = [\"443\", \"host:443\", \":70000\"]\n", []string{
