@@ -14,7 +14,7 @@ import (
 const smallBody = 4 << 10
 
 // writeChunk is how much of a counted answer is written at a time, so that progress is seen.
-const writeChunk = 32 << 10
+const writeChunk = 64 << 10
 
 // register makes the visit's transfers subject to the least rates of a pool.
 func (v *visit) register(p *share.Pool) {
