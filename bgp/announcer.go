@@ -152,7 +152,8 @@ func (a *Announcer) poke() {
 var errRunning = errors.New("bgp: Run was called twice at a time")
 
 // Run speaks BGP until the context ends. It then withdraws in order, closes the
-// sessions, and returns nil; that takes ShutdownWait and WithdrawWait.
+// sessions, and returns nil; that takes ShutdownWait and WithdrawWait, and the latter
+// once more if visitors still come.
 func (a *Announcer) Run(ctx context.Context) error {
 	a.mu.Lock()
 	if a.running {

@@ -21,6 +21,14 @@
 // A router is only met once GoBGP waits with its OPEN: after a failure GoBGP takes no
 // session for 5 s, in which a router with short timers would give up.
 //
+// # Visitors who stay
+//
+// A withdrawal is not proof that a router leads nobody here any more: FRR 8.4 with
+// dampening keeps a route in the kernel when the change of attributes before the
+// withdrawal brought it to the suppress limit. Options.Visitors is counted after each
+// withdrawal, and late visitors end the sessions, which every router follows. The guards
+// then hold their sessions down until the prefixes are announced again.
+//
 // With Options.External and no neighbor there is no speaker at all: whoever reads
 // Status announces.
 //
@@ -29,7 +37,8 @@
 // Loss of health withdraws at once: what is broken must not attract another
 // request. A drain, and the end of Run, go in steps while the edge still
 // serves: announce with the GRACEFUL_SHUTDOWN community (RFC 8326), wait for
-// routers to prefer another edge, withdraw, wait again. Damping is not done
+// routers to prefer another edge, withdraw, wait again, and end the sessions if visitors
+// still come. Damping is not done
 // here, but by whoever calls SetHealth: it must be called only for changes that
 // are worth moving traffic.
 //

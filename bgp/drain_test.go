@@ -95,12 +95,14 @@ func TestDrainSurvivesRestart(t *testing.T) {
 type stall struct {
 	slog.Handler
 	on   atomic.Bool
+	held chan struct{} // closed when it does
 	hold chan struct{}
 }
 
 func (s *stall) Handle(ctx context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool {
 		if a.Value.String() == "state changed" && s.on.CompareAndSwap(true, false) { // only the main loop says it
+			close(s.held)
 			<-s.hold
 		}
 		return true
@@ -120,7 +122,7 @@ func TestStuckSpeaker(t *testing.T) {
 	one, two := newRouter(t, "127.0.0.2", 64512), newRouter(t, "127.0.0.3", 64513)
 	o := example(one, two)
 	o.Neighbors[1].ConnectRetry = time.Hour
-	handler := &stall{Handler: slog.DiscardHandler, hold: make(chan struct{})}
+	handler := &stall{Handler: slog.DiscardHandler, held: make(chan struct{}), hold: make(chan struct{})}
 	o.Logger = slog.New(handler)
 	e := startEdge(t, o)
 	t.Cleanup(func() { close(handler.hold) })
@@ -131,7 +133,9 @@ func TestStuckSpeaker(t *testing.T) {
 	handler.on.Store(true)
 	one.hangUp() // makes the main loop log
 	e.wait("session lost", func(s Status) bool { return s.Neighbors[0].Lost == 1 })
+	<-handler.held
 	e.SetHealth(false, "test")
+	two.wait("end of the session", heardLast(adminShutdown+": the speaker is restarted"))
 	two.wait("route gone", two.holds())
 	e.SetHealth(true, "")
 	one.wait("route again", one.holds("192.0.2.10/32"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -28,6 +29,7 @@ type guard struct {
 	key   string         // of the inner session
 
 	incoming chan net.Conn // from the listener, if any
+	gate     gate
 	sess     *session
 	tried    time.Time // last dialed
 }
@@ -40,22 +42,40 @@ const (
 	writeTimeout = 10 * time.Second
 	dialTimeout  = 5 * time.Second
 	lastWords    = time.Second
+	// What a router may make GoBGP do: it proves once per aliveEvery that it lives, and
+	// one ROUTE-REFRESH is answered per refreshEvery. Then its messages are read later.
+	aliveEvery   = time.Second / 2
+	refreshEvery = 100 * time.Millisecond
 )
 
 // run holds sessions until the context ends. GoBGP comes first: a router that is
 // connected while GoBGP is idle would give up for want of an OPEN, again and again.
 func (g *guard) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		inner, open, err := g.dialInner(ctx)
-		if err != nil {
-			g.sess.fail(err.Error())
-			continue
+		session := g.gate.enter(ctx)
+		if session == nil {
+			return
 		}
+		g.once(session)
+		g.gate.leave()
+	}
+}
+
+// once is one session, or an attempt.
+func (g *guard) once(ctx context.Context) {
+	inner, open, err := g.dialInner(ctx)
+	switch {
+	case err == nil:
 		if outer := g.reach(ctx); outer != nil {
 			r := relay{guard: g, outer: outer, inner: inner}
 			g.sess.fail(r.run(ctx, open))
 		}
 		_ = inner.Close()
+	case ctx.Err() == nil:
+		g.sess.fail(err.Error())
+	}
+	if s, ok := errors.AsType[*shutdown](context.Cause(ctx)); ok {
+		g.sess.fail(s.Error())
 	}
 }
 
@@ -161,6 +181,7 @@ type relay struct {
 	reason string // the first
 	ours   bool   // GoBGP has taken the router's OPEN
 	theirs bool   // the router has taken ours
+	over   bool   // a NOTIFICATION went to the router
 }
 
 // run passes messages until one side ends, and returns why.
@@ -173,8 +194,14 @@ func (r *relay) run(ctx context.Context, open frame) string {
 		soon := time.Now().Add(lastWords)
 		_ = r.inner.SetReadDeadline(soon)
 		_ = r.outer.SetReadDeadline(soon)
+		if s, ok := errors.AsType[*shutdown](context.Cause(ctx)); ok {
+			r.because(s.Error())
+			_ = r.outer.SetWriteDeadline(soon) // also of a write under way
+			r.notify(s.notification())
+		}
 	})
 	defer stop()
+	defer r.outer.Close() //nolint:errcheck // what it says is of no use
 	defer r.close()
 
 	var wg sync.WaitGroup
@@ -185,14 +212,57 @@ func (r *relay) run(ctx context.Context, open frame) string {
 	wg.Go(func() {
 		defer r.close()
 		r.because(r.listen())
+		r.discard()
 	})
 	wg.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return r.reason
 }
 
+// close ends both sides. The outer one is read for a little longer after a
+// NOTIFICATION: a connection that is closed with data unread is reset, and the router
+// might never read what it was sent.
 func (r *relay) close() {
 	_ = r.inner.Close()
-	_ = r.outer.Close()
+	r.mu.Lock()
+	over := r.over
+	r.mu.Unlock()
+	if !over {
+		_ = r.outer.Close()
+	}
+}
+
+// notify sends the router a NOTIFICATION, the last message of the session.
+func (r *relay) notify(f frame) {
+	r.mu.Lock()
+	r.over = true
+	_ = r.outer.SetReadDeadline(time.Now().Add(lastWords))
+	r.mu.Unlock()
+	_ = write(r.outer, f, lastWords)
+	if c, ok := r.outer.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite()
+	}
+	_ = r.inner.Close()
+}
+
+// discard reads what a router still sends after the end, for a moment.
+func (r *relay) discard() {
+	r.mu.Lock()
+	over := r.over
+	r.mu.Unlock()
+	if over {
+		_, _ = io.Copy(io.Discard, r.outer) // notify has set the deadline
+	}
+}
+
+// unhurried ends the deadline of the router's OPEN.
+func (r *relay) unhurried() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over {
+		_ = r.outer.SetReadDeadline(time.Time{})
+	}
 }
 
 // because keeps the first reason.
@@ -222,8 +292,10 @@ func (r *relay) speak(f frame) string {
 		}
 		if f.kind() == packet.BGP_MSG_NOTIFICATION {
 			r.because(r.sentReason(f))
+			r.notify(f)
+			return "session closed by this edge"
 		}
-		if err := write(r.outer, f); err != nil {
+		if err := write(r.outer, f, writeTimeout); err != nil {
 			return "session lost: " + err.Error()
 		}
 		switch f.kind() {
@@ -246,7 +318,7 @@ func (r *relay) listen() string {
 	if err != nil {
 		return r.lost(err)
 	}
-	_ = r.outer.SetReadDeadline(time.Time{}) // from here GoBGP's hold timer watches
+	r.unhurried() // from here GoBGP's hold timer watches
 	if first.kind() == packet.BGP_MSG_NOTIFICATION {
 		return r.refusal(first)
 	}
@@ -255,10 +327,10 @@ func (r *relay) listen() string {
 		return r.lost(err)
 	}
 	r.sess.opened(open)
-	if err := write(r.inner, clean); err != nil {
+	if err := write(r.inner, clean, writeTimeout); err != nil {
 		return "session closed by this edge"
 	}
-	var alive time.Time
+	var alive, refreshed time.Time
 	for {
 		f, err := readFrame(r.outer)
 		if err != nil {
@@ -267,14 +339,17 @@ func (r *relay) listen() string {
 		switch f.kind() {
 		case packet.BGP_MSG_KEEPALIVE:
 			r.accepted(false, true)
+			if time.Since(alive) < aliveEvery {
+				continue
+			}
 		case packet.BGP_MSG_NOTIFICATION:
-			reason := r.refusal(f)
-			_ = write(r.inner, f)
-			return reason
+			r.because(r.refusal(f)) // before GoBGP ends the inner session for it
+			_ = write(r.inner, f, writeTimeout)
+			return ""
 		case packet.BGP_MSG_UPDATE:
 			r.sess.ignore()
 			// It proves that the router lives, and may come in place of a KEEPALIVE.
-			if time.Since(alive) < time.Second/2 {
+			if time.Since(alive) < aliveEvery {
 				continue
 			}
 			f = keepalive()
@@ -282,20 +357,22 @@ func (r *relay) listen() string {
 			if len(f) != routeRefresh || !r.sess.refreshable(f) {
 				continue
 			}
+			<-time.After(refreshEvery - time.Since(refreshed))
+			refreshed = time.Now()
 		case packet.BGP_MSG_OPEN:
 			return r.lost(&wireError{packet.BGP_ERROR_FSM_ERROR, 0, "a second OPEN"})
 		default:
 			return r.lost(&wireError{packet.BGP_ERROR_MESSAGE_HEADER_ERROR, packet.BGP_ERROR_SUB_BAD_MESSAGE_TYPE, fmt.Sprintf("a message of type %d", f.kind())})
 		}
 		alive = time.Now()
-		if err := write(r.inner, f); err != nil {
+		if err := write(r.inner, f, writeTimeout); err != nil {
 			return "session closed by this edge"
 		}
 	}
 }
 
-func write(conn net.Conn, f frame) error {
-	if err := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+func write(conn net.Conn, f frame, timeout time.Duration) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
 	_, err := conn.Write(f)

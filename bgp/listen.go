@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // listener accepts sessions that routers open.
@@ -16,6 +17,9 @@ type listener struct {
 	guards map[netip.Addr]*guard
 	opts   *Options
 }
+
+// acceptPause is how long a listener rests when the kernel gives it no connection.
+const acceptPause = 100 * time.Millisecond
 
 // bind listens on the families that have neighbors; without a ListenPort on none.
 func bind(ctx context.Context, o *Options) (*listener, error) {
@@ -62,9 +66,11 @@ func (l *listener) run() {
 				if errors.Is(err, net.ErrClosed) {
 					return
 				}
-				if err == nil {
-					l.take(conn)
+				if err != nil { // no descriptor is left, for example
+					<-time.After(acceptPause)
+					continue
 				}
+				l.take(conn)
 			}
 		})
 	}
@@ -76,6 +82,11 @@ func (l *listener) take(conn net.Conn) {
 	a, _ := conn.RemoteAddr().(*net.TCPAddr)
 	g := l.guards[a.AddrPort().Addr().Unmap()]
 	if g == nil || limitTTL(conn, g.n, l.opts) != nil {
+		_ = conn.Close()
+		return
+	}
+	if closed := g.gate.why(); closed != nil {
+		_ = write(conn, closed.notification(), lastWords)
 		_ = conn.Close()
 		return
 	}

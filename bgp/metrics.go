@@ -6,7 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type collector struct {
 	status func() Status
 
-	state, up, announced, lost, ignored *prometheus.Desc
+	state, late, ended, up, announced, lost, ignored *prometheus.Desc
 }
 
 func newCollector(status func() Status) *collector {
@@ -16,6 +16,8 @@ func newCollector(status func() Status) *collector {
 	return &collector{
 		status:    status,
 		state:     prometheus.NewDesc("terrane_bgp_state_info", "1 for the state the announcer is in.", []string{"state"}, nil),
+		late:      prometheus.NewDesc("terrane_bgp_late_connections", "Connections that came when routers should have followed the last withdrawal.", nil, nil),
+		ended:     prometheus.NewDesc("terrane_bgp_sessions_ended_info", "1 while there are no sessions because of late visitors.", nil, nil),
 		up:        neighbor("up", "1 while the session is established."),
 		announced: neighbor("announced_prefixes", "Prefixes that the neighbor holds of this edge."),
 		lost:      neighbor("lost_sessions_total", "Established sessions that ended."),
@@ -25,7 +27,7 @@ func newCollector(status func() Status) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.state, c.up, c.announced, c.lost, c.ignored} {
+	for _, d := range []*prometheus.Desc{c.state, c.late, c.ended, c.up, c.announced, c.lost, c.ignored} {
 		ch <- d
 	}
 }
@@ -33,9 +35,11 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.status()
-	for _, state := range []State{Stopped, Starting, Announcing, Unhealthy, Draining, Drained} {
+	for _, state := range []State{Stopped, Starting, Announcing, Unhealthy, Draining, Withdrawing, Drained} {
 		ch <- prometheus.MustNewConstMetric(c.state, prometheus.GaugeValue, number(s.State == state), string(state))
 	}
+	ch <- prometheus.MustNewConstMetric(c.late, prometheus.GaugeValue, float64(s.LateVisitors))
+	ch <- prometheus.MustNewConstMetric(c.ended, prometheus.GaugeValue, number(s.SessionsEnded))
 	for _, n := range s.Neighbors {
 		addr := n.Address.String()
 		ch <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, number(n.Established), addr)

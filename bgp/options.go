@@ -3,6 +3,7 @@ package bgp
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,15 @@ type Options struct {
 	ShutdownWait time.Duration
 	WithdrawWait time.Duration
 
+	// Visitors are counted after each withdrawal: if one comes when half of WithdrawWait
+	// is over, all sessions are ended with a Cease (Administrative Shutdown) until the
+	// prefixes are announced again. A router that damps routes can lose a withdrawal; it
+	// does not lose the end of a session. nil: sessions are not ended.
+	Visitors Visitors
+	// KeepSessions says that visitors also come by routes that this package does not
+	// announce, so that they prove nothing.
+	KeepSessions bool
+
 	// DrainFile exists while the edge is drained, so that a drain survives a restart.
 	// An operator may also make it before the start. "": a drain does not survive.
 	DrainFile string
@@ -38,6 +48,13 @@ type Options struct {
 	OnChange func(Status) // called by Run's goroutine after each change; must not block
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer
+}
+
+// Visitors counts those whom the announced prefixes bring.
+type Visitors interface {
+	// Arrived is how many connections to addresses of the prefixes have come from other
+	// hosts so far. It must not block.
+	Arrived() uint64
 }
 
 // Neighbor is a router this edge speaks to.
@@ -57,6 +74,9 @@ type Neighbor struct {
 	// GracefulRestart is for how long the neighbor keeps our routes after the
 	// session broke. Best left 0: when this process dies, so does what it serves.
 	GracefulRestart time.Duration
+	// NoGracefulShutdown leaves out the GRACEFUL_SHUTDOWN step: a router that damps
+	// routes counts it as a flap. If no neighbor has it, ShutdownWait is not waited for.
+	NoGracefulShutdown bool
 
 	// NextHops are sent in place of the session's local address, at most one
 	// per family. The prefixes of a family other than the session's are only
@@ -95,6 +115,11 @@ func (o Options) withDefaults() Options {
 	}
 	o.Neighbors = neighbors
 	return o
+}
+
+// anyGraceful reports whether any speaker is asked to leave before the withdrawal.
+func (o *Options) anyGraceful() bool {
+	return o.silent() || slices.ContainsFunc(o.Neighbors, func(n Neighbor) bool { return !n.NoGracefulShutdown })
 }
 
 func or[T comparable](v, dflt T) T {

@@ -13,6 +13,7 @@ const (
 	exportPolicy     = "export"
 	gracefulShutdown = "65535:0" // RFC 8326
 	shutdownSet      = "graceful-shutdown"
+	defaultPref      = 100
 )
 
 // installPolicies makes the speaker reject whatever it is not told to accept: on
@@ -71,13 +72,19 @@ func (s *speaker) assign(ctx context.Context, name string, dir apipb.PolicyDirec
 }
 
 // exportStatements are how prefixes of the family go to the neighbor. A drained
-// route keeps the lowest local preference, whatever the neighbor's is.
+// route keeps the lowest local preference, whatever the neighbor's is. For a neighbor
+// without GRACEFUL_SHUTDOWN it has the attributes of any other time.
 func (g *guard) exportStatements(fam family) []*apipb.Statement {
 	n := g.n
 	actions := func() *apipb.Actions {
 		a := &apipb.Actions{RouteAction: apipb.RouteAction_ACCEPT}
 		c, _ := parseCommunities(n.Communities) // validated by New
-		if len(c.standard) > 0 {
+		switch {
+		case n.NoGracefulShutdown && len(c.standard) > 0:
+			a.Community = &apipb.CommunityAction{Type: apipb.CommunityAction_REPLACE, Communities: c.standard}
+		case n.NoGracefulShutdown:
+			a.Community = &apipb.CommunityAction{Type: apipb.CommunityAction_REMOVE, Communities: []string{gracefulShutdown}}
+		case len(c.standard) > 0:
 			a.Community = &apipb.CommunityAction{Type: apipb.CommunityAction_ADD, Communities: c.standard}
 		}
 		if len(c.large) > 0 {
@@ -105,10 +112,15 @@ func (g *guard) exportStatements(fam family) []*apipb.Statement {
 	}
 	name := fmt.Sprintf("%v-%v", g.self, fam)
 	normal := &apipb.Statement{Name: name, Conditions: conditions(), Actions: actions()}
-	if n.LocalPref == nil {
+	switch {
+	case n.LocalPref != nil:
+		normal.Actions.LocalPref = &apipb.LocalPrefAction{Value: *n.LocalPref}
+	case n.NoGracefulShutdown && n.ASN == g.opts.ASN:
+		normal.Actions.LocalPref = &apipb.LocalPrefAction{Value: defaultPref}
+	}
+	if n.LocalPref == nil || n.NoGracefulShutdown {
 		return []*apipb.Statement{normal}
 	}
-	normal.Actions.LocalPref = &apipb.LocalPrefAction{Value: *n.LocalPref}
 	drained := &apipb.Statement{Name: name + "-drained", Conditions: conditions(), Actions: actions()}
 	drained.Conditions.CommunitySet = &apipb.MatchSet{Type: apipb.MatchSet_ANY, Name: shutdownSet}
 	return []*apipb.Statement{drained, normal}

@@ -29,10 +29,12 @@ func connectReason(err error) string {
 func (r *relay) lost(err error) string {
 	var wrong *wireError
 	if errors.As(err, &wrong) {
+		reason := "the router sent " + wrong.text
+		r.because(reason) // before the end of the inner session is one
 		if f, err := serialize(packet.NewBGPNotificationMessage(wrong.code, wrong.sub, nil)); err == nil {
-			_ = write(r.outer, f)
+			r.notify(f)
 		}
-		return "the router sent " + wrong.text
+		return reason
 	}
 	r.mu.Lock()
 	accepted, established := r.theirs, r.ours && r.theirs

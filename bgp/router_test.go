@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -28,7 +29,8 @@ type router struct {
 	mu      sync.Mutex
 	conn    net.Conn
 	table   map[netip.Prefix][]packet.PathAttributeInterface
-	history []string // "announce P", "leaving P", "withdraw P", "notification C/S"
+	history []string // "announce P", "leaving P", "withdraw P", "notification C: TEXT"
+	changes int      // of attributes of a route that it held
 	changed chan struct{}
 }
 
@@ -107,7 +109,11 @@ func (r *router) serve(conn net.Conn) {
 			r.note(func() { r.update(body) })
 		case *packet.BGPNotification:
 			r.note(func() {
-				r.history = append(r.history, "notification "+packet.NewNotificationErrorCode(body.ErrorCode, body.ErrorSubcode).String())
+				text := "notification " + packet.NewNotificationErrorCode(body.ErrorCode, body.ErrorSubcode).String()
+				if len(body.Data) > 1 && int(body.Data[0]) == len(body.Data)-1 { // RFC 9003
+					text += ": " + string(body.Data[1:])
+				}
+				r.history = append(r.history, text)
 			})
 		}
 	}
@@ -196,7 +202,11 @@ func (r *router) update(u *packet.BGPUpdate) {
 		}
 	}
 	add := func(nlri packet.AddrPrefixInterface) {
-		r.table[netip.MustParsePrefix(nlri.String())] = u.PathAttributes
+		p := netip.MustParsePrefix(nlri.String())
+		if had, ok := r.table[p]; ok && !reflect.DeepEqual(had, u.PathAttributes) {
+			r.changes++
+		}
+		r.table[p] = u.PathAttributes
 		r.history = append(r.history, verb+nlri.String())
 	}
 	del := func(nlri packet.AddrPrefixInterface) {

@@ -22,6 +22,8 @@ type table interface {
 	withdraw(ctx context.Context) error
 	anyEstablished() bool // reports whether a router would hear a change
 	neighbors(announcing bool, now time.Time) []NeighborStatus
+	hangUp(text string) // ends the sessions, and allows none until connect
+	connect()
 	stop(ctx context.Context)
 	abandon(ctx context.Context) // stop, if it does not answer
 }
@@ -33,6 +35,8 @@ func (told) announce(context.Context, bool) error       { return nil }
 func (told) withdraw(context.Context) error             { return nil }
 func (told) anyEstablished() bool                       { return true }
 func (told) neighbors(bool, time.Time) []NeighborStatus { return nil }
+func (told) hangUp(string)                              {}
+func (told) connect()                                   {}
 func (told) stop(context.Context)                       {}
 func (told) abandon(context.Context)                    {}
 
@@ -46,6 +50,40 @@ type run struct {
 
 	phase phase
 	until time.Time // leaving: when to withdraw; withdrawn: when routers have followed
+	watch watch
+}
+
+// watch looks for visitors after a withdrawal that a router heard.
+type watch struct {
+	from     time.Time // when it begins; zero: nothing was withdrawn
+	counting bool
+	first    uint64 // Visitors.Arrived then
+	late     uint64 // visitors since
+	ended    bool   // the sessions, because of them
+}
+
+// lateWatch is the part of WithdrawWait after which a visitor is late.
+const lateWatch = 2
+
+// verify ends the sessions if visitors still come when routers should have followed the
+// withdrawal.
+func (r *run) verify(now time.Time) {
+	o, w := &r.a.opts, &r.watch
+	if o.Visitors == nil || r.phase != withdrawn || w.from.IsZero() || now.Before(w.from) {
+		return
+	}
+	count := o.Visitors.Arrived()
+	if !w.counting {
+		w.counting, w.first = true, count
+	}
+	w.late = count - w.first
+	if w.late == 0 || w.ended || o.KeepSessions || now.Before(r.until) {
+		return
+	}
+	r.a.log.Warn("visitors still come after the withdrawal: ending the bgp sessions", "visitors", w.late)
+	r.speaker.hangUp("withdrawn, and visitors still come")
+	*w = watch{from: now.Add(o.WithdrawWait / lateWatch), ended: true}
+	r.until = now.Add(o.WithdrawWait)
 }
 
 // step brings the table closer to what is wanted, publishes the status, sets
@@ -63,14 +101,19 @@ func (r *run) step(ctx context.Context, now time.Time) bool {
 		next = retryCall
 		r.stuck = errors.Is(err, errStuck)
 	}
-	if wait := r.until.Sub(now); wait > 0 {
-		next = min(next, wait)
+	r.verify(now)
+	for _, at := range []time.Time{r.until, r.watch.from} {
+		if wait := at.Sub(now); wait > 0 {
+			next = min(next, wait)
+		}
 	}
 	r.tick.Reset(next)
 
 	s := Status{State: Announcing, Reason: failure}
 	gone := r.phase == withdrawn && !now.Before(r.until) && failure == ""
 	switch {
+	case (drain || r.stopping) && r.phase == withdrawn && !gone:
+		s.State = Withdrawing
 	case (drain || r.stopping) && !gone:
 		s.State = Draining
 	case drain || r.stopping:
@@ -79,8 +122,9 @@ func (r *run) step(ctx context.Context, now time.Time) bool {
 		s.State = Unhealthy
 	}
 	if s.Reason == "" {
-		s.Reason = r.why(healthy, why, drain)
+		s.Reason = r.why(healthy, why, drain) + r.watch.result()
 	}
+	s.SessionsEnded, s.LateVisitors = r.watch.ended, r.watch.late
 	s.Neighbors = r.speaker.neighbors(r.phase == announced, now)
 	a.publish(s)
 	if drain && gone {
@@ -90,6 +134,19 @@ func (r *run) step(ctx context.Context, now time.Time) bool {
 	}
 	// A speaker that is stuck is stopped all the same: the end of its sessions withdraws.
 	return r.stopping && (gone || failure != "")
+}
+
+// result says what the watch has found, to be appended to the reason of the withdrawal.
+func (w *watch) result() string {
+	switch {
+	case w.ended && w.late > 0:
+		return "; visitors come although the sessions are ended: another route leads here"
+	case w.ended:
+		return "; the sessions are ended, as visitors came after the withdrawal"
+	case w.late > 0:
+		return "; visitors still come"
+	}
+	return ""
 }
 
 func (r *run) why(healthy bool, why string, drain bool) string {
@@ -112,7 +169,10 @@ func (r *run) target(healthy, drain bool) phase {
 	case drain || r.stopping:
 		switch r.phase {
 		case announced:
-			return leaving
+			if r.a.opts.anyGraceful() {
+				return leaving
+			}
+			return withdrawn
 		case unsure:
 			return withdrawn
 		}
@@ -128,6 +188,9 @@ func (r *run) move(ctx context.Context, now time.Time, target phase) error {
 	}
 	if target == r.phase {
 		return nil
+	}
+	if r.watch.ended && target == announced {
+		r.speaker.connect()
 	}
 	heard := r.speaker.anyEstablished() // else there is nobody to wait for
 	var err error
@@ -146,9 +209,12 @@ func (r *run) move(ctx context.Context, now time.Time, target phase) error {
 		r.phase = unsure
 		return err
 	}
-	r.phase, r.until = target, now
+	r.phase, r.until, r.watch = target, now, watch{}
 	if heard {
 		r.until = now.Add(wait)
+	}
+	if heard && target == withdrawn {
+		r.watch.from = now.Add(wait / lateWatch)
 	}
 	if target == leaving && !heard {
 		return r.move(ctx, now, leaving)

@@ -214,9 +214,31 @@ func route(p netip.Prefix, leaving bool) (*apipb.Path, error) {
 	return path, nil
 }
 
-// stop ends all sessions with a NOTIFICATION. It waits for GoBGP at most callTimeout.
-func (s *speaker) stop(ctx context.Context) {
+// hangUp ends all sessions in order and allows none until connect.
+func (s *speaker) hangUp(text string) {
+	for _, g := range s.guards {
+		g.gate.close(text)
+	}
+}
+
+func (s *speaker) connect() {
+	for _, g := range s.guards {
+		g.gate.open()
+	}
+}
+
+// finish is hangUp, and waits until the sessions are over.
+func (s *speaker) finish(text string) {
 	s.listen.close()
+	s.hangUp(text)
+	for _, g := range s.guards {
+		<-g.gate.close(text)
+	}
+}
+
+// stop ends all sessions. It waits for GoBGP at most callTimeout.
+func (s *speaker) stop(ctx context.Context) {
+	s.finish("the edge stops")
 	if err := s.call(ctx, func() error { return s.srv.StopBgp(ctx, &apipb.StopBgpRequest{}) }); err != nil {
 		s.opts.Logger.Error("bgp speaker does not stop", "err", err)
 	}
@@ -224,10 +246,10 @@ func (s *speaker) stop(ctx context.Context) {
 	s.wg.Wait()
 }
 
-// abandon closes all sessions without GoBGP's help: routers withdraw by
-// themselves. Should GoBGP ever answer again, it stops.
+// abandon ends all sessions without GoBGP's help: routers withdraw by
+// themselves, also those that would keep the routes of a session that broke. Should GoBGP ever answer again, it stops.
 func (s *speaker) abandon(ctx context.Context) {
-	s.listen.close()
+	s.finish("the speaker is restarted")
 	s.cancel()
 	s.wg.Wait()
 	go func() { _ = s.srv.StopBgp(ctx, &apipb.StopBgpRequest{}) }()

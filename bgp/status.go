@@ -17,8 +17,10 @@ const (
 	Starting   State = "starting" // no speaker yet; Reason says what is in the way
 	Announcing State = "announcing"
 	Unhealthy  State = "unhealthy" // withdrawn, because SetHealth said so
-	Draining   State = "draining"  // on the way to Drained, still attracting some traffic
+	Draining   State = "draining"  // announced with GRACEFUL_SHUTDOWN, on the way to Drained
 	Drained    State = "drained"   // withdrawn, until Undrain
+	// Withdrawing follows Draining: withdrawn, and routers get WithdrawWait to follow.
+	Withdrawing State = "withdrawing"
 )
 
 // Status is a copy of the whole state.
@@ -28,6 +30,12 @@ type Status struct {
 	Since     time.Time        `json:"since"`
 	Prefixes  []netip.Prefix   `json:"prefixes"`
 	Neighbors []NeighborStatus `json:"neighbors"`
+	// LateVisitors came when half of WithdrawWait was over after the last withdrawal, or
+	// after the end of the sessions; see Options.Visitors.
+	LateVisitors uint64 `json:"late_visitors,omitempty"`
+	// SessionsEnded says that there are no sessions because of late visitors. With
+	// Options.External the other speaker is to end its sessions then.
+	SessionsEnded bool `json:"sessions_ended,omitempty"`
 }
 
 // NeighborStatus is one session.
@@ -50,7 +58,7 @@ func (s Status) clone() Status {
 
 // differs reports whether s is worth telling after old: whatever changed but Ignored.
 func (s Status) differs(old Status) bool {
-	return s.State != old.State || s.Reason != old.Reason ||
+	return s.State != old.State || s.Reason != old.Reason || s.SessionsEnded != old.SessionsEnded ||
 		!slices.EqualFunc(s.Neighbors, old.Neighbors, func(a, b NeighborStatus) bool {
 			return a.Established == b.Established && a.Reason == b.Reason && a.Lost == b.Lost && slices.Equal(a.Announced, b.Announced)
 		})

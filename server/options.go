@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -75,6 +76,9 @@ type Options struct {
 	// eighth of the limit on open files, from 16 to 4096.
 	OpenFiles int
 
+	// Listener wraps each listener, below PROXY headers and TLS; nil: none is wrapped.
+	Listener func(net.Listener) net.Listener
+
 	Logger    *slog.Logger          // nil discards
 	AccessLog io.Writer             // takes one JSON line per request, in blocks; nil: no log
 	Metrics   prometheus.Registerer // nil registers nothing
@@ -122,6 +126,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Listener == nil {
+		o.Listener = func(ln net.Listener) net.Listener { return ln }
 	}
 	if o.Refused == nil {
 		o.Refused = func(tenant.ID) (tenant.Revision, string, bool) { return "", "", false }

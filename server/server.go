@@ -186,7 +186,7 @@ func (s *Server) bind(ctx context.Context) (plain, secure []net.Listener, err er
 
 // visitors bounds the connections of ln, and reads balancers' PROXY headers.
 func (s *Server) visitors(ln net.Listener) net.Listener {
-	return s.conns.BehindProxies(s.conns.Listen(ln), s.opts.ProxyProtocol, s.opts.HeaderTimeout)
+	return s.conns.BehindProxies(s.conns.Listen(s.opts.Listener(ln)), s.opts.ProxyProtocol, s.opts.HeaderTimeout)
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {

@@ -3,12 +3,19 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/terrane/terrane/bgp"
 )
@@ -17,9 +24,14 @@ import (
 func TestAnnouncements(t *testing.T) {
 	var answer atomic.Value
 	hang := make(chan struct{})
-	answer.Store(bgp.Starting)
+	const down, late = bgp.State("down"), bgp.State("drained\", \"sessions_ended\": true, \"x\": \"")
+	answer.Store(down)
 	edge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		state := answer.Load().(bgp.State)
+		if state == down {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		if state == "" {
 			select {
 			case <-hang:
@@ -36,7 +48,8 @@ func TestAnnouncements(t *testing.T) {
 	done := make(chan error, 1)
 	look := func(ctx context.Context) (bgp.Status, error) { return bgpStatus(ctx, edge.URL, "") }
 	go func() {
-		done <- follow(ctx, w, look, true)
+		tell := teller{w: w, exabgp: true, neighbors: []string{"198.51.100.1"}, prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")}}
+		done <- tell.follow(ctx, look)
 		_ = w.Close()
 	}()
 	lines := bufio.NewScanner(r)
@@ -44,10 +57,12 @@ func TestAnnouncements(t *testing.T) {
 		state bgp.State // that the edge turns to
 		want  []string
 	}{
-		{bgp.Starting, []string{"withdraw route 192.0.2.10/32 next-hop self", "withdraw route 2001:db8::10/128 next-hop self"}},
+		{down, []string{"withdraw route 192.0.2.10/32 next-hop self"}}, // of which --prefix tells
 		{bgp.Announcing, []string{"announce route 192.0.2.10/32 next-hop self", "announce route 2001:db8::10/128 next-hop self"}},
 		{bgp.Draining, []string{"announce route 192.0.2.10/32 next-hop self community [65535:0]", "announce route 2001:db8::10/128 next-hop self community [65535:0]"}},
-		{bgp.Drained, []string{"withdraw route 192.0.2.10/32 next-hop self", "withdraw route 2001:db8::10/128 next-hop self"}},
+		{bgp.Withdrawing, []string{"withdraw route 192.0.2.10/32 next-hop self", "withdraw route 2001:db8::10/128 next-hop self"}},
+		{bgp.Announcing, []string{"announce route 192.0.2.10/32 next-hop self", "announce route 2001:db8::10/128 next-hop self"}},
+		{late, []string{"withdraw route 192.0.2.10/32 next-hop self", "withdraw route 2001:db8::10/128 next-hop self", "neighbor 198.51.100.1 teardown 2"}},
 		{bgp.Announcing, []string{"announce route 192.0.2.10/32 next-hop self", "announce route 2001:db8::10/128 next-hop self"}},
 		{"", []string{"withdraw route 192.0.2.10/32 next-hop self", "withdraw route 2001:db8::10/128 next-hop self"}}, // it hangs
 	} {
@@ -66,6 +81,72 @@ func TestAnnouncements(t *testing.T) {
 		t.Errorf("one more line: %q", lines.Text())
 	}
 	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAnnouncementsRepeat: what holds is repeated, and late visitors are told of once.
+func TestAnnouncementsRepeat(t *testing.T) {
+	var out strings.Builder
+	words := teller{w: &out, repeat: 5 * time.Second}
+	exabgp := teller{w: io.Discard, exabgp: true, repeat: 5 * time.Second}
+	begin := time.Now()
+	for _, tt := range []struct {
+		after    time.Duration
+		status   bgp.Status
+		answered bool
+		want     string
+	}{
+		{0, bgp.Status{}, false, "withdraw\n"},
+		{time.Second, bgp.Status{State: bgp.Announcing}, true, "announce\n"},
+		{5 * time.Second, bgp.Status{State: bgp.Announcing}, true, ""},
+		{6 * time.Second, bgp.Status{State: bgp.Announcing}, true, "announce\n"},
+		{7 * time.Second, bgp.Status{State: bgp.Draining}, true, "leave\n"},
+		{12 * time.Second, bgp.Status{State: bgp.Draining}, true, "leave\n"},
+		{13 * time.Second, bgp.Status{State: bgp.Withdrawing}, true, "withdraw\n"},
+		{14 * time.Second, bgp.Status{State: bgp.Withdrawing, SessionsEnded: true}, true, "shutdown\n"},
+		{15 * time.Second, bgp.Status{State: bgp.Drained, SessionsEnded: true}, true, ""},
+		{18 * time.Second, bgp.Status{}, false, "withdraw\n"},
+		{19 * time.Second, bgp.Status{State: bgp.Drained, SessionsEnded: true}, true, ""},
+		{20 * time.Second, bgp.Status{State: bgp.Announcing}, true, "announce\n"},
+		{21 * time.Second, bgp.Status{State: bgp.Unhealthy, SessionsEnded: true}, true, "withdraw\nshutdown\n"},
+	} {
+		out.Reset()
+		for _, u := range []*teller{&words, &exabgp} {
+			if err := u.update(tt.status, tt.answered, begin.Add(tt.after)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if out.String() != tt.want {
+			t.Errorf("after %v of %+v: %q, want %q", tt.after, tt.status, out.String(), tt.want)
+		}
+	}
+}
+
+// TestAnnouncementsWithoutConfiguration: the command outlives a configuration that cannot
+// be read, withdraws meanwhile, and does not block ExaBGP, which answers what it prints.
+func TestAnnouncementsWithoutConfiguration(t *testing.T) {
+	e := newSignalEdge(t, 1, time.Millisecond)
+	moved := e.config + ".new"
+	if err := os.Rename(e.config, moved); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startChild(t, func(cmd *exec.Cmd) { cmd.Stdin = r }, "announcements", "--exabgp", "--prefix", "192.0.2.10/32", "--config", e.config)
+	c.printed("withdraw route 192.0.2.10/32 next-hop self\n", "cannot tell where the edge is")
+	if _, err := w.Write(make([]byte, 1<<20)); err != nil { // more than a pipe holds
+		t.Error(err)
+	}
+	if err := errors.Join(w.Close(), r.Close(), os.Rename(moved, e.config)); err != nil {
+		t.Fatal(err)
+	}
+	startChild(t, nil, "serve", "--config", e.config)
+	c.printed("announce route 192.0.2.10/32 next-hop self\n")
+	c.signal(syscall.SIGTERM)
+	if err := c.ended(); err != nil {
 		t.Error(err)
 	}
 }

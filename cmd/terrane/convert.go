@@ -66,6 +66,7 @@ func announcerOptions(c *config.BGP) bgp.Options {
 		AllowPrivate:    c.AllowPrivate,
 		ShutdownWait:    time.Duration(c.ShutdownWait),
 		WithdrawWait:    time.Duration(c.WithdrawWait),
+		KeepSessions:    c.KeepSessions,
 	}
 	for i := range c.Neighbors {
 		n := &c.Neighbors[i]
@@ -82,11 +83,14 @@ func announcerOptions(c *config.BGP) bgp.Options {
 			Keepalive:       time.Duration(n.Keepalive),
 			ConnectRetry:    time.Duration(n.ConnectRetry),
 			GracefulRestart: time.Duration(n.GracefulRestart),
-			NextHops:        n.NextHops,
-			Communities:     n.Communities,
-			MED:             n.MED,
-			Prepend:         n.Prepend,
-			LocalPref:       n.LocalPref,
+
+			NoGracefulShutdown: n.GracefulShutdown != nil && !*n.GracefulShutdown,
+
+			NextHops:    n.NextHops,
+			Communities: n.Communities,
+			MED:         n.MED,
+			Prepend:     n.Prepend,
+			LocalPref:   n.LocalPref,
 		})
 	}
 	return o

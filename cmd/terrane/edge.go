@@ -19,6 +19,7 @@ import (
 	"github.com/terrane/terrane/dnsverify"
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/admin"
+	"github.com/terrane/terrane/internal/arrivals"
 	"github.com/terrane/terrane/internal/certs"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/conns"
@@ -62,6 +63,7 @@ type edge struct {
 	health    *health.Monitor
 	wasReady  bool              // of the goroutine that calls setHealth
 	announcer *bgp.Announcer    // nil without [bgp]
+	arrivals  *arrivals.Counter // nil without [bgp]
 	bfd       *bfd.Speaker      // nil without a neighbor that wants it
 	addresses *hostaddr.Manager // nil without bgp.manage_address
 	admin     *admin.Server     // nil without admin.listen
@@ -196,6 +198,10 @@ func (e *edge) buildServer(context.Context) error {
 	if e.acme != nil {
 		o.Challenges = e.acme.HTTPHandler
 	}
+	if e.cfg.BGP != nil {
+		e.arrivals = arrivals.New(e.cfg.BGP.Prefixes)
+		o.Listener = e.arrivals.Listener
+	}
 	e.server, err = server.New(o)
 	return err
 }
@@ -217,6 +223,7 @@ func (e *edge) buildBGP(context.Context) error {
 		}
 	}
 	o := announcerOptions(e.cfg.BGP)
+	o.Visitors = e.arrivals
 	o.DrainFile = filepath.Join(e.cfg.Edge.Data, "drained")
 	o.Logger, o.Metrics = e.logger("bgp"), e.metrics
 	e.announcer, err = bgp.New(o)

@@ -64,7 +64,8 @@ func (e *edge) buildHealth(context.Context) error {
 func (e *edge) ready() (bool, []string) {
 	ok, unmet := e.health.Ready()
 	if e.announcer != nil {
-		if s := e.announcer.Status(); s.State == bgp.Draining || s.State == bgp.Drained {
+		switch e.announcer.Status().State {
+		case bgp.Draining, bgp.Withdrawing, bgp.Drained:
 			return false, append(unmet, "the edge is drained (terrane undrain ends that)")
 		}
 	}

@@ -179,7 +179,8 @@ type BGP struct {
 	AllowPrivate    bool              `toml:"allow_private"`
 	ShutdownWait    tomlfile.Duration `toml:"shutdown_wait"`
 	WithdrawWait    tomlfile.Duration `toml:"withdraw_wait"`
-	Hold            tomlfile.Duration `toml:"hold"` // least time away after a loss of readiness
+	KeepSessions    bool              `toml:"keep_sessions"` // visitors also come by other routes
+	Hold            tomlfile.Duration `toml:"hold"`          // least time away after a loss of readiness
 }
 
 // Neighbor is one BGP session.
@@ -196,11 +197,14 @@ type Neighbor struct {
 	Keepalive       tomlfile.Duration `toml:"keepalive"`
 	ConnectRetry    tomlfile.Duration `toml:"connect_retry"`
 	GracefulRestart tomlfile.Duration `toml:"graceful_restart"`
-	NextHops        []netip.Addr      `toml:"next_hops"`
-	Communities     []string          `toml:"communities"`
-	MED             *uint32           `toml:"med"`
-	Prepend         uint8             `toml:"prepend"`
-	LocalPref       *uint32           `toml:"local_pref"`
+
+	GracefulShutdown *bool `toml:"graceful_shutdown"` // nil: true
+
+	NextHops    []netip.Addr `toml:"next_hops"`
+	Communities []string     `toml:"communities"`
+	MED         *uint32      `toml:"med"`
+	Prepend     uint8        `toml:"prepend"`
+	LocalPref   *uint32      `toml:"local_pref"`
 
 	BFD           bool              `toml:"bfd"`
 	BFDInterval   tomlfile.Duration `toml:"bfd_interval"`

@@ -229,7 +229,9 @@ func TestNoChecksIsReady(t *testing.T) {
 }
 
 // TestHoldStaysBelowDampening has a check that goes down as often as it can, and
-// counts what routers that damp flapping routes (RFC 2439) would hold against the edge.
+// counts what routers that damp flapping routes (RFC 2439) would hold against the edge:
+// 1000 for each withdrawal. There is no room for planned drains in that, which count 1500
+// (TestAnycastDampingPenalty).
 func TestHoldStaysBelowDampening(t *testing.T) {
 	const halfLife = 15 * time.Minute
 	for _, tt := range []struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -125,11 +124,8 @@ func TestAnycastSpread(t *testing.T) {
 			drained, killed := p.near.edges[0], p.near.edges[1]
 			leave := func(event string, do func(), gone ...*edge) outage {
 				visits := p.visits(ctx, t)
-				begin := time.Now()
 				do()
-				o := seen(settle(ctx, t, visits, begin, func(answered string) bool {
-					return !slices.ContainsFunc(gone, func(e *edge) bool { return e.name == answered })
-				}))
+				o := seen(p.deserted(ctx, t, visits, gone...))
 				fmt.Fprintf(&table, "%-40s %d failed, %d ms; %d of %d connections broke\n", event, o.failed, o.lasted.Milliseconds(), o.broken, heldConns)
 				return o
 			}

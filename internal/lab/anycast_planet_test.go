@@ -38,6 +38,7 @@ type site struct {
 	asn    string
 	device string // name of the router, and of interfaces that lead to it: bird or frr
 	router *lab.Node
+	ask    func(context.Context, string) (string, error) // the router's command
 	query  func(context.Context, string) (string, error) // about a prefix
 	bfd    func(context.Context) (string, error)         // sessions
 	edges  []*edge
@@ -91,6 +92,7 @@ func newPlanet(ctx context.Context, t *testing.T, binary string, want layout) *p
 	try(t, errors.Join(os.MkdirAll(l.Path("sites", "alice"), 0o700),
 		os.WriteFile(l.Path("sites", "alice", "index.html"), []byte("alice was here\n"), 0o600)))
 	birdRouter := must(bird.router.RunBIRD(ctx, block(t, p.page, "bird")))(t)
+	bird.ask = birdRouter.Query
 	bird.query = func(ctx context.Context, prefix string) (string, error) {
 		return birdRouter.Query(ctx, "show route all for "+prefix)
 	}
@@ -100,6 +102,7 @@ func newPlanet(ctx context.Context, t *testing.T, binary string, want layout) *p
 		config = want.frr(config)
 	}
 	frrRouter := must(frr.router.RunFRR(ctx, config))(t)
+	frr.ask = frrRouter.Query
 	frr.query = func(ctx context.Context, prefix string) (string, error) {
 		family := "ipv4"
 		if strings.Contains(prefix, ":") {
@@ -183,11 +186,15 @@ func (p *planet) newEdge(ctx context.Context, t *testing.T, s *site, delay time.
 // addresses in it.
 func (p *planet) configure(t *testing.T, e *edge, s *site, config string) {
 	t.Helper()
-	config = strings.NewReplacer(`"ams1"`, `"`+e.name+`"`, `"ams"`, `"`+s.name+`"`, "64512", s.asn, "10.71.1.", e.net4+".", "fd00:71:1:", e.net6+":",
-		"/var/lib/terrane", p.lab.Path(e.name), "/srv/sites", p.lab.Path("sites")).Replace(config)
+	config = strings.NewReplacer("/var/lib/terrane", p.lab.Path(e.name), "/srv/sites", p.lab.Path("sites")).Replace(e.localize(s, config))
 	file := p.lab.Path(e.name + ".toml")
 	try(t, os.WriteFile(file, []byte(config), 0o600))
 	e.command = []string{p.binary, "serve", "--config", file, "--access-log", "/dev/null"}
+}
+
+// localize replaces the names and addresses of the page's edge by those of this one.
+func (e *edge) localize(s *site, text string) string {
+	return strings.NewReplacer(`"ams1"`, `"`+e.name+`"`, `"ams"`, `"`+s.name+`"`, "64512", s.asn, "10.71.1.", e.net4+".", "fd00:71:1:", e.net6+":").Replace(text)
 }
 
 func (e *edge) start(ctx context.Context, t *testing.T) {

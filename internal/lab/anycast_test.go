@@ -181,7 +181,11 @@ func TestAnycastRegions(t *testing.T) {
 				}
 			}
 			look("both regions announce", p.near)
+			visitor := p.visitor(anycastAddresses[0])
+			visitor.Every, visitor.Timeout = 50*time.Millisecond, 10*time.Second // the far region is three long round trips away
+			visits := must(p.client.StartVisits(ctx, visitor))(t)
 			e.run(ctx, t, "drain")
+			p.deserted(ctx, t, visits, e)
 			look("the near one is drained", p.far)
 			try(t, e.process.Signal(os.Interrupt))
 			try(t, e.process.Wait(ctx))

@@ -2,10 +2,12 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"text/template"
 	"time"
 )
@@ -13,8 +15,9 @@ import (
 // BIRD is a BIRD 2 router: it puts what its neighbors announce into its node's
 // routing table.
 type BIRD struct {
-	node   *Node
-	socket string
+	node    *Node
+	socket  string
+	process *Process
 }
 
 // Router says how a router speaks BGP.
@@ -85,17 +88,23 @@ func (n *Node) RunBIRD(ctx context.Context, text string) (*BIRD, error) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	p, err := n.Start(ctx, "bird", "bird", "-f", "-c", config, "-s", b.socket, "-P", n.lab.Path(n.name+"-bird.pid"))
+	var err error
+	b.process, err = n.Start(ctx, "bird", "bird", "-f", "-c", config, "-s", b.socket, "-P", n.lab.Path(n.name+"-bird.pid"))
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.Line(ctx, "Started"); err != nil {
+	if _, err := b.process.Line(ctx, "Started"); err != nil {
 		return nil, err
 	}
 	return b, Until(ctx, func(ctx context.Context) error {
 		_, err := b.Query(ctx, "show status")
 		return err
 	})
+}
+
+// Stop ends the router, and returns when it has ended.
+func (b *BIRD) Stop(ctx context.Context) error {
+	return errors.Join(b.process.Signal(syscall.SIGTERM), b.process.Wait(ctx))
 }
 
 // Query asks the router over its control socket, such as "show route all".
