@@ -37,6 +37,8 @@ type Lattice struct {
 	corrupt atomic.Bool // see Unreadable
 	resyncs chan resync
 
+	stopTimeout time.Duration // the constant, but in tests
+
 	forgotten atomic.Bool // see Forgotten
 
 	mu     sync.Mutex
@@ -49,7 +51,7 @@ type Lattice struct {
 // New checks the options. It starts nothing. The error is Faults if it is theirs.
 func New(o Options) (*Lattice, error) {
 	faults := o.check()
-	l := &Lattice{opts: o, log: o.Logger, up: make(chan struct{}), joined: make(chan struct{}, 1), resyncs: make(chan resync), reason: "not started yet"}
+	l := &Lattice{opts: o, log: o.Logger, up: make(chan struct{}), joined: make(chan struct{}, 1), resyncs: make(chan resync), stopTimeout: stopTimeout, reason: "not started yet"}
 	var err error
 	if l.tls, err = o.TLS.config(); err != nil {
 		faults = append(faults, Fault{"tls", err})

@@ -180,16 +180,16 @@ func (l *Lattice) start(ctx context.Context, token string) error {
 
 // errStuck is a server that does not stop. Another cannot use its folder before the
 // process has ended.
-var errStuck = fmt.Errorf("the lattice's server did not stop within %s: restart the edge", stopTimeout)
+var errStuck = errors.New("the lattice's server does not stop: restart the edge")
 
-// stop stops a server, and waits for stopTimeout at most: one that reads damaged files may
+// stop stops a server, and waits for a while at most: one that reads damaged files may
 // never stop.
 func (l *Lattice) stop(s *server.Server) error {
-	if within(stopTimeout, func() { s.Shutdown(); s.WaitForShutdown() }) {
+	if within(l.stopTimeout, func() { s.Shutdown(); s.WaitForShutdown() }) {
 		return nil
 	}
 	l.stuck.Store(true)
-	l.log.Error("lattice server did not stop in time", "timeout", stopTimeout)
+	l.log.Error("lattice server did not stop in time", "timeout", l.stopTimeout)
 	return errStuck
 }
 

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"errors"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -12,7 +13,8 @@ import (
 	"github.com/terrane/terrane/internal/lattice/state"
 )
 
-// BenchmarkState has the edge that keeps the state alone, one of three that do, and one
+// BenchmarkState has the edge that keeps the state alone, without and with its own record
+// of what was acknowledged, one of three that do, and one
 // in another region.
 func BenchmarkState(b *testing.B) {
 	for _, c := range []struct {
@@ -22,6 +24,7 @@ func BenchmarkState(b *testing.B) {
 		home    string
 	}{
 		{"alone", []latticetest.Region{{Name: "ams", Edges: 1}}, "ams1", ""},
+		{"recorded", []latticetest.Region{{Name: "ams", Edges: 1}}, "ams1", ""},
 		{"cluster", []latticetest.Region{{Name: "ams", Edges: 3}}, "ams2", ""},
 		{"region", []latticetest.Region{{Name: "ams", Edges: 1}, {Name: "fra", Edges: 1}}, "fra1", "ams"},
 	} {
@@ -31,7 +34,11 @@ func BenchmarkState(b *testing.B) {
 				s, _ := run(b, net.Node("ams1"), state.Options{})
 				up(b, s)
 			}
-			s, _ := run(b, net.Node(c.at), state.Options{Home: c.home})
+			o := state.Options{Home: c.home}
+			if c.name == "recorded" {
+				o.Ledger = filepath.Join(b.TempDir(), "ledger")
+			}
+			s, _ := run(b, net.Node(c.at), o)
 			up(b, s)
 			benchmarkKV(b, s)
 		})
