@@ -118,7 +118,7 @@ type Git struct {
 	// Hosted says that this edge keeps the repository: before the first push it is
 	// empty, which is no fault.
 	Hosted bool
-	Locate func(id tenant.ID) (url string, ok bool)
+	Locate func(id tenant.ID) (url string, ok bool) `json:"-"`
 	// WebhookSecret is what webhooks for this store are signed with; empty: none are taken.
 	WebhookSecret string
 

@@ -71,7 +71,7 @@ func (h *Host) writeHooks() error {
 // writeHook puts a script in place, whole or not at all. One that is there is not
 // written again: the host must start on a full disk.
 func writeHook(name, script string) error {
-	if old, err := os.ReadFile(name); err == nil && string(old) == script {
+	if old, err := os.ReadFile(name); err == nil && string(old) == script { //nolint:gosec // in a folder of our own
 		return os.Chmod(name, 0o700) //nolint:gosec // a script
 	}
 	draft := name + ".new"
