@@ -51,7 +51,11 @@ func (st *store) offer(name string, o *offer) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if old := st.offers[name]; old != nil && !o.force {
-		if old.Sum() == o.Sum() || old.force || old.Pin.Newer(o.Pin) || !o.Pin.Newer(old.Pin) && !o.Time.After(old.Time) {
+		if old.Sum() == o.Sum() {
+			old.at = o.at
+			return
+		}
+		if old.force || old.Pin.Newer(o.Pin) || !o.Pin.Newer(old.Pin) && !o.Time.After(old.Time) {
 			return
 		}
 	} else if len(st.offers) >= maxOffers {
@@ -117,6 +121,7 @@ func (st *store) consider(ctx context.Context) {
 	begun := time.Now()
 	st.mu.Lock()
 	adopt, search := map[*site]*offer{}, []*site{}
+	var doubtful []tenant.ID
 	known := st.s.peersKnown()
 	for name, s := range st.sites {
 		o := st.offers[name]
@@ -128,13 +133,28 @@ func (st *store) consider(ctx context.Context) {
 			adopt[s] = o
 		case o != nil:
 			delete(st.offers, name)
+			if s.live != nil && s.live.Pin == nil && o.Pin == nil && !s.refusedNow() && s.live.Content() != o.Content {
+				doubtful = append(doubtful, s.status.ID)
+			}
 		case known && st.searches(s):
 			search = append(search, s)
 		}
 	}
-	maps.DeleteFunc(st.offers, func(_ string, o *offer) bool { return begun.Sub(o.at) > offerTime })
+	for name, o := range st.offers {
+		if begun.Sub(o.at) < offerTime {
+			continue
+		}
+		delete(st.offers, name) // no edge serves it any more
+		if s := st.sites[name]; s != nil && s.live == nil && !s.busy && !s.refusedNow() {
+			s.key = "" // what was held back for it is all that there is
+			st.wake()
+		}
+	}
 	st.checkReady()
 	st.mu.Unlock()
+	for _, id := range doubtful { // a mount may show what is stale
+		st.s.Recheck(id)
+	}
 	for s, o := range adopt {
 		if ctx.Err() == nil {
 			st.adopt(ctx, s, o)

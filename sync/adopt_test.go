@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,12 +82,21 @@ func TestLastGoodRepository(t *testing.T) {
 	id := tenant.ID(url)
 	p.Deploy(t, storetest.Tree{"i.html": "good"})
 	p.Deploy(t, storetest.Tree{"i.html": "bad", "i.wasm": "broken"})
-	e := startStore(t, tenantsync.Store{
+	store := tenantsync.Store{
 		Prefix: strings.TrimSuffix(url, "origin.git"), Poll: 100 * time.Millisecond, GitTenant: &tenantsync.Git{CA: ca, Previews: true},
-	})
+	}
+	e := startStore(t, store)
 	e.AwaitMirrored(t)
 	e.Want(id)
 	e.AwaitContent(t, id, "i.html", "good")
+	e.Await(t, "it is recorded", func() bool { _, ok := e.Serving(id); return ok })
+	p.Deploy(t, storetest.Tree{"i.html": "bad again", "i.wasm": "broken"})
+
+	second := join(t, store, link(e)) // which is ready when it serves what the other does
+	second.AwaitMirrored(t)
+	if got, ok := second.Serving(id); !ok || got.Sum() != must(e.Serving(id)).Sum() {
+		t.Errorf("served %+v", got)
+	}
 }
 
 func TestLastGoodPreview(t *testing.T) {
@@ -191,23 +201,32 @@ func TestLastGoodReleaseOfPeers(t *testing.T) {
 		t.Errorf("status %+v", st)
 	}
 
+	// A choice is over what the folder has, not over what is served instead.
+	check(t, e.Rollback(t.Context(), alice, want.Revision, tenant.Pin{At: time.Now()}))
+	if got := must(e.Serving(alice)); !got.Pinned() {
+		t.Errorf("pinned to what is served: %+v", got)
+	}
+
 	// A peer that lies, has nothing, or fails holds up nothing else.
 	for name, fail := range map[string]error{"damaged": nil, "gone": errors.New("gone")} {
-		other := newFolderPlace(t)
-		other.Deploy(t, storetest.Tree{"alice/i.wasm": "broken", "bob/i.html": "b3"})
-		l := link(first)
-		l.fail = fail
-		lied := want
-		lied.Content[0] ^= 1
-		e := storetest.Start(t, tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{other.Store()}, Peers: l})
-		e.Offer([]tenant.Served{lied})
-		close(l.known)
-		e.AwaitContent(t, bob, "i.html", "b3")
-		<-l.asked
-		e.AwaitMirrored(t)
-		if _, ok := e.Serving(alice); ok {
-			t.Errorf("%s: something is served", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			other := newFolderPlace(t)
+			other.Deploy(t, storetest.Tree{"alice/i.wasm": "broken", "bob/i.html": "b3"})
+			l := link(first)
+			l.fail = fail
+			lied := want
+			lied.Content[0] ^= 1
+			e := storetest.Start(t, tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{other.Store()}, Peers: l})
+			e.Offer([]tenant.Served{lied})
+			close(l.known)
+			e.AwaitContent(t, bob, "i.html", "b3")
+			<-l.asked
+			e.AwaitMirrored(t)
+			if _, ok := e.Serving(alice); ok {
+				t.Error("something is served")
+			}
+		})
 	}
 }
 
@@ -292,6 +311,17 @@ func must(s tenant.Served, ok bool) tenant.Served {
 }
 
 func must2(s tenant.Served, e *storetest.Edge) tenant.File { return e.Live()[s.ID].Files["i.html"] }
+
+// TestDifferenceIsReadAgain: what peers serve otherwise, without a reason that is known
+// here, has a mounted folder's content read again.
+func TestDifferenceIsReadAgain(t *testing.T) {
+	o := folderOptions(t)
+	o.Stores[0].Folder.Settle = settle
+	e, under := mountedEdge(t, o, true)
+	swap(t, filepath.Join(under, "i.html"), "other")
+	e.Offer([]tenant.Served{{ID: alice, Revision: "other", Content: tenant.Hash{1}}})
+	e.AwaitContent(t, alice, "i.html", "other")
+}
 
 // TestServedSums: equal sums mean equal releases, at any edge.
 func TestServedSums(t *testing.T) {

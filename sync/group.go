@@ -34,6 +34,7 @@ type group struct {
 	mu     sync.Mutex
 	mirror *mirror.Mirror // nil before Run
 	repos  map[tenant.ID]*repo
+	early  []*offer // that came before Run
 }
 
 // repo is one tenant's repository.
@@ -84,6 +85,17 @@ func (g *group) mayHave(id tenant.ID) bool {
 	return ok
 }
 
+// loaded hands on what came before load.
+func (g *group) loaded() {
+	g.mu.Lock()
+	early := g.early
+	g.early = nil
+	g.mu.Unlock()
+	for _, o := range early {
+		g.offer(o)
+	}
+}
+
 // add makes the store of a tenant; mu is held.
 func (g *group) add(id tenant.ID) {
 	c := *g.c.GitTenant
@@ -117,26 +129,31 @@ func (g *group) want(id tenant.ID) {
 	}
 }
 
-// demand returns the store of a tenant that a peer serves, and makes it if there is
-// room; nil before run.
-func (g *group) demand(id tenant.ID) *store {
+// offer hands what a peer serves to the store of the tenant, which is made if there is
+// room.
+func (g *group) offer(o *offer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if r, ok := g.repos[id]; ok {
-		return r.st
+	if g.mirror == nil {
+		if len(g.early) < maxRepos {
+			g.early = append(g.early, o)
+		}
+		return
 	}
-	if g.mirror == nil || len(g.repos) >= maxRepos {
-		return nil
+	id, _, _ := o.ID.CutPreview()
+	if g.repos[id] == nil {
+		if same, err := tenant.ParseID(string(id)); err != nil || same != id || !g.mayHave(id) || len(g.repos) >= maxRepos {
+			return
+		}
+		g.add(id)
+		select {
+		case g.added <- struct{}{}:
+		default:
+		}
 	}
-	if parsed, err := tenant.ParseID(string(id)); err != nil || parsed != id {
-		return nil
-	}
-	g.add(id)
-	select {
-	case g.added <- struct{}{}:
-	default:
-	}
-	return g.repos[id].st
+	st := g.repos[id].st
+	name, _ := st.name(o.ID)
+	st.offer(name, o)
 }
 
 func (g *group) store(id tenant.ID) *store {

@@ -139,10 +139,7 @@ func (s *Syncer) offer(o *offer) {
 	for _, g := range s.groups {
 		of, _, _ := o.ID.CutPreview()
 		if _, ok := of.Under(g.c.Prefix); ok {
-			if st := g.demand(of); st != nil {
-				name, _ := st.name(o.ID)
-				st.offer(name, o)
-			}
+			g.offer(o)
 			return
 		}
 	}

@@ -230,9 +230,9 @@ func (st *store) wentLive(s *site, rec *mirror.Record) {
 		s.key = rec.Key
 	}
 	switch {
-	case rec.Pin == nil:
+	case rec.Pin == nil && rec.Key != "": // else it is not what the folder has
 		s.seen = rec.Content()
-	case s.seen == tenant.Hash{}: // after a restart
+	case rec.Pin != nil && s.seen == tenant.Hash{}: // after a restart
 		s.seen = rec.Pin.Over
 	}
 	live := releaseOf(rec)

@@ -256,6 +256,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 	}
 	for _, gr := range s.groups {
 		gr.load(m)
+		gr.loaded()
 		g.Go(func() error { return gr.run(ctx) })
 	}
 	g.Go(func() error { s.awaitMirrored(ctx); return nil })

@@ -78,6 +78,7 @@ func TestNextVersion(t *testing.T) {
 	n := next{conn, t}
 	for name, test := range map[string]func(*lattice.Lattice, next){
 		"presence": nextPresence, "notices": nextNotice, "questions": nextAsk, "logs": nextLogs, "messages": nextMessages, "cron": nextCron, "state": nextState,
+		"fleet": nextFleet,
 	} {
 		t.Run(name, func(t *testing.T) { test(l, next{n.Conn, t}) })
 	}

@@ -100,8 +100,10 @@ func (d *Difference) note(edge string, x *diff) {
 func (f *Fleet) round(ctx context.Context, conn *nats.Conn, peers []Peer) bool {
 	mine := map[string]*tenant.ServedStore{}
 	sums := map[string]tenant.Sum{}
-	for _, s := range f.o.Source.ServedStores() {
-		mine[s.Prefix], sums[s.Prefix] = &s, s.Sum()
+	if len(peers) > 0 {
+		for _, s := range f.o.Source.ServedStores() {
+			mine[s.Prefix], sums[s.Prefix] = &s, s.Sum()
+		}
 	}
 	var wg sync.WaitGroup
 	places := make(chan struct{}, atOnce)

@@ -20,7 +20,7 @@ const (
 
 	defaultWait  = 3 * time.Second
 	defaultShown = 10 * time.Second
-	every        = 250 * time.Millisecond // that digests are looked at
+	every        = 500 * time.Millisecond // that digests are looked at
 	settle       = 2 * time.Second        // for which edges may differ during a deploy before they ask
 	repeat       = 30 * time.Second       // between two comparisons of the same digests
 	atOnce       = 8                      // comparisons

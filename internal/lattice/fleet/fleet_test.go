@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -285,7 +286,7 @@ func TestBounds(t *testing.T) {
 		t.Errorf("%d questions of one asker were taken", n)
 	}
 	for i := range 3 * maxAskers {
-		f.allowed(fmt.Sprint(i))
+		f.allowed(strconv.Itoa(i))
 	}
 	if len(f.askers) > maxAskers {
 		t.Errorf("%d askers are remembered", len(f.askers))
