@@ -20,7 +20,7 @@ import (
 // router hears nothing.
 func TestCampaignHostileUpdates(t *testing.T) {
 	tries := campaign.Tries(5_000, 2_000_000)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(1, 2))
 	hostile, other := newRouter(t, "127.0.0.2", 64512), newRouter(t, "127.0.0.3", 64513)
 	e := startEdge(t, example(hostile, other))
 	e.SetHealth(true, "")
@@ -63,7 +63,7 @@ func TestCampaignHostileUpdates(t *testing.T) {
 // GoBGP sees any of them.
 func TestCampaignHostileOpens(t *testing.T) {
 	tries := campaign.Tries(50_000, 20_000_000)
-	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(3, 4))
 	caps := []packet.ParameterCapabilityInterface{
 		packet.NewCapMultiProtocol(packet.RF_IPv4_UC), packet.NewCapFourOctetASNumber(64512), packet.NewCapFQDN("router", "example"),
 		packet.NewCapGracefulRestart(true, true, 120, []*packet.CapGracefulRestartTuple{packet.NewCapGracefulRestartTuple(packet.RF_IPv4_UC, true)}),
@@ -110,7 +110,7 @@ func TestCampaignHostileResets(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, r := range routers[1:] {
 		wg.Go(func() {
-			random := rand.New(rand.NewPCG(5, uint64(i))) //nolint:gosec // a test
+			random := rand.New(rand.NewPCG(5, uint64(i)))
 			for try := range tries / each {
 				r.wait("route", r.holds("192.0.2.10/32"))
 				end(r, (i+try)%each, random, valid)

@@ -33,7 +33,7 @@ func newEvil(t *testing.T, good netip.AddrPort) *evil {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &evil{ln: ln, good: good, random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // a test
+	e := &evil{ln: ln, good: good, random: rand.New(rand.NewPCG(1, 2))}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -55,7 +55,7 @@ func newEvil(t *testing.T, good netip.AddrPort) *evil {
 }
 
 func (e *evil) answer(query []byte, to net.Addr) {
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(e.good)) //nolint:noctx // it has a deadline
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(e.good))
 	if err != nil {
 		return
 	}

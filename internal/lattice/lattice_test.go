@@ -126,7 +126,7 @@ func TestPeerAddresses(t *testing.T) {
 		hears(t, n.Node(pair[0]), n.Node(pair[1]))
 	}
 	for _, name := range []string{"ams1", "fra1"} {
-		addrs := n.Node(name).Lattice.PeerAddresses()
+		addrs := n.Node(name).PeerAddresses()
 		if len(addrs) == 0 || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !a.IsLoopback() }) {
 			t.Errorf("%s has connections with %v", name, addrs)
 		}
