@@ -32,7 +32,7 @@ func TestCampaignHostileUpdates(t *testing.T) {
 		m := mutate(random, valid)
 		switch random.IntN(8) {
 		case 0:
-			m = frame(m[:19+random.IntN(len(m)-18)])
+			m = m[:19+random.IntN(len(m)-18)]
 			m[18] = packet.BGP_MSG_ROUTE_REFRESH
 		case 1:
 			m = keepalive()

@@ -18,7 +18,7 @@ import (
 // such connection gets an answer of the site, and no address of a header is logged.
 func TestCampaignProxySpoofing(t *testing.T) {
 	tries := campaign.Tries(60, 3_000)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(1, 2))
 	access := new(syncBuffer)
 	e := startEdge(t, edgeOptions{engine: newStub(), server: func(o *server.Options) {
 		o.ServePlain, o.AccessLog = true, access

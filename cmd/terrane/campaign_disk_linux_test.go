@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,7 @@ func (c *diskCampaign) writers(round int) map[string]func() bool {
 			return done
 		},
 		"state": func() bool {
-			code, _ := c.send(http.MethodPost, "bob.example", "bob.example", "/keep"+fmt.Sprint(round), page[:64<<10])
+			code, _ := c.send(http.MethodPost, "bob.example", "bob.example", "/keep"+strconv.Itoa(round), page[:64<<10])
 			return code == http.StatusOK
 		},
 		"hosted git": func() bool {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -233,7 +234,7 @@ mode = "internal"
 		git("commit", "-q", "-m", "deploy")
 	}
 	for i, url := range []string{"https://git:" + token + "@git.example:" + port + "/git", "ssh://git@" + net.JoinHostPort(host, sshPort) + "/git"} {
-		commit("alice/index.html", fmt.Sprint(i))
+		commit("alice/index.html", strconv.Itoa(i))
 		if out := git("push", url, "HEAD:main"); !strings.Contains(out, "remote: alice: live (revision "+git("rev-parse", "HEAD")[:12]) {
 			t.Errorf("%.5s: git push said:\n%s", url, out)
 		}
