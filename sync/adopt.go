@@ -146,7 +146,7 @@ func (st *store) consider(ctx context.Context) {
 		}
 		delete(st.offers, name) // no edge serves it any more
 		if s := st.sites[name]; s != nil && s.live == nil && !s.busy && !s.refusedNow() {
-			s.key = "" // what was held back for it is all that there is
+			s.key = "" // nothing but what was held back for it is left
 			st.wake()
 		}
 	}

@@ -34,7 +34,7 @@ func TestPin(t *testing.T) {
 			check(t, os.WriteFile(filepath.Join(dir, "i.html"), []byte("bad"), 0o644))
 		},
 		"file for nobody": func(t *testing.T, dir string) { check(t, os.WriteFile(filepath.Join(dir, ".draft"), nil, 0o644)) },
-		"folder anew": func(t *testing.T, dir string) {
+		"folder made again": func(t *testing.T, dir string) {
 			check(t, os.Rename(dir, dir+".old"))
 			check(t, os.CopyFS(dir, os.DirFS(dir+".old")))
 			check(t, os.RemoveAll(dir+".old"))

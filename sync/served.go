@@ -20,7 +20,7 @@ type Peers interface {
 	// has answered for as long as this one should wait.
 	Known() <-chan struct{}
 	// Open opens an object of the content that a peer serves the tenant at. The content's
-	// listing is the object of its own digest. What is read is checked by its hash.
+	// listing is the object whose digest is the content. What is read is checked by its hash.
 	Open(ctx context.Context, id tenant.ID, content, object tenant.Hash) (io.ReadCloser, error)
 }
 
@@ -90,7 +90,7 @@ func servedOf(rec *mirror.Record) tenant.Served {
 }
 
 // OpenServed opens an object of a content that the tenant is served at, or was: a file, or
-// the content's listing, which is the object of its own digest. The caller closes it.
+// the content's listing, which is the object whose digest is the content. The caller closes it.
 // What is not there is fs.ErrNotExist.
 func (s *Syncer) OpenServed(id tenant.ID, content, object tenant.Hash) (r io.ReadSeekCloser, size int64, err error) {
 	st, _ := s.storeOf(id)

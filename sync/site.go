@@ -132,7 +132,7 @@ func (st *store) slot(ctx context.Context, job func()) {
 	}
 }
 
-// background runs a job for s that takes a slot of its own when it needs one. Only run
+// background runs a job for s that takes a slot when it needs one. Only run
 // may call it.
 func (st *store) background(s *site, job func()) {
 	name, _ := st.name(s.status.ID)

@@ -6,7 +6,7 @@ func drainCommand() *cobra.Command {
 	return actionCommand("drain", "Withdraw an edge from BGP, in order",
 		`Announce an edge's prefixes with GRACEFUL_SHUTDOWN (RFC 8326), wait, and withdraw them.
 If visitors still come then, the BGP sessions are ended until undrain. The edge goes on
-serving whoever still comes. This holds, over restarts too, until undrain.`)
+serving visitors who still come. This holds, over restarts too, until undrain.`)
 }
 
 func undrainCommand() *cobra.Command {

@@ -25,7 +25,7 @@ func latticeForgetCommand() *cobra.Command {
 		Short: "Remove an edge that does not come back from its cluster",
 		Long: `Remove an edge that is lost for good, or was stopped for good, from its cluster. Ask any other
 edge of the cluster. The live edges then make the copies that it held, and the command waits until
-all that they can hold are complete.
+all copies that they can hold are complete.
 
 Until it is forgotten an edge counts for the majority, and nothing replaces its copies. Add an edge in
 its place first: with fewer live edges than lattice.replicas, copies stay missing.

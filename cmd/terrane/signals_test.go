@@ -25,7 +25,7 @@ import (
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
 
-// child is the command in a process of its own, and what it has printed.
+// child is the command in a separate process, and what it has printed.
 type child struct {
 	t    *testing.T
 	cmd  *exec.Cmd
@@ -223,7 +223,7 @@ func (e *signalEdge) download(t *testing.T) io.ReadCloser {
 	}
 }
 
-// TestHangUp has a terminal close, with all that kernels and shells send then, while a
+// TestHangUp has a terminal close, with every signal that kernels and shells send then, while a
 // visitor downloads: the edge withdraws its routes, the download is finished, and the log
 // says that the edge stops and that it has.
 func TestHangUp(t *testing.T) {

@@ -183,7 +183,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 		c.End(time.Now(), false)
 		served = append(served, c)
 	}
-	for i := range 100 { // each from a network of its own
+	for i := range 100 { // each from another network
 		h.visit(fmt.Sprintf("203.0.%d.1", i))
 	}
 	if got := h.fresh.Load(); got != 20 {

@@ -51,7 +51,7 @@
 // A connection that is lost is made again for ever; nothing is buffered meanwhile, so
 // that no stale message is sent late. A server that cannot start is tried again: the
 // edge serves without. Writes acknowledged by JetStream are on the disk (SyncAlways).
-// A server that could not write to its disk starts anew when there is space. A server
+// A server that could not write to its disk starts again when there is space. A server
 // that hangs, on its way up or down, holds up nobody for longer than stopTimeout.
 //
 // Goroutines: those of nats-server and nats.go. Run waits for all of them.

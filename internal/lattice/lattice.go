@@ -172,7 +172,7 @@ func (l *Lattice) System(ctx context.Context) (*nats.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.system == nil {
-		return nil, errors.New("this edge is in no cluster of its own servers")
+		return nil, errors.New("this edge is not a member of a cluster of embedded servers")
 	}
 	return l.system, nil
 }

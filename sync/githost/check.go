@@ -195,7 +195,7 @@ type change struct {
 }
 
 // changed lists what a push changes: on the branch from one state to the next; of a
-// preview all that differs from the branch, before the push and after it, so that
+// preview everything that differs from the branch, before the push and after it, so that
 // nobody takes away or covers what another shows.
 func (p *push) changed(ctx context.Context, u update) ([]change, error) {
 	if p.repo.tenant != "" { // all of it is one tenant's

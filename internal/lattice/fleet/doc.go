@@ -24,7 +24,7 @@
 //	terrane.fleet.ASKER.EDGE.object   256 KiB of an object of a content that is served
 //
 // Answers go to the asker's inbox. Only edges of the lattice can ask, each in its own name
-// (lattice.Permissions). Objects are checked by their SHA-256 by whoever asked for them.
+// (lattice.Permissions). Objects are checked by their SHA-256 by the edge that asked for them.
 //
 // # Bounds
 //

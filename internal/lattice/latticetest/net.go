@@ -215,7 +215,7 @@ func (node *Node) Stop() {
 // Dir is the folder of the edge's state.
 func (node *Node) Dir() string { return node.opts.Dir }
 
-// Wipe removes all that a stopped edge has on its disk.
+// Wipe removes everything that a stopped edge has on its disk.
 func (node *Node) Wipe() {
 	node.net.t.Helper()
 	if err := os.RemoveAll(node.opts.Dir); err != nil {

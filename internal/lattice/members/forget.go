@@ -36,7 +36,7 @@ type Override struct {
 // heard, with ErrHeard.
 func (m *Members) Forget(ctx context.Context, edge string, over Override) error {
 	if !m.o.Lattice.Clustered() {
-		return errors.New("this edge is in no cluster of its own servers: there is nothing to forget")
+		return errors.New("this edge is not a member of a cluster of embedded servers: there is nothing to forget")
 	}
 	if edge == m.o.Lattice.Name() {
 		return fmt.Errorf("%s cannot forget itself: ask another edge of the cluster", edge)

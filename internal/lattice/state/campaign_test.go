@@ -335,7 +335,7 @@ func campaignTries(small, full int) int {
 }
 
 // TestCampaignDamagedFiles damages one file of one edge's state after another: each run
-// ends with all that was written, or with a refusal that names the command.
+// ends with everything that was written, or with a refusal that names the command.
 func TestCampaignDamagedFiles(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ edges, small, workers int }{{1, 3, 1}, {3, 1, 4}} {

@@ -12,6 +12,6 @@
 // slowest transfer abandoned that is in its way, of the network that holds most, and waits
 // a moment for it.
 //
-// The package starts no goroutine: whoever owns a Pool calls Sweep. Locks: a Pool's mu, and
+// The package starts no goroutine: the owner of a Pool calls Sweep. Locks: a Pool's mu, and
 // apart from it a Hold's.
 package share

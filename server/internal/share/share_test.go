@@ -26,7 +26,7 @@ func never(t *testing.T) func(Direction, bool) {
 	return func(Direction, bool) { t.Error("abandoned") }
 }
 
-// TestShares: how much one can hold, alone and beside others.
+// TestShares: how much one can hold, alone and next to others.
 func TestShares(t *testing.T) {
 	type step struct {
 		by   Owner

@@ -148,7 +148,7 @@ func (r *Repo) parents(c *object.Commit) []plumbing.Hash {
 	return c.ParentHashes
 }
 
-// orDeepen is what else may mend a history that seems to be cut off.
+// orDeepen names the other fix for a history that seems to be cut off.
 func (r *Repo) orDeepen() string {
 	if len(r.shallow) == 0 {
 		return ""
