@@ -105,3 +105,41 @@ router bgp 64512
 	f.until("bfd is up", has("Status: up"), f.sh("show bfd peers")...)
 	leaves(t, f.host)
 }
+
+// TestBFDAdminDown: BIRD and FRR end the BGP session when the edge's BFD goes to AdminDown,
+// which RFC 5882, section 3.2, says is no failure. So an edge that stops ends BGP first.
+func TestBFDAdminDown(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	b := startBird(t, 1, `
+protocol bfd { interface "router1" { interval 100 ms; multiplier 3; }; }
+protocol bgp edge { local as 64512; neighbor 10.0.1.2 as 65001; bfd on; error wait time 1, 2; ipv4 { import filter take; export all; }; }
+`)
+	f := startFRR(t, 2, `
+bfd
+ peer 10.0.2.2
+  receive-interval 100
+  transmit-interval 100
+  detect-multiplier 3
+router bgp 64512
+ no bgp ebgp-requires-policy
+ neighbor 10.0.2.2 remote-as 65001
+ neighbor 10.0.2.2 bfd
+`, "bfdd")
+	o := example()
+	o.Neighbors = []Neighbor{b.neighbor(), {Address: netip.MustParseAddr("10.0.2.1"), ASN: 64512}}
+	for i := range o.Neighbors {
+		o.Neighbors[i].HoldTime = 90 * time.Second
+	}
+	e := startEdge(t, o)
+	e.SetHealth(true, "")
+	stop := startBFD(t, "10.0.1.1", "10.0.2.1")
+	b.until("route", has("192.0.2.10"), "ip", "route")
+	f.until("route", has("192.0.2.10"), "ip", "route")
+	b.until("bfd is up", has("Up"), b.cli("show bfd sessions")...)
+	f.until("bfd is up", has("Status: up"), f.sh("show bfd peers")...)
+	stop()
+	f.until("bfd is down", lacks("Status: up"), f.sh("show bfd peers")...)
+	e.wait("end of both sessions", func(s Status) bool { return s.Neighbors[0].Lost > 0 && s.Neighbors[1].Lost > 0 })
+}
