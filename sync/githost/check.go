@@ -54,11 +54,11 @@ func (p *push) check(ctx context.Context, quarantine string, updates []update) e
 		}
 	}
 	for _, u := range updates {
-		if err := p.checkFolders(ctx, u); err != nil {
+		if err := errors.Join(p.checkFolders(ctx, u), p.checkMerged(ctx, u)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return p.checkHistory(ctx, tips)
 }
 
 // quoted is a path in a list that git splits at colons.
@@ -89,7 +89,7 @@ func (p *push) checkRef(ctx context.Context, u update) error {
 		return err
 	}
 	out, err := p.git(ctx, "for-each-ref", "--format=x", heads+"preview")
-	if err == nil && bytes.Count(out, []byte("\n")) >= maxPreviews {
+	if p.begun++; err == nil && bytes.Count(out, []byte("\n"))+p.begun > maxPreviews {
 		err = fmt.Errorf("there are %d previews already: delete one: git push REMOTE :preview/NAME", maxPreviews)
 	}
 	return err
@@ -172,16 +172,22 @@ func (p *push) checkFolders(ctx context.Context, u update) error {
 	if err != nil {
 		return err
 	}
-	var foreign []string
-	for _, c := range changed {
-		if c.beside && !p.who.all() || !p.who.May(c.name) {
-			foreign = append(foreign, c.name)
-		}
-	}
+	return p.refuse(slices.DeleteFunc(changed, p.mayChange))
+}
+
+func (p *push) mayChange(c change) bool { return p.who.all() || !c.beside && p.who.May(c.name) }
+
+// refuse is nil if nothing is foreign.
+func (p *push) refuse(foreign []change) error {
 	if len(foreign) == 0 {
 		return nil
 	}
-	what := strings.Join(foreign[:min(len(foreign), maxNamed)], ", ")
+	var names []string
+	for _, c := range foreign {
+		names = append(names, c.name)
+	}
+	slices.Sort(names)
+	what := strings.Join(names[:min(len(names), maxNamed)], ", ")
 	if n := len(foreign) - maxNamed; n > 0 {
 		what += fmt.Sprintf(" and %d more", n)
 	}

@@ -140,6 +140,7 @@ type push struct {
 	resting func()
 
 	bytes, objects int64    // unpacked
+	begun          int      // previews that it begins
 	checked        []update // what may move
 	moved          bool     // references did
 	refused        error    // by check

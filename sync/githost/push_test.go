@@ -151,6 +151,15 @@ func TestBranches(t *testing.T) {
 	b.refused("main", "fetch first")
 	b.git("pull", "-q", "--rebase", "origin", "main")
 	b.push("main", "remote: bob: live")
+	for i := range 2 { // more than there may be, by two pushes
+		refs := []string{"push", "origin"}
+		for n := range 51 {
+			refs = append(refs, fmt.Sprintf("HEAD:refs/heads/preview/p-%d-%d", i, n))
+		}
+		if out, err := b.try(refs...); (err == nil) != (i == 0) || i == 1 && !strings.Contains(out, "there are 100 previews") {
+			t.Errorf("push %d of 51 previews: %v %s", i, err, out)
+		}
+	}
 	o.fsck()
 }
 
@@ -181,7 +190,11 @@ func TestDepth(t *testing.T) {
 	for _, name := range []string{"team/bob/i", "team/README", "other/alice/i", "alice/i"} {
 		a.commit(name, "mine")
 		a.refused("main", "not yours to change")
-		a.git("reset", "-q", "--hard", "HEAD~1")
+		a.commit(name, "", "team/alice/i", name)
+		a.git("checkout", "-q", "HEAD~2", "--", ".")
+		a.commit("team/alice/i", name)
+		a.refused("main", "commit ", "not yours to change") // though it is put back
+		a.git("reset", "-q", "--hard", "origin/main")
 	}
 }
 
