@@ -100,7 +100,7 @@ func TestOwnAddresses(t *testing.T) {
 
 // TestDeny: the operator's list goes before every other, in every form of an address.
 func TestDeny(t *testing.T) {
-	c, err := New(Options{AllowPrivate: true, Deny: []string{"10.0.0.0/8", "192.0.2.7", "[2001:db8::7]", "2001:db8:1::/48", "Admin.example", "*.corp.example", "ports.example:8080"}})
+	c, err := New(Options{AllowPrivate: true, Deny: []string{"10.0.0.0/8", "192.0.2.7", "[2001:db8::7]", "2001:db8:1::/48", "Admin.example", "*.corp.example", "ports.example:8080", "B\u00fccher.example"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,18 +109,23 @@ func TestDeny(t *testing.T) {
 		"10.1.2.3", "192.0.2.7", "192.0.2.7:81", "[::ffff:10.0.0.1]", "[64:ff9b::a00:1]", "[64:ff9b:1::a00:1]", "[64:ff9b:1:a00:0:100::]",
 		"[2002:a00:1::]", "[2001:0:a00:1::]", "[2001:0:8:8:8:8:f5ff:fffe]", "[::10.0.0.1]", "[::ffff:0:10.0.0.1]", "[2001:db8:2::5efe:a00:1]",
 		"[2001:db8::7]", "[2001:db8:1:2::]", "admin.example", "ADMIN.example.", "a.b.corp.example", "ports.example:8080",
+		// Other spellings of what is dialed.
+		"ａdmin.example", "admin。example", "admin.example。", "ad\u00admin.example", "a.ｃorp.example", "ports.example:08080", "b\u00fccher.example", "xn--bcher-kva.example",
 	} {
 		if _, err := get(c, t.Context(), "http://"+host+"/"); !isRefusal(err) {
 			t.Errorf("%s: got %v, want a refusal", host, err)
 		}
 	}
 	u := serve(t, nil)
-	if _, err := c.Fetch(t.Context(), fetchRequest(u, "admin.example")); !isRefusal(err) {
-		t.Errorf("as the host header: %v", err)
+	for _, host := range []string{"admin.example", "admin.example:", "admin.example:x", "admin.example:08", "admin.example:.other.example", "admin.example:80:"} {
+		if _, err := c.Fetch(t.Context(), fetchRequest(u, host)); !isRefusal(err) {
+			t.Errorf("%q as the host header: %v", host, err)
+		}
 	}
 	for _, c := range []struct{ entry, want string }{
 		{"10.0.0.1/8", `has bits behind its length: want "10.0.0.0/8"`}, {"::ffff:10.0.0.0/104", "a network of IPv4"},
 		{"*", "want a network"}, {"http://x", "want a network"}, {"10.0.0.0/33", "want a network"}, {"", "want a network"},
+		{"192.0.2.1:80", "leave the port out"}, {"[2001:db8::1]:80", "leave the port out"},
 	} {
 		if _, err := New(Options{Deny: []string{c.entry}}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, want %q", c.entry, err, c.want)

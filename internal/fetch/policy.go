@@ -8,6 +8,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+
+	"golang.org/x/net/idna"
 )
 
 // Refusal is a request that the policy forbids. Its text is for the guest's author.
@@ -27,7 +30,12 @@ type policy struct {
 // header names, if it names another. allow is the tenant's own bound; nil: none.
 func (p *policy) check(u *url.URL, host string, allow []string) error {
 	if host != "" && host != u.Host {
-		if err := p.check(&url.URL{Scheme: u.Scheme, Host: host}, "", allow); err != nil {
+		// Parsed: "a.example:.b.example" is a.example to many servers.
+		named, err := url.Parse(u.Scheme + "://" + host)
+		if err != nil || named.Host != host {
+			return refuse("%.100q is not a host", host)
+		}
+		if err := p.check(named, "", allow); err != nil {
 			return err
 		}
 	}
@@ -49,6 +57,8 @@ func ParseDeny(list []string) (networks []netip.Prefix, hosts []string, err erro
 		addr, addrErr := netip.ParseAddr(strings.Trim(entry, "[]"))
 		network, netErr := netip.ParsePrefix(entry)
 		switch {
+		case isAddressWithPort(entry):
+			errs = append(errs, fmt.Errorf("%q: an address is denied with all its ports: leave the port out", entry))
 		case addrErr == nil:
 			addr = addr.Unmap().WithZone("")
 			networks = append(networks, netip.PrefixFrom(addr, addr.BitLen()))
@@ -81,7 +91,7 @@ func CheckPattern(p string) error {
 // allowed reports whether one of the patterns matches the URL's host.
 func allowed(patterns []string, u *url.URL) bool {
 	host := canonicalHost(u.Hostname())
-	port := u.Port()
+	port := canonicalPort(u.Port())
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
@@ -90,18 +100,38 @@ func allowed(patterns []string, u *url.URL) bool {
 			return true
 		}
 		name, wantPort := splitPort(p)
-		if wantPort != "" && wantPort != port {
+		if wantPort != "" && canonicalPort(wantPort) != port {
 			return false
 		}
-		name = canonicalHost(name)
 		if parent, ok := strings.CutPrefix(name, "*."); ok {
-			return strings.HasSuffix(host, "."+parent)
+			return strings.HasSuffix(host, "."+canonicalHost(parent))
 		}
-		return host == name
+		return host == canonicalHost(name)
 	})
 }
 
-func canonicalHost(h string) string { return strings.ToLower(strings.TrimSuffix(h, ".")) }
+// canonicalHost is a name or an address in the one spelling in which it is dialed: net/http
+// maps names beyond ASCII, so that "ｅvil.example" is evil.example.
+func canonicalHost(h string) string {
+	if ip, err := netip.ParseAddr(h); err == nil {
+		return ip.Unmap().WithZone("").String()
+	}
+	if strings.ContainsFunc(h, func(c rune) bool { return c > unicode.MaxASCII }) {
+		if ascii, err := idna.Lookup.ToASCII(h); err == nil {
+			h = ascii
+		}
+	}
+	return strings.ToLower(strings.TrimSuffix(h, "."))
+}
+
+// canonicalPort is a port without leading zeros, which are dialed as if they were not there.
+func canonicalPort(p string) string { return strings.TrimLeft(p, "0") }
+
+func isAddressWithPort(s string) bool {
+	host, port := splitPort(s)
+	_, err := netip.ParseAddr(host)
+	return err == nil && port != ""
+}
 
 // splitPort cuts a port from a host; an IPv6 address stands in brackets before one.
 func splitPort(s string) (host, port string) {
