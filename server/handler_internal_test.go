@@ -11,6 +11,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/server/internal/share"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -92,5 +93,36 @@ func TestGuestsAreNotEdges(t *testing.T) {
 	(&visit{id: "1"}).copyHeader(h, http.Header{"Terrane-Not-Begun": {"1"}, "Terrane_edge": {"x"}, "X-A": {"b"}}, "0")
 	if len(h) != 3 || h.Get("X-A") != "b" || h.Get("Terrane-Request-Id") != "1" || h.Get("Content-Length") != "0" {
 		t.Errorf("header %v", h)
+	}
+}
+
+// TestPageIsNotEncoded: a page that takes the place of a compressed file is plain text.
+func TestPageIsNotEncoded(t *testing.T) {
+	for name, size := range map[string]int64{"no room for another open file": maxKept + 1, "no content": 1} {
+		t.Run(name, func(t *testing.T) {
+			sites, err := NewSites(SitesOptions{
+				Engine: noModules{}, Blobs: noContent{}, Verifier: everyHost{},
+				Guest: func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant { return &hostcalls.Tenant{} },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := New(Options{Sites: sites, HTTP: []string{"127.0.0.1:0"}, ServePlain: true, AccessLog: io.Discard, Edge: "test1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.files = share.NewPool(0)
+			snap := &tenant.Snapshot{ID: "/git/alice", Files: map[string]tenant.File{"a.css": {Size: size}, "a.css.gz": {Size: size}}}
+			if err := sites.Publish(t.Context(), snap); err != nil {
+				t.Fatal(err)
+			}
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://alice.example/a.css", http.NoBody)
+			req.Header.Set("Accept-Encoding", "gzip")
+			w := httptest.NewRecorder()
+			s.servePlain(w, req)
+			if w.Code < 500 || w.Header().Get("Content-Encoding") != "" || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
+				t.Errorf("%d %v", w.Code, w.Header())
+			}
+		})
 	}
 }

@@ -18,6 +18,7 @@ func (v *visit) page(code int, reason string) {
 	v.own = true
 	h := v.Header()
 	body := strconv.Itoa(code) + " " + http.StatusText(code) + "\n\n" + reason + "\n\nrequest " + v.id + "\n"
+	delete(h, "Content-Encoding") // of a file that is not sent after all
 	h["Content-Type"] = []string{"text/plain; charset=utf-8"}
 	h["X-Content-Type-Options"] = []string{"nosniff"} // reason may hold a visitor's own words
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}

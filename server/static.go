@@ -74,7 +74,6 @@ func (v *visit) open(ctx context.Context, name string, missing bool) (io.ReadSee
 	}
 	content, err := v.srv.opts.Sites.files.open(file)
 	if err != nil {
-		delete(h, "Content-Encoding")
 		v.note = err.Error()
 		v.srv.log.Error("open file", "tenant", v.place.release.id, "host", v.host, "file", name, "err", err)
 		v.page(http.StatusInternalServerError, "this edge failed to read the file")
