@@ -286,6 +286,9 @@ func (x *Exchange) sendChunk(chunk []byte) bool {
 		x.resp.Body = append(x.resp.Body, chunk...)
 		return true
 	}
+	if err := x.refused.err(); x.stream == nil && err != nil { // the visitor would get an answer that lacks a part
+		return x.refuse(&x.refused, partBody, "no chunk is sent after a refused part of the response: %v", err)
+	}
 	if x.stream == nil {
 		w, err := x.req.Stream(&x.resp)
 		if err != nil {

@@ -116,6 +116,34 @@ func TestRefusedChunk(t *testing.T) {
 	}
 }
 
+// TestNoChunkAfterRefusal: an answer that lacks a part is not begun, so that the visitor
+// gets a 500 and not a broken 200.
+func TestNoChunkAfterRefusal(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		again bool // the guest sets a valid header before the chunk
+		sent  string
+	}{{"refused", false, ""}, {"set again", true, "text"}} {
+		t.Run(c.name, func(t *testing.T) {
+			var sent strings.Builder
+			begun := false
+			req := request()
+			req.Stream = func(*hostcalls.Response) (io.Writer, error) { begun = true; return &sent, nil }
+			b := newBench(t, &hostcalls.Tenant{}, req)
+			b.setHeader("resp_set_header", 0, "location", "/\n")
+			if c.again {
+				b.setHeader("resp_set_header", 0, "location", "/")
+			}
+			p, n := b.put("text")
+			b.status("resp_send_chunk", 0, p, n)
+			b.setHeader("resp_set_header", 0, "location", "/") // too late
+			if begun != c.again || sent.String() != c.sent || (b.x.Refused() == nil) != c.again {
+				t.Errorf("begun %v, sent %q, refused: %v", begun, sent.String(), b.x.Refused())
+			}
+		})
+	}
+}
+
 // answering is a Fetcher that answers at once.
 type answering func(*hostcalls.FetchRequest) *hostcalls.FetchResponse
 
