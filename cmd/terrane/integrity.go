@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,10 +26,24 @@ func (e *edge) buckets() []*state.Store {
 	return list
 }
 
+// stateWait is how long checkState waits for the comparison at the start. An edge that is
+// cut off from what keeps its state serves without it.
+const stateWait = 3 * time.Second
+
 // checkState fails while something is wrong with what a bucket holds.
-func (e *edge) checkState(context.Context) error {
+func (e *edge) checkState(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stateWait)
+	defer cancel()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
 	var errs []error
 	for _, s := range e.buckets() {
+		for !s.Compared() && ctx.Err() == nil {
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+			}
+		}
 		errs = append(errs, s.Healthy())
 	}
 	return errors.Join(errs...)

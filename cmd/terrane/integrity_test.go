@@ -36,6 +36,9 @@ func TestDamagedState(t *testing.T) {
 		status, body := e.admin("/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "1 entries that were acknowledged are missing") && strings.Contains(body, "terrane lattice repair")
 	})
+	if st := e.edge.health.Status(); st.Losses != 0 {
+		t.Errorf("the edge was ready before its state was compared: %+v", st)
+	}
 	for _, c := range []struct {
 		args []string
 		says string

@@ -33,7 +33,7 @@ func (e *edge) buildHealth(context.Context) error {
 		checks = append(checks, health.Check{Name: "cluster", Func: e.checkCluster, Interval: 500 * time.Millisecond, Timeout: 2 * time.Second})
 	}
 	if len(e.buckets()) > 0 {
-		checks = append(checks, health.Check{Name: "state", Func: e.checkState, Interval: time.Second})
+		checks = append(checks, health.Check{Name: "state", Func: e.checkState, Interval: time.Second, Timeout: 2 * stateWait})
 	}
 	if a := e.announced(); len(a) > 0 {
 		check := hostaddr.Check(a...)

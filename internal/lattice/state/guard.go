@@ -82,6 +82,12 @@ func (s *Store) Healthy() error {
 	return nil
 }
 
+// Compared reports whether what is kept was compared with the record since the start. Until
+// then Healthy cannot know of damage.
+func (s *Store) Compared() bool {
+	return s.damage() != nil || s.lattice.Unreadable() != nil || s.index.now.Load().done()
+}
+
 func (s *Store) damage() *DamageError { return s.guard.found.Load() }
 
 func (s *Store) damaged(d *DamageError) *DamageError {
