@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -13,17 +14,30 @@ import (
 // once. Further SIGHUPs are ignored: a terminal that closes may send two, and systemd
 // can send one right after SIGTERM. A SIGHUP that was ignored when the process started
 // (nohup) stays ignored.
-func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+func untilSignal(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	caught := make(chan os.Signal, 1)
+	ended := make(chan struct{})
+	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) {
-		signals = append(signals, syscall.SIGHUP)
+		signal.Notify(caught, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(ctx, signals...)
-	context.AfterFunc(ctx, func() {
+	go func() {
+		defer close(ended)
+		var cause error
+		select {
+		case s := <-caught:
+			cause = fmt.Errorf("%v signal received", s)
+		case <-ctx.Done():
+		}
 		signal.Ignore(syscall.SIGHUP)
-		stop()
-	})
-	return ctx, stop
+		signal.Stop(caught) // before ctx ends: the next signal may follow what that prints
+		cancel(cause)
+	}()
+	return ctx, func() {
+		cancel(nil)
+		<-ended
+	}
 }
 
 // surviveBrokenPipe lets the process live when nobody reads its output any more, until

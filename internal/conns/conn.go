@@ -24,6 +24,7 @@ type Conn struct {
 	before  atomic.Int64 // moved when busy became 1
 	writing atomic.Int64 // the limiter's tick when the write under way began; 0: none
 	noise   atomic.Int64 // see maxNoise
+	body    atomic.Bool  // what is read belongs to a request's body, and is no noise
 }
 
 // A connection may make this much noise between two requests that come to an end. What is
@@ -96,7 +97,7 @@ func (c *Conn) Read(b []byte) (n int, err error) {
 		n, err = c.Conn.Read(b)
 		if n > 0 {
 			c.moved.Add(int64(n))
-			if c.noise.Add(readNoise+int64(n)/16) > maxNoise {
+			if !c.body.Load() && c.noise.Add(readNoise+int64(n)/16) > maxNoise {
 				c.limiter.drop(c, noisy)
 				return 0, net.ErrClosed
 			}

@@ -36,17 +36,22 @@ func Handler(next http.Handler) http.Handler {
 // Watch reports that the request's body is read, if it has one.
 func (c *Conn) Watch(r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = body{r.Body, c}
+		r.Body = body{r.Body, c, r.ProtoMajor == 1}
 	}
 }
 
 type body struct {
 	io.ReadCloser
-	conn *Conn
+	conn  *Conn
+	alone bool // the connection carries nothing but this body while it is read
 }
 
 // Read implements io.Reader.
 func (b body) Read(p []byte) (int, error) {
+	if b.alone { // one call may read megabytes: net/http fills p from a single chunk
+		b.conn.body.Store(true)
+		defer b.conn.body.Store(false)
+	}
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
 		b.conn.Progress()

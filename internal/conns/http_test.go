@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/terrane/terrane/internal/conns"
@@ -51,4 +52,29 @@ func TestHandlerReportsRequests(t *testing.T) {
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
 	}
+}
+
+// TestOneLargeChunkIsNoNoise uploads one chunk of 8 MiB, which net/http fills a large buffer
+// from in one call.
+func TestOneLargeChunkIsNoNoise(t *testing.T) {
+	l, err := conns.New(conns.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 8 << 20
+	srv := httptest.NewUnstartedServer(conns.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if n, err := io.ReadFull(r.Body, make([]byte, size)); err != nil || r.ContentLength != -1 {
+			t.Errorf("read %d bytes of a body of length %d: %v", n, r.ContentLength, err)
+		}
+	})))
+	srv.Config.ConnContext = conns.Context
+	srv.Listener = l.Listen(srv.Listener)
+	srv.Start()
+	defer srv.Close()
+	chunk := struct{ *bytes.Reader }{bytes.NewReader(make([]byte, size))} // net/http does not know its length
+	resp, err := http.Post(srv.URL, "application/octet-stream", chunk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
 }
