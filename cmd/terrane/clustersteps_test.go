@@ -198,10 +198,11 @@ func TestClusterSteps(t *testing.T) {
 	c.stop(2)
 	c.forget(0, replacing[0])
 	c.healthy(0, 2)
-	out, err := c.run(3, []string{"status"})
-	if !regexp.MustCompile(`copies +state +3 of 3\n`).MatchString(out) {
-		t.Errorf("status: %v %s", err, out)
-	}
+	copies := regexp.MustCompile(`copies +state +3 of 3\n`)
+	c.edges[3].await("all copies in its status", func() bool {
+		out, err := c.run(3, []string{"status"})
+		return err == nil && copies.MatchString(out)
+	})
 	c.stop(1)
 	for _, n := range []int{0, 3} {
 		c.has(n)
@@ -213,7 +214,7 @@ func TestClusterSteps(t *testing.T) {
 	for i := range removing[0] {
 		removing[0][i] = strings.ReplaceAll(removing[0][i], "ams3", "ams2")
 	}
-	out = c.forget(3, removing[0])
+	out := c.forget(3, removing[0])
 	if !regexp.MustCompile(`copies +state +2 of 3\n`).MatchString(out) {
 		t.Errorf("with one edge less than copies: %s", out)
 	}

@@ -44,9 +44,11 @@ func newProcess(t *testing.T, name string) *process {
 	return &process{t: t, name: name, dir: t.TempDir(), admin: latticetest.FreeAddr(t)}
 }
 
+func (p *process) file() string { return filepath.Join(p.dir, "terrane.toml") }
+
 func (p *process) start(binary string) {
 	p.t.Helper()
-	file := filepath.Join(p.dir, "terrane.toml")
+	file := p.file()
 	text := fmt.Sprintf(`
 [edge]
 name = %q
@@ -133,7 +135,13 @@ func (p *process) put(key string) bool {
 // run runs a subcommand on the edge.
 func (p *process) run(binary string, in io.Reader, args ...string) string {
 	p.t.Helper()
-	cmd := exec.CommandContext(p.t.Context(), binary, append(args, "--admin=http://"+p.admin)...)
+	return p.command(binary, in, append(args, "--admin=http://"+p.admin)...)
+}
+
+// command runs the command without an edge.
+func (p *process) command(binary string, in io.Reader, args ...string) string {
+	p.t.Helper()
+	cmd := exec.CommandContext(p.t.Context(), binary, args...)
 	var out, problem bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &problem
 	if err := cmd.Run(); err != nil {
@@ -171,8 +179,14 @@ func TestUpgrade(t *testing.T) {
 	alone.await("state", func() bool { return alone.put("first") })
 	alone.put("second\xff")
 	alone.run(before, nil, "kv", "put", "/sites/bob", "third", "a value", "--ttl", "1h")
-	exported := alone.run(before, nil, "kv", "export")
 	alone.stop()
+	state := filepath.Join(t.TempDir(), "state.jsonl")
+	alone.command(before, nil, "lattice", "grow", "--config", alone.file(), "--output", state)
+	text, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exported := string(text)
 
 	routes := []string{latticetest.FreeAddr(t), latticetest.FreeAddr(t), latticetest.FreeAddr(t)}
 	for i, p := range edges {
