@@ -22,13 +22,13 @@ func Run(t testing.TB, run func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// Await polls until cond holds, for at most half a minute. why, if any, says what is
+// Await polls until cond holds, for at most two minutes. why, if any, says what is
 // missing.
 func Await(t testing.TB, cond func() bool, why func() string) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !cond() {
 		select {
 		case <-tick.C:

@@ -219,7 +219,7 @@ func TestReplace(t *testing.T) {
 		}
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := c.edges["ams4"].members.Forget(ctx, "ams3", members.Override{}); err != nil {
 		t.Fatal(err)
