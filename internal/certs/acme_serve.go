@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"time"
 
+	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -25,7 +27,8 @@ type remembered struct {
 // flight is an order that handshakes wait for. cert and err are set before done is closed.
 type flight struct {
 	host   string
-	domain string // registrable
+	domain string       // registrable
+	from   netip.Prefix // network whose visitor asked first; zero: not known
 	done   chan struct{}
 	cert   *tls.Certificate
 	err    error
@@ -74,7 +77,7 @@ func (a *ACME) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errTorn) {
 		return nil, err
 	}
-	return a.await(ctx, host)
+	return a.await(ctx, host, conns.NetworkOf(source(hello)))
 }
 
 // challengeCert answers a challenge that this edge or another one has to meet.
@@ -116,14 +119,14 @@ func (a *ACME) loadShared(ctx context.Context, host string) (*entry, error) {
 }
 
 // await waits for the order for host, and starts it if there is none.
-func (a *ACME) await(ctx context.Context, host string) (*tls.Certificate, error) {
+func (a *ACME) await(ctx context.Context, host string, from netip.Prefix) (*tls.Certificate, error) {
 	a.mu.Lock()
 	f, ok := a.flights[host]
 	if !ok {
-		f = &flight{host: host, domain: registrable(host), done: make(chan struct{})}
-		if n := a.flying(f.domain); n >= max(1, a.opts.Workers/2) {
+		f = &flight{host: host, domain: registrable(host), from: from, done: make(chan struct{})}
+		if err := a.share(f); err != nil {
 			a.mu.Unlock()
-			return nil, fmt.Errorf("%d names under %s wait for their certificates already: try again", n, f.domain)
+			return nil, err
 		}
 		select {
 		case a.jobs <- f:
@@ -144,15 +147,25 @@ func (a *ACME) await(ctx context.Context, host string) (*tls.Certificate, error)
 	}
 }
 
-// flying counts the orders for names of one registrable domain, which are not to take
-// all workers. a.mu is held.
-func (a *ACME) flying(domain string) (n int) {
-	for _, f := range a.flights {
-		if f.domain == domain {
-			n++
+// share refuses an order if too many for the same registrable domain, or on behalf of the
+// same network, are in progress: neither may take all workers. a.mu is held.
+func (a *ACME) share(f *flight) error {
+	domain, network := 0, 0
+	for _, other := range a.flights {
+		if other.domain == f.domain {
+			domain++
+		}
+		if f.from.IsValid() && other.from == f.from {
+			network++
 		}
 	}
-	return n
+	switch {
+	case domain >= max(1, a.opts.Workers/2):
+		return fmt.Errorf("%d names under %s wait for their certificates already: try again", domain, f.domain)
+	case network >= max(1, a.opts.Workers/4):
+		return fmt.Errorf("%d names that %s asked for wait for their certificates already: try again", network, f.from)
+	}
+	return nil
 }
 
 // land makes the order that a flight stands for.
