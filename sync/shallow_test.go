@@ -7,6 +7,7 @@ import (
 
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/sync/storetest"
+	"github.com/terrane/terrane/tenant"
 )
 
 // TestShallowOrigin: an origin that is a shallow clone is served, and followed when it
@@ -44,16 +45,20 @@ func TestShallowOrigin(t *testing.T) {
 			deep.Deploy(t, storetest.Tree{"alice/i.html": "4", "bob/i.html": "1"})
 			e.AwaitContent(t, alice, "i.html", "4")
 			git(t, deep.work, "push", "-q", "origin", old+":refs/heads/preview/old")
+			red := git(t, deep.work, "commit-tree", "-m", "from before the cut", "-p", "HEAD~2", old+"^{tree}")
+			git(t, deep.work, "push", "-q", deep.bare, red+":refs/heads/red")
+			git(t, p.bare, "fetch", "-q", "--depth", "1", "file://"+deep.bare, "red:preview/red")
 			e.Await(t, "the preview's fault", func() bool {
-				why := e.Status().Stores[0].Odd["preview/old"]
-				return strings.Contains(why, "shallow clone") && strings.Contains(why, "git fetch --unshallow")
+				odd := e.Status().Stores[0].Odd
+				return strings.Contains(odd["preview/old"], "shallow clone") && strings.Contains(odd["preview/red"], "git fetch --unshallow")
 			})
 			// An older commit is not taken, and the reason names the clone.
 			git(t, deep.work, "push", "-q", "-f", "origin", old+":refs/heads/main")
 			e.Await(t, "the refusal", func() bool { return strings.Contains(e.Status().Stores[0].Refused, "git fetch --unshallow") })
 			git(t, deep.work, "push", "-q", "-f", "origin", "HEAD:refs/heads/main")
 
-			git(t, p.bare, "fetch", "-q", "--unshallow", "file://"+deep.bare, "+refs/heads/main:refs/heads/deep")
+			git(t, p.bare, "fetch", "-q", "--unshallow", "file://"+deep.bare, "+refs/heads/main:refs/heads/deep", "red:preview/red")
+			e.AwaitContent(t, tenant.ID(alice).Preview("red"), "i.html", "1") // before any push
 			deep.Deploy(t, storetest.Tree{"alice/i.html": "5", "bob/i.html": "1"})
 			e.AwaitContent(t, alice, "i.html", "5")
 			e.Await(t, "no fault", func() bool { s := e.Status().Stores[0]; return s.Error == "" && s.Refused == "" })

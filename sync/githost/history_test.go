@@ -48,7 +48,7 @@ func TestForeignHistory(t *testing.T) {
 	b.refused("HEAD:preview/x", "alice: not yours to change")
 
 	// A merge of what others have done is no change of bob's.
-	b, main = start()
+	b, _ = start()
 	b.commit("bob/i", "1")
 	a.commit("alice/i", "2")
 	a.push("main")

@@ -148,6 +148,32 @@ func (r *Repo) parents(c *object.Commit) []plumbing.Hash {
 	return c.ParentHashes
 }
 
+// deepened drops a mirror that ends where the history of the origin no longer does: a
+// fetch brings nothing that is before commits that are there.
+func (r *Repo) deepened() error {
+	if r.head != nil && slices.Equal(r.cut, r.shallow) {
+		return nil
+	}
+	err := r.open()
+	if err != nil {
+		return err
+	}
+	ends, err := r.disk.Shallow()
+	if err != nil || slices.ContainsFunc(ends, r.lacksParents) {
+		err = r.drop()
+	} else if !slices.Equal(ends, r.shallow) {
+		err = r.disk.SetShallow(r.shallow) // for the git command, and for the next time
+	}
+	r.cut = r.shallow
+	return err
+}
+
+// lacksParents reports whether the origin has parents of a commit that the mirror lacks.
+func (r *Repo) lacksParents(h plumbing.Hash) bool {
+	c, err := r.git.CommitObject(h)
+	return err == nil && slices.ContainsFunc(r.parents(c), func(p plumbing.Hash) bool { return r.disk.HasEncodedObject(p) != nil })
+}
+
 // orDeepen names the other fix for a history that seems to be cut off.
 func (r *Repo) orDeepen() string {
 	if len(r.shallow) == 0 {

@@ -88,7 +88,8 @@ type Repo struct {
 	revs     map[string]revision // of main's folders
 	previews map[string]*preview // by name
 	remote   *gitwire.Remote
-	shallow  []plumbing.Hash // commits whose parents the origin lacks
+	shallow  []plumbing.Hash // commits whose parents the origin lacks, sorted
+	cut      []plumbing.Hash // shallow, as deepened saw it last
 }
 
 // Open returns the Repo; the first Look opens its mirror.
@@ -130,6 +131,9 @@ func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask origin: %w", err)
+	}
+	if err := r.deepened(); err != nil {
+		return nil, err
 	}
 	err = r.move(ctx, want, previews)
 	if errors.Is(err, errBroken) && ctx.Err() == nil { // once more, from nothing
@@ -183,6 +187,7 @@ func (r *Repo) ask(ctx context.Context) (main plumbing.Hash, previews map[string
 		return main, nil, err
 	}
 	r.shallow = refs.Shallow
+	plumbing.HashesSort(r.shallow)
 	previews = map[string]plumbing.Hash{}
 	for ref, hash := range refs.At {
 		if preview, ok := strings.CutPrefix(ref, previewBranch); ok && ref != name {
