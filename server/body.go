@@ -12,7 +12,8 @@ import (
 	"github.com/terrane/terrane/server/internal/share"
 )
 
-// keepBuffer is the largest buffer that a visit keeps for the next one.
+// keepBuffer is the largest body whose buffer a visit keeps for the next one; the buffer has
+// one byte more, for the read that finds the end.
 const keepBuffer = 64 << 10
 
 // bodyTime is how long a body may take of the length that the visitor tells; -1 if
@@ -78,10 +79,11 @@ func (v *visit) readPart(b []byte) (int, error) {
 	return n, err
 }
 
-// growBody doubles the buffer, to at most one byte more than the limit.
+// growBody doubles the buffer, to at most one byte more than the limit. One that a visit keeps is
+// made at once.
 func (v *visit) growBody(ctx context.Context, limit int64) bool {
 	size := max(4<<10, 2*int64(cap(v.body)))
-	if n := v.r.ContentLength; n > 0 && n < size {
+	if n := v.r.ContentLength; n > 0 && n < max(size, keepBuffer+1) {
 		size = max(n+1, int64(cap(v.body))+1) // + 1: room for the read that finds the end
 	}
 	size = min(size, max(limit, keepBuffer)+1)

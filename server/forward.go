@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/server/internal/share"
 )
 
@@ -124,7 +123,7 @@ func (v *visit) forward(ctx context.Context) {
 	}
 	v.register(s.bodies)
 	if v.r.Body != nil && v.r.Body != http.NoBody {
-		up := s.bodies.Hold(share.Owner{Tenant: r.id, Network: conns.NetworkOf(v.client())}, v.abandon)
+		up := s.bodies.Hold(v.owner(), v.abandon)
 		up.SetPlaced()
 		defer up.End()
 		v.r.Body = upload{v.r.Body, up}

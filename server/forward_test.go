@@ -31,6 +31,12 @@ func startRegion(t testing.TB, region string, others regions) (e *edge, addr net
 	e = startEdge(t, edgeOptions{engine: newStub(), server: func(o *server.Options) {
 		o.Edge, o.Region, o.Elsewhere = region+"1", region, others
 	}})
+	return e, serveForwarded(t, e)
+}
+
+// serveForwarded has other edges reach e at the address.
+func serveForwarded(t testing.TB, e *edge) net.Addr {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +50,7 @@ func startRegion(t testing.TB, region string, others regions) (e *edge, addr net
 			t.Error(err)
 		}
 	})
-	return e, ln.Addr()
+	return ln.Addr()
 }
 
 // place deploys files at host, to stay in the regions.
@@ -108,6 +114,29 @@ func TestForwardNowhere(t *testing.T) {
 			other.place("alice.example", []string{"fra"}, "index.wasm", "say:here")
 			get(t, other.client(), "https://alice.example/").want(t, 503, "regions")
 		})
+	}
+}
+
+// TestForwardedOnceRun: a request whose guest has run is not given to another edge when there is no
+// room for the answer.
+func TestForwardedOnceRun(t *testing.T) {
+	in := besiege(t, 16<<10, func(o *server.Options) { o.BufferBytes = 16 << 10 })
+	addr := serveForwarded(t, in.edge)
+	for _, tt := range []struct {
+		body     string
+		notBegun bool
+	}{{"", false}, {strings.Repeat("x", 10<<10), true}} {
+		req := request(t, http.MethodPost, "http://"+addr.String()+"/", strings.NewReader(tt.body),
+			"Terrane-Forwarded-For", "203.0.113.9:1", "Terrane-Forwarded-Over", "http")
+		req.Host = "alice.example"
+		a := do(t, http.DefaultClient, req)
+		a.want(t, http.StatusServiceUnavailable, "as many bodies")
+		if got := a.Header.Get("Terrane-Not-Begun") != ""; got != tt.notBegun {
+			t.Errorf("a body of %d bytes: not begun: %v, want %v", len(tt.body), got, tt.notBegun)
+		}
+	}
+	if n := in.engine.count(in.engine.runs, "16384", 0); n != 1 {
+		t.Errorf("%d guests ran, want 1", n)
 	}
 }
 

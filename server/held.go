@@ -21,17 +21,38 @@ func (v *visit) register(p *share.Pool) {
 	if v.share != nil {
 		return
 	}
-	v.share = p.Hold(share.Owner{Tenant: v.place.release.id, Network: conns.NetworkOf(v.client())}, v.abandon)
+	v.share = p.Hold(v.owner(), v.abandon)
 	if v.placed {
 		v.share.SetPlaced()
 	}
+}
+
+// owner is for whom the visit holds something.
+func (v *visit) owner() share.Owner {
+	return share.Owner{Tenant: v.place.release.id, Network: conns.NetworkOf(v.client())}
+}
+
+// hopeless refuses a request whose answer would be refused, as that of one like it was, for what
+// the visitor's network holds. So a network at its share costs no more guests.
+func (v *visit) hopeless() bool {
+	o, p := v.owner(), v.srv.bodies
+	v.kind = p.Kind(o, v.guest.Module, v.r.Method, v.r.URL.Path)
+	if !p.Hopeless(o, v.kind, v.held) {
+		return false
+	}
+	v.noRoom()
+	return true
+}
+
+func (v *visit) noRoom() {
+	v.retryLater(http.StatusServiceUnavailable, "buffers", "this edge holds as many bodies as it may")
 }
 
 // hold takes n bytes for the time of the visit, or refuses the request.
 func (v *visit) hold(ctx context.Context, n int64) bool {
 	v.register(v.srv.bodies)
 	if !v.share.Take(ctx, n) {
-		v.retryLater(http.StatusServiceUnavailable, "buffers", "this edge holds as many bodies as it may")
+		v.noRoom()
 		return false
 	}
 	v.held += n

@@ -37,9 +37,10 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 	}
 	x := hostcalls.NewExchange(r.guest, &v.guest)
 	defer x.Close()
-	if !v.takePlace(ctx, r.limits.Concurrency) {
+	if v.hopeless() || !v.takePlace(ctx, r.limits.Concurrency) {
 		return
 	}
+	v.ran = true
 	if err := v.run(ctx, m, x, r); err != nil {
 		v.failed(ctx, r, x, err)
 		return
@@ -96,7 +97,8 @@ func (v *visit) scheme() string {
 // respond sends the guest's answer.
 func (v *visit) respond(ctx context.Context, resp *hostcalls.Response) {
 	size := int64(len(resp.Body))
-	if size > smallBody && !v.hold(ctx, size) {
+	found := size <= smallBody || v.hold(ctx, size)
+	if v.srv.bodies.Learn(v.kind, size, found); !found {
 		return
 	}
 	h := v.Header()

@@ -29,9 +29,9 @@ func (v *visit) page(code int, reason string) {
 // retryLater refuses a request that may succeed in a moment.
 func (v *visit) retryLater(code int, why, reason string) {
 	v.srv.metrics.rejected(why)
-	v.refused = true
+	v.refused = !v.ran
 	v.Header()["Retry-After"] = []string{"1"}
-	if v.forwarded && code == http.StatusServiceUnavailable {
+	if v.refused && v.forwarded && code == http.StatusServiceUnavailable {
 		v.Header()[notBegun] = []string{"1"}
 	}
 	v.page(code, reason)

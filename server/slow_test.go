@@ -22,18 +22,21 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/terrane/terrane/server"
+	"github.com/terrane/terrane/tenant"
 )
 
 // besieged is an edge with the tenant alice, who is attacked, and her neighbour bob.
 type besieged struct {
 	*edge
-	reg *prometheus.Registry
+	reg       *prometheus.Registry
+	engine    *stub
+	snapshots []*tenant.Snapshot
 }
 
 // besiege starts an edge whose alice answers with size bytes.
 func besiege(t testing.TB, size int, change func(*server.Options)) *besieged {
-	b := &besieged{reg: prometheus.NewRegistry()}
-	b.edge = startEdge(t, edgeOptions{engine: newStub(),
+	b := &besieged{reg: prometheus.NewRegistry(), engine: newStub()}
+	b.edge = startEdge(t, edgeOptions{engine: b.engine,
 		sites: func(o *server.SitesOptions) {
 			o.Limits.Concurrency, o.Limits.ResponseBody = 64, int64(size)
 			o.Logger = slog.New(slog.DiscardHandler)
@@ -44,9 +47,10 @@ func besiege(t testing.TB, size int, change func(*server.Options)) *besieged {
 				change(o)
 			}
 		}})
-	b.deploy("alice.example", "index.wasm", fmt.Sprintf("big:%d", size), "endless.wasm", "endless:", "say.wasm", "say:alice",
+	alice := b.deploy("alice.example", "index.wasm", fmt.Sprintf("big:%d", size), "endless.wasm", "endless:", "say.wasm", "say:alice",
 		"file.bin", strings.Repeat("f", size), "down/404.html", strings.Repeat("n", size))
-	b.deploy("bob.example", "index.wasm", "big:102400", "file.bin", strings.Repeat("b", 100<<10), "say.wasm", "say:bob")
+	bob := b.deploy("bob.example", "index.wasm", "big:102400", "file.bin", strings.Repeat("b", 100<<10), "say.wasm", "say:bob")
+	b.snapshots = []*tenant.Snapshot{alice, bob}
 	return b
 }
 
@@ -77,16 +81,18 @@ func (b *besieged) attacker(ctx context.Context) (net.Conn, error) {
 }
 
 // attack has n goroutines do once, again and again but not more often than pace says, until the
-// returned function is called.
+// returned function is called. It returns when each has begun.
 func (b *besieged) attack(n int, pace time.Duration, once func(ctx context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(b.t.Context())
-	var all sync.WaitGroup
+	var all, begun sync.WaitGroup
+	begun.Add(n)
 	for i := range n {
 		all.Go(func() {
 			select { // they come one after the other
-			case <-time.After(pace * time.Duration(i) / time.Duration(n)):
+			case <-time.After(pace / 4 * time.Duration(i) / time.Duration(n)):
 			case <-ctx.Done():
 			}
+			begun.Done()
 			next := time.NewTicker(pace)
 			defer next.Stop()
 			for ctx.Err() == nil {
@@ -98,6 +104,7 @@ func (b *besieged) attack(n int, pace time.Duration, once func(ctx context.Conte
 			}
 		})
 	}
+	begun.Wait()
 	return func() { cancel(); all.Wait() }
 }
 
@@ -208,38 +215,74 @@ type siege struct {
 
 // TestSlowVisitorsHoldUpNobody: while one network holds all it can get at one tenant, another
 // tenant's answers are what they always are, and so are the tenant's own to other networks. In
-// the end nothing is held.
+// the end nothing is held. The same for an edge that forwards all requests to another one.
 func TestSlowVisitorsHoldUpNobody(t *testing.T) {
-	const limit = 48 << 20
-	b := besiege(t, 4<<20, func(o *server.Options) { o.BufferBytes, o.OpenFiles = limit, 60 })
-	c := b.visitor()
+	change := func(o *server.Options) { o.BufferBytes, o.OpenFiles = besiegedBytes, 60 }
+	b := besiege(t, 4<<20, change)
 	for _, s := range b.attacks() {
-		t.Run(s.name, func(t *testing.T) {
-			stop := b.attack(s.n, time.Second, s.once)
-			b.await("the attack", func() bool { return b.gauge("terrane_server_in_flight_count") >= 3 })
-			for range 30 {
-				for _, path := range []string{"/", "/file.bin", "/say.wasm"} {
-					get(t, c, "https://bob.example"+path).want(t, 200, "")
-				}
-				if held := b.gauge("terrane_server_buffer_bytes"); held > limit/2 {
-					t.Errorf("%v bytes held, which leaves less than half to others", held)
-				}
-				if open := b.gauge("terrane_server_open_files_count"); open > 30 {
-					t.Errorf("%v files open, which leaves less than half to others", open)
-				}
-			}
-			// Alice is served too, if not at once: the slow transfers lose to these.
-			for _, path := range []string{"/say.wasm", "/file.bin", "/"} {
-				b.await("alice's "+path, func() bool { return get(t, c, "https://alice.example"+path).StatusCode == http.StatusOK })
-			}
-			stop()
-			b.await("the end of all requests", func() bool {
-				return b.gauge("terrane_server_in_flight_count") == 0 && b.gauge("terrane_server_buffer_bytes") == 0 && b.gauge("terrane_server_open_files_count") == 0
-			})
-		})
+		t.Run(s.name, func(t *testing.T) { b.withstand(t, s) })
 	}
-	if n := metricOf(t, b.reg, "terrane_server_abandoned_total", ""); n == 0 {
-		t.Error("no transfer was abandoned")
+	b.abandons(t)
+
+	in := besiege(t, 4<<20, func(o *server.Options) { change(o); o.Region = "fra" })
+	addr := serveForwarded(t, in.edge)
+	out := besiege(t, 4<<20, func(o *server.Options) { change(o); o.Region, o.Elsewhere = "ams", regions{"fra": addr} })
+	for _, s := range append(in.snapshots, out.snapshots...) {
+		s.Manifest.Regions = []string{"fra"}
+	}
+	for _, e := range []*besieged{in, out} {
+		for _, s := range e.snapshots {
+			if err := e.sites.Publish(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, s := range out.attacks()[:5] {
+		t.Run("forwarded: "+s.name, func(t *testing.T) { out.withstand(t, s, in) })
+	}
+	out.abandons(t)
+}
+
+// abandons has b end transfers that are slow, for the places that they take.
+func (b *besieged) abandons(t *testing.T) {
+	c := b.visitor()
+	stop := b.attack(100, time.Second, b.neverRead("/endless.wasm", 200))
+	defer stop()
+	b.await("the end of a slow transfer", func() bool {
+		get(t, c, "https://alice.example/say.wasm")
+		return b.gauge("terrane_server_abandoned_total") > 0
+	})
+}
+
+const besiegedBytes = 48 << 20 // of an edge that withstands attacks
+
+// withstand has b attacked, which may forward what it is asked to another edge.
+func (b *besieged) withstand(t *testing.T, s siege, others ...*besieged) {
+	c, edges := b.visitor(), append(others, b)
+	stop := b.attack(s.n, time.Second, s.once)
+	b.await("the attack", func() bool { return b.gauge("terrane_server_in_flight_count") >= 3 })
+	for range 30 {
+		for _, path := range []string{"/", "/file.bin", "/say.wasm"} {
+			get(t, c, "https://bob.example"+path).want(t, 200, "")
+		}
+		for _, e := range edges {
+			if held := e.gauge("terrane_server_buffer_bytes"); held > besiegedBytes/2 {
+				t.Errorf("%v bytes held, which leaves less than half to others", held)
+			}
+			if open := e.gauge("terrane_server_open_files_count"); open > 30 {
+				t.Errorf("%v files open, which leaves less than half to others", open)
+			}
+		}
+	}
+	// Alice is served too, if not at once: the slow transfers lose to these.
+	for _, path := range []string{"/say.wasm", "/file.bin", "/"} {
+		b.await("alice's "+path, func() bool { return get(t, c, "https://alice.example"+path).StatusCode == http.StatusOK })
+	}
+	stop()
+	for _, e := range edges {
+		e.await("the end of all requests", func() bool {
+			return e.gauge("terrane_server_in_flight_count") == 0 && e.gauge("terrane_server_buffer_bytes") == 0 && e.gauge("terrane_server_open_files_count") == 0
+		})
 	}
 }
 
@@ -262,11 +305,52 @@ func TestPlaceIsHeldUntilTheAnswerIsOut(t *testing.T) {
 	b.await("a place", func() bool { return get(t, c, "https://alice.example/").StatusCode == http.StatusOK })
 }
 
+// TestNetworkAtItsShareRunsNoGuests: what would be refused for its size, as the answer before was, is
+// refused before the guest runs; small answers and those to other networks are not.
+func TestNetworkAtItsShareRunsNoGuests(t *testing.T) {
+	const size = 4 << 20
+	b := besiege(t, size, func(o *server.Options) { o.BufferBytes = 48 << 20 })
+	ctx, end := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer end()
+	for range 4 { // a fifth finds no room
+		all.Go(func() { b.neverRead("/", 200)(ctx) })
+	}
+	b.await("the readers", func() bool { return b.gauge("terrane_server_buffer_bytes") == 4*size })
+	near := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return b.attacker(ctx)
+	}}}
+	runs := func() int { return b.engine.count(b.engine.runs, strconv.Itoa(size), 0) }
+	get(t, near, "http://alice.example/").want(t, http.StatusServiceUnavailable, "as many bodies")
+	if n := runs(); n != 5 {
+		t.Fatalf("%d guests ran for 5 requests", n)
+	}
+	for range 20 {
+		a := get(t, near, "http://alice.example/")
+		a.want(t, http.StatusServiceUnavailable, "as many bodies")
+		if a.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		get(t, near, "http://alice.example/say.wasm").want(t, 200, "alice")
+	}
+	if n := runs(); n != 5 {
+		t.Errorf("%d guests ran for requests without hope", n-5)
+	}
+	c := b.visitor()
+	get(t, c, "https://alice.example/").want(t, 200, "")
+	get(t, near, "http://bob.example/").want(t, 200, "")
+	end()
+	b.await("the end of the readers", func() bool { return b.gauge("terrane_server_buffer_bytes") == 0 })
+	get(t, near, "http://alice.example/").want(t, 200, "")
+}
+
 // BenchmarkSlowReaders compares the p99 of another tenant's answers of 100 KB, alone and while 200
 // connections of one network read nothing of one tenant's answers of 10 MB. The two alternate.
 func BenchmarkSlowReaders(b *testing.B) {
 	e := besiege(b, 10<<20, nil)
 	c := e.visitor()
+	refused := func() float64 { return metricOf(b, e.reg, "terrane_server_rejected_total", "buffers") }
 	var alone, besieged []time.Duration
 	failed := 0
 	measure := func(to *[]time.Duration) {
@@ -281,8 +365,9 @@ func BenchmarkSlowReaders(b *testing.B) {
 	for b.Loop() {
 		for range 3 {
 			measure(&alone)
+			before := refused()
 			stop := e.attack(200, 5*time.Second, e.neverRead("/", 200))
-			e.await("the attack", func() bool { return e.gauge("terrane_server_buffer_bytes") >= 100<<20 })
+			e.await("the attack", func() bool { return refused() > before })
 			measure(&besieged)
 			stop()
 			e.await("calm", func() bool { return e.gauge("terrane_server_in_flight_count") == 0 })

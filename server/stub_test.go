@@ -25,10 +25,11 @@ type stub struct {
 	mu       sync.Mutex
 	compiled map[string]int
 	open     map[string]int
+	runs     map[string]int
 }
 
 func newStub() *stub {
-	return &stub{proceed: make(chan struct{}), entered: make(chan string, 16), compiled: make(map[string]int), open: make(map[string]int)}
+	return &stub{proceed: make(chan struct{}), entered: make(chan string, 16), compiled: make(map[string]int), open: make(map[string]int), runs: make(map[string]int)}
 }
 
 func (*stub) Name() string { return "stub" }
@@ -61,6 +62,7 @@ func (m *stubModule) Run(ctx context.Context, x *hostcalls.Exchange) error {
 	if m.s.count(m.s.open, m.text, 0) == 0 {
 		return errors.New("closed module run")
 	}
+	m.s.count(m.s.runs, m.text, 1)
 	switch m.verb {
 	case "wait":
 		m.s.entered <- m.text

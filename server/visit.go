@@ -24,8 +24,10 @@ type visit struct {
 	r     *http.Request
 	conn  *conns.Conn // nil: the request came over none of the listeners
 	share *share.Hold // nil: nothing that it holds or transfers is counted
+	kind  share.Kind  // of what its answer may take
 	id    string
 	start time.Time
+	from  netip.Addr  // see client
 	host  tenant.Host // empty if the Host header is no domain name
 	place place
 
@@ -44,7 +46,8 @@ type visit struct {
 	forwarded bool  // by another edge
 	elsewhere bool  // answered by another edge, whose name the response bears
 	task      *Task // instead of a visitor's request; nil: none
-	refused   bool  // for want of room
+	ran       bool  // a guest has begun, so that the request may have had effects
+	refused   bool  // for want of room, before a guest ran
 
 	streaming bool // the guest sends its response in chunks
 	broken    bool // and failed amid them
@@ -107,7 +110,7 @@ func (v *visit) end(ctx context.Context) {
 		s.access.log(v, took)
 	}
 	body := v.body[:0]
-	if cap(body) > keepBuffer {
+	if cap(body) > keepBuffer+1 {
 		body = nil
 	}
 	broken := v.broken
@@ -347,10 +350,11 @@ func (v *visit) requestURI() string {
 	return v.r.URL.RequestURI()
 }
 
+// client is the visitor's address; invalid if there is no visitor.
 func (v *visit) client() netip.Addr {
-	ap, err := netip.ParseAddrPort(v.r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
+	if !v.from.IsValid() {
+		ap, _ := netip.ParseAddrPort(v.r.RemoteAddr) // of a task: none
+		v.from = ap.Addr().Unmap()
 	}
-	return ap.Addr().Unmap()
+	return v.from
 }

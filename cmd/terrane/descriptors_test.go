@@ -11,12 +11,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/internal/health"
 )
 
@@ -151,6 +153,52 @@ func sendHalves(ctx context.Context, to, half string, made *atomic.Int64) {
 		select {
 		case <-ctx.Done():
 		case <-pace.C:
+		}
+	}
+}
+
+// TestMoreConnectionsThanDescriptors: an edge is not started with more connections than this process
+// has descriptors for.
+func TestMoreConnectionsThanDescriptors(t *testing.T) {
+	most := conns.Room()
+	for _, tt := range []struct {
+		connections int
+		fault       string // empty: none
+	}{
+		{most, ""},
+		{most + 1, fmt.Sprintf("edge.toml:2: limits.connections: %d: this process may open %d files, which leaves room for %d connections: raise that limit", most+1, conns.Descriptors(), most)},
+	} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "edge.toml")
+		text := fmt.Sprintf(`[limits]
+connections = %d
+
+[edge]
+name = "test"
+data = "data"
+
+[tls]
+mode = "internal"
+
+[dns]
+addresses = ["127.0.0.1"]
+resolvers = ["127.0.0.1:53"]
+
+[[store]]
+kind = "folder"
+prefix = "/sites/"
+path = "."
+`, tt.connections)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check := newCommand()
+		check.SetArgs([]string{"check", "--config", file})
+		check.SetOut(io.Discard)
+		check.SetErr(t.Output())
+		err := check.ExecuteContext(t.Context())
+		if tt.fault == "" && err != nil || tt.fault != "" && (err == nil || !strings.Contains(err.Error(), tt.fault)) {
+			t.Errorf("%d connections: %v, want %q", tt.connections, err, tt.fault)
 		}
 	}
 }

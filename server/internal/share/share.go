@@ -2,6 +2,7 @@ package share
 
 import (
 	"context"
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,8 @@ const (
 // Pool is a bounded amount of something that requests hold. Its methods are safe for
 // concurrent use.
 type Pool struct {
-	limit int64
+	limit  int64
+	memory memory
 
 	mu       sync.Mutex
 	used     int64                  // guarded by mu, as all below
@@ -56,7 +58,7 @@ type Owner struct {
 // NewPool returns a Pool of limit.
 func NewPool(limit int64) *Pool {
 	return &Pool{
-		limit: limit, tenants: make(map[tenant.ID]int64), networks: make(map[netip.Prefix]int64),
+		limit: limit, memory: memory{seed: maphash.MakeSeed()}, tenants: make(map[tenant.ID]int64), networks: make(map[netip.Prefix]int64),
 		pairs: make(map[Owner]int64), holds: make(map[*Hold]struct{}),
 	}
 }
@@ -104,7 +106,7 @@ func (h *Hold) SetPlaced() { h.placed.Store(true) }
 // and waits a moment for it if that was of another network. False: there is no room.
 func (h *Hold) Take(ctx context.Context, n int64) bool {
 	p := h.pool
-	late := time.Now().Add(patience)
+	var late time.Time
 	for {
 		p.mu.Lock()
 		inTheWay, own := p.inTheWay(h.owner, n)
@@ -113,8 +115,11 @@ func (h *Hold) Take(ctx context.Context, n int64) bool {
 			p.mu.Unlock()
 			return true
 		}
-		if own {
+		switch {
+		case own:
 			late = time.Time{}
+		case late.IsZero():
+			late = time.Now().Add(patience)
 		}
 		if !p.giveWay(ctx, late, inTheWay) {
 			return false
