@@ -29,6 +29,9 @@ type across struct {
 	stop []func() // what serves other regions at an edge of fra, and waits
 }
 
+// patient is for what only a hang may outlast: a busy machine takes its time.
+const patient = 5 * time.Minute
+
 func startAcross(t testing.TB, fra int, eng engine.Engine, inFra ...func(*server.SitesOptions)) *across {
 	t.Helper()
 	a := &across{net: latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: fra})}
@@ -42,7 +45,7 @@ func startAcross(t testing.TB, fra int, eng engine.Engine, inFra ...func(*server
 		e := startEdge(t, edgeOptions{
 			engine: eng,
 			sites: func(o *server.SitesOptions) {
-				o.Limits.Concurrency, o.Logger = 256, slog.New(slog.DiscardHandler)
+				o.Limits.Concurrency, o.Limits.Wall, o.Logger = 256, patient, slog.New(slog.DiscardHandler)
 				for _, change := range inFra {
 					if node.Region() == "fra" {
 						change(o)
@@ -50,7 +53,7 @@ func startAcross(t testing.TB, fra int, eng engine.Engine, inFra ...func(*server
 				}
 			},
 			server: func(o *server.Options) {
-				o.Edge, o.Region, o.Elsewhere, o.ServePlain, o.Drain = node.Name(), node.Region(), p, true, 20*time.Second
+				o.Edge, o.Region, o.Elsewhere, o.ServePlain, o.Drain = node.Name(), node.Region(), p, true, patient
 			},
 		})
 		srv = e.srv
