@@ -39,7 +39,7 @@ var planted = regexp.MustCompile(`SECRET-[0-9]+-[0-9a-f]{16}`)
 
 // call runs a function of the ABI as a resident at an edge.
 func (n *neighborhood) call(e *anEdge, r *resident, op byte, key, value string) (code int, body string) {
-	text := append([]byte{op}, binary.LittleEndian.AppendUint16(nil, uint16(len(key)))...) //nolint:gosec // keys are short
+	text := append([]byte{op}, binary.LittleEndian.AppendUint16(nil, uint16(len(key)))...)
 	return e.send(http.MethodPost, "", r.host, "/probe.wasm", string(text)+key+value)
 }
 
@@ -141,7 +141,7 @@ func hostile(victim *resident) string {
 	s := list[rand.IntN(len(list))]
 	if rand.IntN(8) == 0 && s != "" { // cut, or with a byte that is another one
 		b := []byte(s)
-		b[rand.IntN(len(b))] = byte(rand.IntN(256)) //nolint:gosec // of a byte
+		b[rand.IntN(len(b))] = byte(rand.IntN(256))
 		s = string(b[:1+rand.IntN(len(b))])
 	}
 	return s
@@ -159,7 +159,7 @@ func wrongNames(of tenant.ID) []string {
 // TestCampaignIsolation has tenants, their previews and their neighbors try to see, change
 // and remove what is another's, by all functions for state and messages, at either edge.
 func TestCampaignIsolation(t *testing.T) {
-	tries := campaign.Tries(200, 5000)
+	tries := campaign.Tries(200, 20_000)
 	n := startNeighborhood(t)
 	const ops = "gvlqgvlqpoiuawnre"
 	for try := range tries {
@@ -183,7 +183,7 @@ func TestCampaignIsolation(t *testing.T) {
 				key = "orders.new"
 			}
 			what := hostile(victim)
-			value = asks + string(binary.LittleEndian.AppendUint16(nil, uint16(len(what)))) + what + r.secret //nolint:gosec // short
+			value = asks + string(binary.LittleEndian.AppendUint16(nil, uint16(len(what)))) + what + r.secret
 		}
 		_, body := n.call(e, r, op, key, value)
 		n.check(body, r, "%s: %c %q", r.id, op, key)

@@ -94,7 +94,7 @@ func memory() int64 {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // of this process
+	return int64(m.HeapAlloc)
 }
 
 // askFrom is a handshake for host from an address of loopback.
