@@ -101,7 +101,7 @@ func asReqGetHeader(ctx context.Context, x *Exchange, g Guest, a args) error {
 }
 
 func asRespSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
-	if a.handle(0) != responseOutgoing || x.settled() {
+	if a.handle(0) != responseOutgoing || x.tooLate() {
 		a.returnsStatus(false)
 		return nil
 	}

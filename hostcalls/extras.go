@@ -314,3 +314,12 @@ func (x *Exchange) sendChunk(chunk []byte) bool {
 
 // settled reports whether status and headers have been sent.
 func (x *Exchange) settled() bool { return x.stream != nil }
+
+// tooLate reports whether a header can no longer be set, and logs it. The response goes on: it
+// is what it would be without the header.
+func (x *Exchange) tooLate() bool {
+	if x.settled() {
+		x.fail("a response header was set after the header was sent")
+	}
+	return x.settled()
+}

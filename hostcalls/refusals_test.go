@@ -96,6 +96,9 @@ func TestRefusedChunk(t *testing.T) {
 			b.status("resp_send_chunk", 0, p, 1)
 		}, "more than the limit of 10 bytes"},
 		{"a body", func(b *bench, p, _ uint32) { b.status("resp_set_body", 0, p, 1) }, "set after parts of it were sent"},
+		{"another status", func(b *bench, _, _ uint32) { b.status("resp_set_response_code", 0, 500) }, "the status code 500 was set after 200 was sent"},
+		{"the same status", func(b *bench, _, _ uint32) { b.status("resp_set_response_code", 0, 200) }, ""},
+		{"a header, which is logged", func(b *bench, _, _ uint32) { b.setHeader("resp_set_header", 0, "a", "b") }, ""},
 		{"no body", func(b *bench, p, _ uint32) { b.status("resp_set_body", 0, p, 0) }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 func validCode(code uint32) bool { return 200 <= code && code <= 999 }
 
 func respSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
-	if a.handle(0) != responseOutgoing || x.settled() {
+	if a.handle(0) != responseOutgoing || x.tooLate() {
 		a.returnsStatus(false)
 		return nil
 	}
@@ -65,7 +65,7 @@ func respSetResponseCode(_ context.Context, x *Exchange, _ Guest, a args) error 
 
 func (x *Exchange) setCode(code uint32) bool {
 	if x.settled() {
-		return false
+		return uint32(x.resp.Code) != code && x.refuse(&x.refused, partCode, "the status code %d was set after %d was sent", code, x.resp.Code)
 	}
 	if !validCode(code) {
 		return x.refuse(&x.refused, partCode, "the status code %d is not from 200 to 999", code)
