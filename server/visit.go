@@ -183,7 +183,7 @@ func (v *visit) writePart(b []byte) (n int, err error) {
 		v.share.Done(n)
 	}
 	v.written += int64(n)
-	if v.conn != nil {
+	if v.conn != nil && err == nil && v.r.Context().Err() == nil { // HTTP/2 takes a little for a stream that was reset
 		v.conn.Progress()
 	}
 	return n, err
