@@ -28,6 +28,7 @@ type ClientOptions struct {
 // slow; the first good answer wins. It keeps no cache and leaves no goroutine
 // behind. It is safe for concurrent use.
 type Client struct {
+	start     time.Time // rests are timed from here: the system's clock may jump
 	resolvers []*resolver
 	timeout   time.Duration
 	hedge     time.Duration
@@ -38,7 +39,7 @@ type Client struct {
 // resolver is one address and what was lately seen of it.
 type resolver struct {
 	addr      netip.AddrPort
-	downUntil atomic.Int64 // Unix nanoseconds; asked last before that
+	downUntil atomic.Int64 // in nanoseconds since Client.start; asked last before that
 }
 
 const (
@@ -55,6 +56,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 		return nil, errors.New("dns: no resolvers: name at least one as ADDRESS:PORT")
 	}
 	c := &Client{
+		start:   time.Now(),
 		timeout: cmp.Or(o.Timeout, defaultTimeout),
 		hedge:   cmp.Or(o.HedgeAfter, defaultHedge),
 		slots:   make(chan struct{}, max(cmp.Or(o.MaxInFlight, defaultInFlight), 1)),
@@ -85,7 +87,7 @@ func SystemResolvers() []netip.AddrPort {
 
 // only returns a Client that asks r alone and shares the other bounds.
 func (c *Client) only(r *resolver) *Client {
-	return &Client{resolvers: []*resolver{r}, timeout: c.timeout, hedge: c.hedge, slots: c.slots, observe: c.observe}
+	return &Client{start: c.start, resolvers: []*resolver{r}, timeout: c.timeout, hedge: c.hedge, slots: c.slots, observe: c.observe}
 }
 
 // reply is a checked answer to our question.
@@ -201,12 +203,12 @@ func (c *Client) race(ctx context.Context, q *dns.Msg) (reply, error) {
 	return reply{}, errors.Join(errs...)
 }
 
-func (c *Client) rest(r *resolver) { r.downUntil.Store(time.Now().Add(restAfterFault).UnixNano()) }
+func (c *Client) rest(r *resolver) { r.downUntil.Store(int64(time.Since(c.start) + restAfterFault)) }
 
 // plan lists whom to ask in which order: those that lately failed last, and all
 // of them again, for datagrams get lost.
 func (c *Client) plan() []*resolver {
-	now := time.Now().UnixNano()
+	now := int64(time.Since(c.start))
 	order := slices.Clone(c.resolvers)
 	slices.SortStableFunc(order, func(a, b *resolver) int {
 		return cmp.Compare(max(a.downUntil.Load(), now), max(b.downUntil.Load(), now))

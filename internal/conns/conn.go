@@ -18,7 +18,7 @@ type Conn struct {
 
 	greeted atomic.Bool  // a request has arrived
 	busy    atomic.Int32 // requests in flight
-	began   atomic.Int64 // when busy became 1, in nanoseconds since 1970
+	began   atomic.Int64 // when busy became 1, as Limiter.since has it
 	served  atomic.Int64 // when a request came to an end, or the connection began; likewise
 	moved   atomic.Int64 // bytes read and written
 	before  atomic.Int64 // moved when busy became 1
@@ -58,7 +58,7 @@ func (c *Conn) Begin(now time.Time) {
 		c.limiter.fresh.Add(-1)
 	}
 	if c.busy.Add(1) == 1 {
-		c.began.Store(now.UnixNano())
+		c.began.Store(c.limiter.since(now))
 		c.before.Store(c.moved.Load())
 	}
 }
@@ -69,7 +69,7 @@ func (c *Conn) End(now time.Time, cancelled bool) {
 		c.noise.Add(cancelNoise)
 	} else {
 		c.Progress()
-		c.served.Store(now.UnixNano())
+		c.served.Store(c.limiter.since(now))
 	}
 	c.busy.Add(-1)
 }

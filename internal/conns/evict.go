@@ -55,7 +55,7 @@ func (l *Limiter) pick(k int, why reason, match func(*Conn) bool) []*Conn {
 		from := len(all)
 		for _, c := range n.conns {
 			if match(c) {
-				all = append(all, look(c, now))
+				all = append(all, l.look(c, now))
 			}
 		}
 		own := all[from:]
@@ -79,12 +79,12 @@ func (l *Limiter) pick(k int, why reason, match func(*Conn) bool) []*Conn {
 	return victims
 }
 
-func look(c *Conn, now time.Time) candidate {
+func (l *Limiter) look(c *Conn, now time.Time) candidate {
 	if c.busy.Load() == 0 {
-		return candidate{Conn: c, age: time.Duration(now.UnixNano() - c.served.Load())}
+		return candidate{Conn: c, age: time.Duration(l.since(now) - c.served.Load())}
 	}
 	v := candidate{Conn: c, busy: true, rate: math.Inf(1)}
-	if age := time.Duration(now.UnixNano() - c.began.Load()); age > time.Second { // else it has just begun
+	if age := time.Duration(l.since(now) - c.began.Load()); age > time.Second { // else it has just begun
 		v.rate = float64(c.moved.Load()-c.before.Load()) / age.Seconds()
 	}
 	return v

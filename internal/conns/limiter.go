@@ -32,6 +32,7 @@ type Options struct {
 
 // Limiter bounds the connections of its listeners. Its methods are safe for concurrent use.
 type Limiter struct {
+	start   time.Time // connections are timed from here
 	opts    Options
 	log     *slog.Logger
 	metrics *metrics
@@ -70,13 +71,16 @@ func New(o Options) (*Limiter, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Limiter{opts: o, log: o.Logger, byNet: make(map[netip.Prefix]*network), self: make(map[uint16]struct{})}
+	l := &Limiter{start: time.Now(), opts: o, log: o.Logger, byNet: make(map[netip.Prefix]*network), self: make(map[uint16]struct{})}
 	l.tick.Store(1)
 	l.proxies.log = o.Logger
 	var err error
 	l.metrics, err = newMetrics(o.Metrics, l)
 	return l, err
 }
+
+// since is a time in nanoseconds since the start: the system's clock may jump.
+func (l *Limiter) since(now time.Time) int64 { return int64(now.Sub(l.start)) }
 
 // Max is how many connections there may be.
 func (l *Limiter) Max() int { return l.opts.Max }
@@ -134,7 +138,7 @@ func (ln *listener) Accept() (net.Conn, error) {
 func (l *Limiter) admit(raw net.Conn) *Conn {
 	c := &Conn{Conn: raw, limiter: l}
 	c.reads.set, c.writes.set = raw.SetReadDeadline, raw.SetWriteDeadline
-	c.served.Store(time.Now().UnixNano())
+	c.served.Store(l.since(time.Now()))
 	from := addrOf(raw.RemoteAddr())
 	l.mu.Lock()
 	if _, own := l.self[from.Port()]; own && from.Addr() == addrOf(raw.LocalAddr()).Addr() {
@@ -253,7 +257,7 @@ func (l *Limiter) sweep(now time.Time) {
 		for _, c := range n.conns {
 			if began := c.writing.Load(); began != 0 && l.tick.Load()-began > ticks {
 				stuck = append(stuck, c)
-			} else if c.busy.Load() == 0 && now.UnixNano()-c.served.Load() > int64(l.opts.Idle) {
+			} else if c.busy.Load() == 0 && l.since(now)-c.served.Load() > int64(l.opts.Idle) {
 				idlers = append(idlers, c)
 			}
 		}

@@ -39,6 +39,7 @@ const (
 type Pool struct {
 	limit  int64
 	memory memory
+	start  time.Time // transfers are timed from here: the system's clock may jump
 
 	mu       sync.Mutex
 	used     int64                  // guarded by mu, as all below
@@ -58,7 +59,7 @@ type Owner struct {
 // NewPool returns a Pool of limit.
 func NewPool(limit int64) *Pool {
 	return &Pool{
-		limit: limit, memory: memory{seed: maphash.MakeSeed()}, tenants: make(map[tenant.ID]int64), networks: make(map[netip.Prefix]int64),
+		limit: limit, start: time.Now(), memory: memory{seed: maphash.MakeSeed()}, tenants: make(map[tenant.ID]int64), networks: make(map[netip.Prefix]int64),
 		pairs: make(map[Owner]int64), holds: make(map[*Hold]struct{}),
 	}
 }
@@ -72,7 +73,7 @@ type Hold struct {
 	amount  int64     // guarded by pool.mu
 	given   time.Time // up, at that time; zero: not; guarded by pool.mu
 
-	began  atomic.Int64 // when the operation under way began, in nanoseconds since 1970; 0: none
+	began  atomic.Int64 // when the operation under way began, in nanoseconds since pool.start, and 1; 0: none
 	way    atomic.Int32 // its Direction
 	calm   atomic.Int64 // how late it was after the last operation, at calmRate, in nanoseconds
 	strict atomic.Int64 // likewise, at strictRate
@@ -228,12 +229,12 @@ func (p *Pool) slowest(match func(*Hold) bool, now time.Time) (victim *Hold, wai
 // Begin notes that an operation of a transfer begins.
 func (h *Hold) Begin(d Direction) {
 	h.way.Store(int32(d))
-	h.began.Store(time.Now().UnixNano())
+	h.began.Store(1 + int64(time.Since(h.pool.start)))
 }
 
 // Done notes that it has ended, and what it has moved.
 func (h *Hold) Done(n int) {
-	took := time.Now().UnixNano() - h.began.Swap(0)
+	took := 1 + int64(time.Since(h.pool.start)) - h.began.Swap(0)
 	h.calm.Store(max(0, h.calm.Load()+took-int64(n)*int64(time.Second)/calmRate))
 	h.strict.Store(max(0, h.strict.Load()+took-int64(n)*int64(time.Second)/strictRate))
 }
@@ -245,7 +246,7 @@ func (h *Hold) late(now time.Time, strict float64) time.Duration {
 		return 0
 	}
 	before := between(strict, float64(h.calm.Load()), float64(h.strict.Load()))
-	return time.Duration(before) + time.Duration(now.UnixNano()-began)
+	return time.Duration(before) + 1 + now.Sub(h.pool.start) - time.Duration(began)
 }
 
 func between(at, a, b float64) float64 { return a + at*(b-a) }
