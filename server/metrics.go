@@ -53,7 +53,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 	for i, class := range [len(m.requests)]string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"} {
 		m.requests[i] = requests.WithLabelValues(class)
 	}
-	for _, why := range []string{"rate", "concurrency", "buffers", "files", "region"} {
+	for _, why := range []string{"rate", "concurrency", "buffers", "files", "region", "memory"} {
 		m.rejects[why] = rejects.WithLabelValues(why)
 	}
 	if reg == nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -29,6 +30,7 @@ import (
 	"github.com/terrane/terrane/internal/lattice/fleet"
 	"github.com/terrane/terrane/internal/lattice/notice"
 	"github.com/terrane/terrane/internal/lattice/state"
+	"github.com/terrane/terrane/internal/memory"
 	"github.com/terrane/terrane/server"
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/sync/githost"
@@ -44,6 +46,7 @@ type edge struct {
 
 	metrics   *prometheus.Registry
 	started   time.Time
+	memory    memory.Plan
 	lattice   fabric
 	states    tenantStates
 	shared    *state.Store // of certificates; nil where they are in a folder
@@ -84,7 +87,7 @@ type edgeOptions struct {
 
 // newEdge reports all that a configuration is refused for.
 func newEdge(ctx context.Context, cfg *config.Config, opt edgeOptions) (*edge, error) {
-	e := &edge{started: time.Now(), cfg: cfg, opt: opt, log: opt.log, metrics: prometheus.NewRegistry()}
+	e := &edge{started: time.Now(), memory: memoryPlan(&cfg.Limits), cfg: cfg, opt: opt, log: opt.log, metrics: prometheus.NewRegistry()}
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, build := range []func(context.Context) error{
 		e.buildLattice, e.buildState, e.buildShared, e.buildTasks, e.buildGuests, e.buildSites, e.buildGitHost, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
@@ -127,7 +130,7 @@ func (e *edge) buildSites(context.Context) error {
 		Verifier:       e.previewing(e.serving(blobs)),
 		Guest:          e.guest(blobs),
 		Limits:         limits(&c.Limits),
-		ModuleBytes:    moduleBytes,
+		ModuleBytes:    moduleBytes(e.memory),
 		RequireConsent: c.DNS.RequireConsent,
 		Logger:         e.logger("server"),
 		Metrics:        e.metrics,
@@ -181,7 +184,7 @@ func (e *edge) buildServer(context.Context) error {
 		Hosts:      e.ownHosts(),
 		Refused:    e.refused,
 
-		BufferBytes:        int64(e.cfg.Limits.Bodies),
+		BufferBytes:        cmp.Or(int64(e.cfg.Limits.Bodies), e.memory.Bodies),
 		Connections:        e.cfg.Limits.Connections,
 		NetworkConnections: e.cfg.Limits.ConnectionsPerNetwork,
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,6 +10,7 @@ import (
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/wazeroengine"
+	"github.com/terrane/terrane/internal/memory"
 )
 
 // engineOptions are an engine's surroundings. The zero value has none.
@@ -16,6 +18,7 @@ type engineOptions struct {
 	cacheDir string // for compiled code
 	logger   *slog.Logger
 	metrics  prometheus.Registerer
+	memory   memory.Plan
 }
 
 // newEngine makes the engine that the configuration names, and has checked. Its caller closes it.
@@ -25,9 +28,15 @@ func newEngine(c config.Engine, o engineOptions) (engine.Engine, error) {
 	}
 	return wazeroengine.New(wazeroengine.Options{
 		Funcs: hostcalls.Functions(), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
+		Idle: o.memory.Idle, Guests: o.memory.Guests,
 	})
+}
+
+// memoryPlan divides the memory that this process may use.
+func memoryPlan(l *config.Limits) memory.Plan {
+	return memory.Divide(memory.Limit(), int64(l.RequestBody+l.ResponseBody), int64(l.Bodies))
 }
 
 // moduleBytes is the memory that compiled modules may take. All engines keep code on disk, so
 // that no visitor waits for a compiler when a module that was unloaded is asked.
-const moduleBytes = 1 << 30
+func moduleBytes(p memory.Plan) int64 { return cmp.Or(p.Modules, 1<<30) }

@@ -26,6 +26,7 @@ func (e *edge) buildGuests(context.Context) error {
 	c := e.cfg
 	var err error
 	e.engine, err = newEngine(c.Engine, engineOptions{ //nolint:contextcheck // starts nothing
+		memory:   e.memory,
 		cacheDir: filepath.Join(c.Edge.Data, "compiled"),
 		logger:   e.logger("engine"),
 		metrics:  e.metrics,

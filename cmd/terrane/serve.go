@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -74,6 +75,9 @@ func serve(ctx context.Context, file string, opt edgeOptions) error {
 	e, err := newEdge(ctx, cfg, opt)
 	if err != nil {
 		return err
+	}
+	if heap := e.memory.Heap; heap > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(heap)
 	}
 	defer surviveBrokenPipe()()
 	opt.log.Info("edge starts", "edge", cfg.Edge.Name, "region", cfg.Edge.Region, "version", version())

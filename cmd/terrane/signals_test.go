@@ -49,12 +49,18 @@ func (c *child) Write(b []byte) (int, error) {
 // startChild starts this executable as the command: testscript.Main goes by its name.
 func startChild(t *testing.T, change func(*exec.Cmd), args ...string) *child {
 	t.Helper()
-	c := &child{t: t, done: make(chan struct{}), changed: make(chan struct{})}
 	self, err := os.Executable()
 	program := filepath.Join(t.TempDir(), "terrane")
 	if err = errors.Join(err, os.Symlink(self, program)); err != nil {
 		t.Fatal(err)
 	}
+	return startProgram(t, program, change, args...)
+}
+
+// startProgram starts a program as a child, which ends with the test.
+func startProgram(t *testing.T, program string, change func(*exec.Cmd), args ...string) *child {
+	t.Helper()
+	c := &child{t: t, done: make(chan struct{}), changed: make(chan struct{})}
 	c.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), program, args...)
 	c.cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir(), "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	c.cmd.Stdout, c.cmd.Stderr = c, c

@@ -39,6 +39,9 @@ type Limits struct {
 // ErrRefused is wrapped by each error of Compile that the module's author can mend.
 var ErrRefused = errors.New("module refused")
 
+// ErrNoRoom is Run's error when the edge has no memory free for another guest. It has not begun.
+var ErrNoRoom = errors.New("no memory is free for another guest")
+
 // TrapKind is why a guest ended before its entry returned.
 type TrapKind uint8
 

@@ -11,6 +11,10 @@ import (
 
 // Memory is one linear memory. Only New makes one, Free ends it.
 type Memory struct {
+	// Take is asked for the bytes by which the memory exceeds its largest size since the last
+	// Reset, and says whether it may. Nil: always.
+	Take func(bytes int64) bool
+
 	all    []byte // what is reserved
 	size   int
 	high   int // the largest size since the last Reset
@@ -38,13 +42,13 @@ func New(limit uint64) (*Memory, error) {
 // Bytes is the memory in its present size.
 func (m *Memory) Bytes() []byte { return m.all[:m.size] }
 
-// Reallocate sets the size, and returns nil if it exceeds the limit. The bytes do
+// Reallocate sets the size, and returns nil if it exceeds the limit, or Take refuses. The bytes do
 // not move. It implements experimental.LinearMemory of wazero.
 func (m *Memory) Reallocate(size uint64) []byte {
 	if m.shrink {
 		size = uint64(m.image.size)
 	}
-	if size > uint64(len(m.all)) {
+	if size > uint64(len(m.all)) || m.Take != nil && int(size) > m.high && !m.Take(int64(size)-int64(m.high)) {
 		return nil
 	}
 	m.size = int(size)

@@ -4,6 +4,10 @@ package linear
 
 // Memory is one linear memory. Only New makes one, Free ends it.
 type Memory struct {
+	// Take is asked for the bytes by which the memory exceeds its largest size since the last
+	// Reset, and says whether it may. Nil: always.
+	Take func(bytes int64) bool
+
 	all    []byte
 	size   int
 	high   int
@@ -18,13 +22,13 @@ func New(limit uint64) (*Memory, error) { return &Memory{limit: limit}, nil }
 // Bytes is the memory in its present size.
 func (m *Memory) Bytes() []byte { return m.all[:m.size] }
 
-// Reallocate sets the size, and returns nil if it exceeds the limit. It implements
+// Reallocate sets the size, and returns nil if it exceeds the limit, or Take refuses. It implements
 // experimental.LinearMemory of wazero.
 func (m *Memory) Reallocate(size uint64) []byte {
 	if m.shrink {
 		size = uint64(len(m.image.content))
 	}
-	if size > m.limit {
+	if size > m.limit || m.Take != nil && int(size) > m.high && !m.Take(int64(size)-int64(m.high)) {
 		return nil
 	}
 	if size > uint64(len(m.all)) {

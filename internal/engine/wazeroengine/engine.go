@@ -27,6 +27,7 @@ type Options struct {
 	Funcs    []hostcalls.Func      // what guests may import, usually hostcalls.Functions()
 	CacheDir string                // where compiled code is kept; empty: nowhere
 	Idle     int64                 // bytes that idle instances of all modules may hold; 0: 256 MiB, negative: none
+	Guests   int64                 // bytes that instances with a request may hold; 0: no limit
 	Logger   *slog.Logger          // nil discards
 	Metrics  prometheus.Registerer // nil registers nothing
 }
@@ -43,6 +44,7 @@ type Engine struct {
 	restorer    *linear.Restorer
 	pool        *pool.Pool[*instance]
 	gate        *gate.Gate
+	memory      *gate.Memory  // of instances with a request
 	compiles    chan struct{} // holds one of each compilation in progress
 	compiled    prometheus.Counter
 }
@@ -60,6 +62,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{funcs: o.Funcs, fingerprint: engine.Fingerprint(o.Funcs, options()), log: o.Logger, restorer: linear.NewRestorer()}
 	e.pool = pool.New[*instance](o.Idle)
+	e.memory = gate.NewMemory(o.Guests)
 	slots := max(1, runtime.GOMAXPROCS(0)-1)
 	e.gate = gate.New(slots)
 	e.compiles = make(chan struct{}, slots) // deploys leave requests a processor
@@ -67,7 +70,7 @@ func New(o Options) (*Engine, error) {
 	config := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
 	ctx := context.Background()
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	err := errors.Join(e.offer(ctx, e.runtime), e.pool.Register(o.Metrics, e.compiled))
+	err := errors.Join(e.offer(ctx, e.runtime), e.pool.Register(o.Metrics, e.compiled, e.inFlight()))
 	if o.CacheDir != "" && err == nil {
 		if e.cache, err = openCache(ctx, o.CacheDir, config); err == nil {
 			err = e.offer(ctx, e.cache.runtime)
@@ -78,8 +81,15 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}
-	e.log.Info("engine ready", "engine", Name, "restore", e.restorer.Method(), "idle_bytes", o.Idle)
+	e.log.Info("engine ready", "engine", Name, "restore", e.restorer.Method(), "idle_bytes", o.Idle, "guest_bytes", o.Guests)
 	return e, nil
+}
+
+// inFlight is the metric of what instances with a request hold.
+func (e *Engine) inFlight() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "terrane_engine_guest_bytes", Help: "Memory of instances with a request; 0 where it has no limit.",
+	}, func() float64 { return float64(e.memory.Used()) })
 }
 
 // offer instantiates the ABI's functions, one wazero module for each import module.

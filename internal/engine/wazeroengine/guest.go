@@ -34,6 +34,19 @@ func (in *instance) Memory() []byte {
 	return in.memory.Bytes()
 }
 
+// take takes memory for a guest that runs.
+func (in *instance) take(bytes int64) bool {
+	if in.x == nil { // it is not in flight
+		return true
+	}
+	if !in.module.engine.memory.Grow(in.x.Tenant(), in.taken, bytes) {
+		in.crowded = true
+		return false
+	}
+	in.taken += bytes
+	return true
+}
+
 // Grow implements hostcalls.Guest.
 func (in *instance) Grow(pages uint32) (uint32, bool) {
 	if in.memory == nil {

@@ -38,6 +38,8 @@ type instance struct {
 	nested  int           // calls of the guest by host functions, now
 	arg     [1]uint64     // of the innermost of them: read at its begin, written at its end
 	refused bool          // Grow has failed
+	taken   int64         // of Engine.memory, in bytes
+	crowded bool          // Engine.memory had no more
 	since   time.Time     // start of the slice of processor time
 	used    time.Duration // time on a processor up to since
 	ticked  bool
@@ -96,7 +98,7 @@ func (in *instance) run(ctx context.Context, x *hostcalls.Exchange) error {
 
 // reset puts the instance back into the state of a new one. Globals are left to Enter.
 func (in *instance) reset() error {
-	in.Context, in.x, in.used, in.refused = nil, nil, 0, false
+	in.Context, in.x, in.used, in.refused, in.crowded = nil, nil, 0, false, false
 	if in.ticked || in.stackBytes() > keepStack {
 		in.ticked = false
 		in.renew()

@@ -29,6 +29,7 @@ type module struct {
 	compiled wazero.CompiledModule
 	ready    // without its Wasm
 	cpu      time.Duration
+	begins   int64 // bytes that an instance has when a request begins
 	idle     pool.Stack[*instance]
 	image    linear.Shared
 
@@ -120,6 +121,9 @@ func (e *Engine) start(ctx context.Context, r wazero.Runtime, compiled wazero.Co
 		in.close(ctx)
 		return nil, errors.Join(err, compiled.Close(ctx))
 	}
+	if m.begins = instanceCost + firstStack; in.memory != nil {
+		m.begins += int64(len(in.memory.Bytes()))
+	}
 	m.release(ctx, in)
 	return m, nil
 }
@@ -149,6 +153,11 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 	if m.closed {
 		return errClosed
 	}
+	if !m.engine.memory.Begin(ctx, x.Tenant(), m.begins) {
+		return engine.ErrNoRoom
+	}
+	taken := m.begins
+	defer func() { m.engine.memory.End(x.Tenant(), taken) }()
 	in := m.engine.pool.Take(&m.idle)
 	if in == nil {
 		var err error
@@ -157,6 +166,8 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 		}
 	}
 	err := in.run(ctx, x)
+	taken += in.taken
+	in.taken = 0
 	if err == nil {
 		m.release(ctx, in)
 		return nil
@@ -194,6 +205,7 @@ func (m *module) instantiate(ctx context.Context) (*instance, error) {
 		if in.memory, err = linear.New(uint64(m.MemoryPages) * engine.PageSize); err != nil {
 			return nil, err
 		}
+		in.memory.Take = in.take
 		ctx = experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(
 			func(_, _ uint64) experimental.LinearMemory { return in.memory }))
 	}

@@ -18,6 +18,9 @@ func (in *instance) trap(err error) error {
 	reason, frames := in.split(err.Error())
 	t := &engine.Trap{Reason: reason, Backtrace: frames, Err: err}
 	t.Classify(in.Context, in.module.cpu, int64(in.module.MemoryPages)*engine.PageSize, in.refused || in.denied.Get() != 0)
+	if in.crowded && t.Kind == engine.TrapMemory {
+		t.Reason = reason + " after the memory could not grow: this edge has no more for guests"
+	}
 	return t
 }
 

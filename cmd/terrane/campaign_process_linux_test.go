@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/terrane/terrane/dnsverify/zone"
+	"github.com/terrane/terrane/internal/lattice/latticetest"
+)
+
+// ownProcess is an edge in a process of its own, which serves a folder.
+type ownProcess struct {
+	*child
+	t                 *testing.T
+	dir, admin, https string
+	access            string // its access log
+	dns               *zone.Server
+	client            *http.Client
+
+	mu      sync.Mutex
+	records map[string][]string // guarded by mu
+}
+
+// startProcess starts the binary as an edge. change may put it under constraints, more is added
+// to its configuration.
+func startProcess(t *testing.T, binary, more string, change func(*exec.Cmd)) *ownProcess {
+	t.Helper()
+	data := t.TempDir()
+	p := &ownProcess{
+		t: t, dir: t.TempDir(), admin: latticetest.FreeAddr(t), https: latticetest.FreeAddr(t), access: filepath.Join(data, "access.log"),
+		records: make(map[string][]string),
+	}
+	var err error
+	if p.dns, err = zone.New(zone.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	served := make(chan error, 1)
+	go func() { served <- p.dns.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	file := filepath.Join(data, "terrane.toml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, `
+[edge]
+name = "ams1"
+region = "ams"
+data = %q
+[[store]]
+kind = "folder"
+prefix = "/sites/"
+path = %q
+poll = "100ms"
+[dns]
+addresses = ["127.0.0.1"]
+resolvers = [%q]
+min_ttl = "1s"
+[tls]
+mode = "internal"
+[http]
+listen = ["127.0.0.1:0"]
+[https]
+listen = [%q]
+[admin]
+listen = %q
+%s`, filepath.Join(data, "edge"), p.dir, p.dns.Addr(), p.https, p.admin, more), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.child = startProgram(t, binary, change, "serve", "--config", file, "--access-log", p.access)
+	p.await("readiness", func() bool { return p.ready() == nil })
+	pem, err := os.ReadFile(filepath.Join(data, "edge", "ca", "root.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	tr := &http.Transport{
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ClientSessionCache: tls.NewLRUClientSessionCache(0)},
+		ExpectContinueTimeout: time.Minute,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, p.https)
+		},
+	}
+	p.client = &http.Client{Transport: tr, Timeout: time.Minute}
+	t.Cleanup(tr.CloseIdleConnections)
+	return p
+}
+
+// ready returns why the edge is not ready.
+func (p *ownProcess) ready() error {
+	resp, err := http.Get("http://" + p.admin + "/readyz") //nolint:noctx // of a test
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, text)
+	}
+	return err
+}
+
+func (p *ownProcess) await(what string, cond func() bool) {
+	p.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(time.Minute); !cond(); {
+		select {
+		case <-tick.C:
+		case <-p.done:
+			p.t.Fatalf("waited for %s: the edge has ended: %v\n%s", what, p.err, p.tail())
+		case <-late:
+			p.t.Fatalf("waited in vain for %s:\n%s", what, p.tail())
+		}
+	}
+}
+
+// tail is the end of the edge's log.
+func (p *ownProcess) tail() string {
+	out := p.output()
+	return out[max(0, len(out)-8<<10):]
+}
+
+// domain gives a tenant the host NAME.example.
+func (p *ownProcess) domain(name string) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.records[name+".example"] = []string{"A 127.0.0.1"}
+	p.records["_terrane."+name+".example"] = []string{`TXT "terrane=/sites/` + name + `"`}
+	if err := p.dns.Update(p.records); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// deploy moves files into a tenant's folder.
+func (p *ownProcess) deploy(name string, files map[string][]byte) {
+	p.t.Helper()
+	next := p.t.TempDir()
+	for file, data := range files {
+		if err := os.WriteFile(filepath.Join(next, file), data, 0o600); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	place := filepath.Join(p.dir, name)
+	if err := errors.Join(os.RemoveAll(place), os.Rename(next, place)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// ask sends a request to a tenant; a body makes it a POST. The error is of the connection.
+func (p *ownProcess) ask(name, path, body string) (status int, text string, err error) {
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequestWithContext(p.t.Context(), method, "https://"+name+".example"+path, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	if len(body) > 1<<20 { // else an early refusal may be lost with the connection
+		req.Header.Set("Expect", "100-continue")
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	data, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(data), errors.Join(err, resp.Body.Close())
+}
+
+// shows reports whether a tenant's page is this.
+func (p *ownProcess) shows(name, path, want string) bool {
+	code, text, err := p.ask(name, path, "")
+	return err == nil && code == http.StatusOK && text == want
+}
