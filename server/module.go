@@ -40,12 +40,13 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 	if v.hopeless() || !v.takePlace(ctx, r.limits.Concurrency) {
 		return
 	}
+	v.ran = true
 	err := v.run(ctx, m, x, r)
 	if errors.Is(err, engine.ErrNoRoom) {
+		v.ran = false
 		v.retryLater(http.StatusServiceUnavailable, "memory", "this edge has no memory free for another guest")
 		return
 	}
-	v.ran = true
 	if err != nil {
 		v.failed(ctx, r, x, err)
 		return
