@@ -162,7 +162,7 @@ func (a *ACME) share(f *flight) error {
 	switch {
 	case domain >= max(1, a.opts.Workers/2):
 		return fmt.Errorf("%d names under %s wait for their certificates already: try again", domain, f.domain)
-	case network >= max(1, a.opts.Workers/4):
+	case network >= max(1, a.opts.Workers/2):
 		return fmt.Errorf("%d names that %s asked for wait for their certificates already: try again", network, f.from)
 	}
 	return nil

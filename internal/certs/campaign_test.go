@@ -29,7 +29,7 @@ import (
 func TestCampaignACMEFlood(t *testing.T) {
 	tries, each := campaign.Tries(100, 5000), campaign.Tries(1, 5)
 	p := startPebble(t)
-	const workers, share, quota = 8, 2, 40
+	const workers, share, quota = 8, 4, 40
 	dir := t.TempDir()
 	e := startEdge(t, p, dir, nil, certs.ACMEOptions{Quota: quota, Workers: workers, Cache: 2000,
 		Permit: func(context.Context, string, netip.Addr) error { return nil }})
