@@ -104,7 +104,7 @@ listen = %q
 
 // ready returns why the edge is not ready.
 func (p *ownProcess) ready() error {
-	resp, err := http.Get("http://" + p.admin + "/readyz") //nolint:noctx // of a test
+	resp, err := http.Get("http://" + p.admin + "/readyz")
 	if err != nil {
 		return err
 	}

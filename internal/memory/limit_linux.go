@@ -17,7 +17,7 @@ func Limit() int64 {
 	if err := unix.Sysinfo(&info); err != nil {
 		return 0
 	}
-	total := int64(info.Totalram) * int64(info.Unit) //nolint:gosec,unconvert // Totalram has 32 bits on some systems
+	total := int64(info.Totalram) * int64(info.Unit) // Totalram has 32 bits on some systems
 	groups, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return total
@@ -41,7 +41,7 @@ func smallest(root, groups string, least int64) int64 {
 			continue
 		}
 		for group := path.Join("/", parts[2]); ; group = path.Dir(group) {
-			text, err := os.ReadFile(path.Join(dir, group, file))
+			text, err := os.ReadFile(path.Join(dir, group, file))                                                     //nolint:gosec // files of the kernel
 			if n, bad := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64); err == nil && bad == nil && n > 0 { // else "max"
 				least = min(least, n)
 			}
