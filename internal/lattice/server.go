@@ -154,6 +154,7 @@ func (l *Lattice) start(ctx context.Context, token string) error {
 		select {
 		case <-started:
 		case <-ctx.Done():
+			within(closeTimeout, func() { <-started }) // what starts still makes files after a Shutdown
 			return errors.Join(ctx.Err(), l.stop(s))
 		case <-time.After(startTimeout):
 			l.failed(fmt.Errorf("the server has been reading its files for %s", time.Since(begun).Round(time.Second)))
