@@ -34,6 +34,9 @@ func logsCommand() *cobra.Command {
 			}
 			body, err := f.get(cmd.Context(), "/logs", q)
 			if err != nil {
+				if cmd.Context().Err() != nil {
+					return nil // a signal is how to end it
+				}
 				return err
 			}
 			if asJSON {
@@ -42,7 +45,7 @@ func logsCommand() *cobra.Command {
 				err = printLog(cmd.OutOrStdout(), body)
 			}
 			if cmd.Context().Err() != nil {
-				err = nil // whoever follows ends it so
+				err = nil // likewise
 			}
 			return errors.Join(err, body.Close())
 		},
