@@ -160,9 +160,9 @@ func TestManyTenants(t *testing.T) {
 		t.Fatal("it never knows")
 	}
 	latticetest.Await(t, func() bool { return len(fresh.offers()) == tenants }, func() string { return fmt.Sprint(len(fresh.offers()), " tenants are offered") })
-	for id, s := range maps.All(old.served) {
-		fresh.served[id] = s
-	}
+	fresh.mu.Lock()
+	maps.Copy(fresh.served, old.served)
+	fresh.mu.Unlock()
 	latticetest.Await(t, func() bool { return len(e[0].Differences()) == 0 }, nil)
 
 	conn, err := e[0].node.Conn(t.Context())
