@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -204,11 +205,13 @@ func TestUpgrade(t *testing.T) {
 	defer end()
 	var writing sync.WaitGroup
 	written := make([][]string, len(edges))
+	counts := make([]atomic.Int64, len(edges)) // of written, while it grows
 	for i, p := range edges {
 		writing.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				if key := fmt.Sprint(p.name, "-", n); p.put(key) {
 					written[i] = append(written[i], key)
+					counts[i].Add(1)
 					continue
 				}
 				select { // it is down
@@ -237,13 +240,13 @@ func TestUpgrade(t *testing.T) {
 			}
 		}
 	}
+	for i, p := range edges {
+		p.await("ten writes", func() bool { return counts[i].Load() >= 10 })
+	}
 	end()
 	writing.Wait()
 	kept := strings.Join(entries(t, edges[0].run(after, nil, "kv", "export")), "\n")
-	for i, keys := range written {
-		if len(keys) < 10 {
-			t.Errorf("%s wrote %d keys", edges[i].name, len(keys))
-		}
+	for _, keys := range written {
 		for _, key := range keys {
 			if !strings.Contains(kept, fmt.Sprintf(`"key":%q`, key)) {
 				t.Errorf("%s was confirmed, and is lost", key)
