@@ -21,7 +21,7 @@ import (
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
 
-// ownProcess is an edge in a process of its own, which serves a folder.
+// ownProcess is an edge in a separate process, which serves a folder.
 type ownProcess struct {
 	*child
 	t                 *testing.T

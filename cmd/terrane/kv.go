@@ -159,7 +159,7 @@ func kvListCommand() *cobra.Command {
 	return c.register(cmd)
 }
 
-// keyLine is the key on a line of its own: quoted as in Go if it has what does not print.
+// keyLine returns the key as one line, quoted as in Go if it has characters that do not print.
 func keyLine(key string) string {
 	if quoted := strconv.Quote(key); quoted != `"`+key+`"` {
 		return quoted

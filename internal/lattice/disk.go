@@ -109,8 +109,8 @@ func (l *Lattice) measure() {
 	}
 }
 
-// pause waits, and returns ctx's error if that ends first.
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits, and returns ctx's error if that ends first.
+func Pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		return nil

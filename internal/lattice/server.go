@@ -219,7 +219,7 @@ func retry(ctx context.Context, f func() error, failed func(error)) error {
 			return ctx.Err()
 		}
 		failed(err)
-		if err := pause(ctx, wait); err != nil {
+		if err := Pause(ctx, wait); err != nil {
 			return err
 		}
 	}

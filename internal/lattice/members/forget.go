@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/terrane/terrane/internal/lattice"
 )
 
 const (
@@ -73,7 +75,7 @@ func (m *Members) elected(ctx context.Context) (list []Member, err error) {
 		if list, err = m.members(ctx); !errors.Is(err, errNoLeader) {
 			return list, err
 		}
-		if pause(ctx, retryForget) != nil {
+		if lattice.Pause(ctx, retryForget) != nil {
 			return nil, err
 		}
 	}
@@ -96,7 +98,7 @@ func (m *Members) remove(ctx context.Context, x *Member) error {
 		case err == nil && (answer.Error == nil || answer.Error.Code != codeInFlight):
 			return fmt.Errorf("the cluster's leader refuses: %v", answer.Error)
 		}
-		if waited := pause(ctx, retryForget); waited != nil {
+		if waited := lattice.Pause(ctx, retryForget); waited != nil {
 			return errors.Join(err, waited)
 		}
 		list, err := m.members(ctx)
@@ -114,7 +116,7 @@ func (m *Members) Wait(ctx context.Context) (Status, error) {
 		if s.Settled() {
 			return s, nil
 		}
-		if err := pause(ctx, retryForget); err != nil {
+		if err := lattice.Pause(ctx, retryForget); err != nil {
 			return s, err
 		}
 	}
@@ -218,16 +220,4 @@ func memberID(name string) string {
 		id[i] = digits[int(sum[i])%len(digits)]
 	}
 	return string(id)
-}
-
-// pause waits, and returns ctx's error if that ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

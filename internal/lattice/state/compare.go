@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/ask"
 	"github.com/terrane/terrane/internal/lattice/state/integrity"
 )
@@ -85,7 +86,7 @@ func (s *Store) Answer(_ context.Context, question []byte) (any, error) {
 
 // compareOften compares this edge's state with that of the others, until ctx ends.
 func (s *Store) compareOften(ctx context.Context) error {
-	for wait := s.opts.Compare / 10; pause(ctx, wait) == nil; wait = s.opts.Compare {
+	for wait := s.opts.Compare / 10; lattice.Pause(ctx, wait) == nil; wait = s.opts.Compare {
 		if s.opts.Asker == nil || !s.index.now.Load().done() {
 			continue
 		}
@@ -155,7 +156,7 @@ func (s *Store) compareRange(ctx context.Context, x *index, edge string, salt []
 		if loss = integrity.Missing(s.now(), want, s.entries(x, integrity.Hasher(salt))); loss.Len() == 0 {
 			return 0, false, nil
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := lattice.Pause(ctx, time.Second); err != nil {
 			return 0, false, err
 		}
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/terrane/terrane/internal/lattice"
 )
 
 // An edge of the home region whose disk is nearly full says so in the bucket, for as
@@ -85,7 +87,7 @@ func (s *Store) keepers(info *jetstream.StreamInfo) {
 // sayDisk tells all edges of this one's disk, until ctx ends.
 func (s *Store) sayDisk(ctx context.Context) {
 	d := &s.disks
-	for pause(ctx, diskInterval) == nil {
+	for lattice.Pause(ctx, diskInterval) == nil {
 		d.mu.Lock()
 		low := d.keeper && s.lattice.DiskLow()
 		d.mu.Unlock()

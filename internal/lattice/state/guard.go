@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/state/integrity"
 )
 
@@ -182,7 +183,7 @@ func (s *Store) recorded(err error) {
 // tendLedger brings the record to the disk, and compacts it, until ctx ends.
 func (s *Store) tendLedger(ctx context.Context) error {
 	l := s.guard.ledger.Load()
-	for pause(ctx, ledgerInterval) == nil {
+	for lattice.Pause(ctx, ledgerInterval) == nil {
 		if l == nil {
 			continue
 		}

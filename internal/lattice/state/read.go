@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/terrane/terrane/internal/lattice"
 )
 
 // proven returns a sequence that a read must not go behind, 0 if any will do.
@@ -150,7 +152,7 @@ func (k *kv) newest(ctx context.Context, key string, floor uint64) (raw, error) 
 				return r, nil
 			}
 		}
-		if waited := pause(ctx, 5*time.Millisecond); waited != nil {
+		if waited := lattice.Pause(ctx, 5*time.Millisecond); waited != nil {
 			return raw{}, errors.Join(errStale, err, waited)
 		}
 	}
@@ -188,7 +190,7 @@ func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (ra
 		if err == nil && upTo >= floor && !k.lacks(key, known, &r) {
 			return r, nil
 		}
-		if pause(within, wait) == nil {
+		if lattice.Pause(within, wait) == nil {
 			continue
 		}
 		if must {

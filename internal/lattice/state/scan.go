@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/state/integrity"
 )
 
@@ -212,7 +213,7 @@ func (s *Store) movedScanner(ctx context.Context, js jetstream.JetStream, c jets
 		if err == nil && info.Cluster != nil && info.Cluster.Leader != "" {
 			_, err = js.Conn().RequestWithContext(ctx, s.api(false)+"CONSUMER.LEADER.STEPDOWN."+s.stream()+"."+cons.CachedInfo().Name, body)
 		}
-		if waited := pause(ctx, 100*time.Millisecond); waited != nil {
+		if waited := lattice.Pause(ctx, 100*time.Millisecond); waited != nil {
 			return nil, errors.Join(errors.New("no consumer was placed on this edge"), err, waited)
 		}
 	}
@@ -247,7 +248,7 @@ func (s *Store) readAll(ctx context.Context, cons jetstream.Consumer, end uint64
 		size, _ := strconv.Atoi(m.Headers().Get(hdrSize))
 		bytes += int64(size) + 256
 		if early := time.Duration(bytes)*time.Second/scanBytes - time.Since(begun); early > 50*time.Millisecond {
-			if err := pause(ctx, early); err != nil {
+			if err := lattice.Pause(ctx, early); err != nil {
 				return nil, 0, err
 			}
 		}

@@ -147,7 +147,7 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("state is not followed", "bucket", s.opts.Bucket, "err", err)
-			_ = pause(ctx, time.Second)
+			_ = lattice.Pause(ctx, time.Second)
 		}
 	}
 	return nil
@@ -212,7 +212,7 @@ func (s *Store) settle(ctx context.Context) error {
 			within, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 			_, _ = s.prove(within) // a write settles it; without one, reads go on as they do
 			cancel()
-			_ = pause(ctx, time.Second)
+			_ = lattice.Pause(ctx, time.Second)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -297,7 +297,7 @@ func (s *Store) probe(ctx context.Context, local jetstream.JetStream, anew bool)
 	}
 	var last uint64
 	var reached, proved time.Time
-	for ; ctx.Err() == nil; _ = pause(ctx, probeInterval) {
+	for ; ctx.Err() == nil; _ = lattice.Pause(ctx, probeInterval) {
 		before := s.clock()
 		stream, err := js.Stream(ctx, s.stream())
 		if err != nil {

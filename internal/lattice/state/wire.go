@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/lattice"
 )
 
 // Headers of a stored entry, and of what JetStream answers.
@@ -141,7 +142,7 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 			if err == nil {
 				x.vouch(gaps, seq)
 			}
-			if doubt && wrong.pending && pause(ctx, 20*time.Millisecond) == nil {
+			if doubt && wrong.pending && lattice.Pause(ctx, 20*time.Millisecond) == nil {
 				continue // it may be ours that is on its way
 			}
 			if wrong.doubt = doubt; conflict {
@@ -155,7 +156,7 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 		case !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, nats.ErrReconnectBufExceeded) && !errors.Is(err, nats.ErrDisconnected):
 			return 0, fmt.Errorf("state: no majority has confirmed the write: %w", err)
 		}
-		if waited := pause(ctx, 50*time.Millisecond); waited != nil {
+		if waited := lattice.Pause(ctx, 50*time.Millisecond); waited != nil {
 			return 0, fmt.Errorf("state: nobody leads it (a majority of its edges is down, or this edge is cut off): %w", waited)
 		}
 	}
@@ -264,16 +265,4 @@ func (r *raw) parse(h nats.Header) (err error) {
 		}
 	}
 	return nil
-}
-
-// pause waits, and returns ctx's error if that ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/lattice"
 )
 
 // turn waits for the turn of an operation that writes so many bytes, and may read what
@@ -67,7 +68,7 @@ func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, 
 		}
 		if at != 0 {
 			if wrong.pending { // nobody can read yet what another writes just now
-				_ = pause(ctx, time.Millisecond)
+				_ = lattice.Pause(ctx, time.Millisecond)
 			}
 			return 0, hostcalls.ErrConflict
 		}
@@ -79,7 +80,7 @@ func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, 
 			return 0, hostcalls.ErrConflict
 		}
 		if r.seq == expect { // a write is on its way that no copy has yet
-			if err := pause(ctx, 5*time.Millisecond); err != nil {
+			if err := lattice.Pause(ctx, 5*time.Millisecond); err != nil {
 				return 0, err
 			}
 		}
