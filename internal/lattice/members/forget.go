@@ -108,12 +108,14 @@ func (m *Members) remove(ctx context.Context, x *Member) error {
 	}
 }
 
-// Wait waits until all copies that the members can hold are there, and returns what there
-// is, also with an error.
+// Wait waits until this edge is a member and all copies that the members can hold are there.
+// It returns what there is, also with an error.
 func (m *Members) Wait(ctx context.Context) (Status, error) {
+	own := memberID(m.o.Lattice.Name())
 	for {
 		s := m.look(ctx)
-		if s.Settled() {
+		// An edge that has just been added is asked before the leader knows it.
+		if s.Settled() && slices.ContainsFunc(s.Members, func(x Member) bool { return x.ID == own }) {
 			return s, nil
 		}
 		if err := lattice.Pause(ctx, retryForget); err != nil {
