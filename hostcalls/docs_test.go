@@ -52,8 +52,8 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// Each extra function is declared in Rust, C, Go and AssemblyScript.
-func TestDocsDeclareExtras(t *testing.T) {
+// Each function that Terrarium did not have is declared in Rust, C, Go and AssemblyScript.
+func TestDocsDeclareNewFunctions(t *testing.T) {
 	text, err := os.ReadFile("../docs/hostcalls.md")
 	if err != nil {
 		t.Fatal(err)

@@ -85,7 +85,7 @@ func Dialects() []Dialect {
 
 // Functions lists every function of every dialect.
 func Functions() []Func {
-	return slices.Concat(envFunctions(), extraFunctions(), asFunctions(), wasiFunctions())
+	return slices.Concat(envFunctions(), asFunctions(), wasiFunctions())
 }
 
 // impl is what a function does. It reads its arguments before it calls anything

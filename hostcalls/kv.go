@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"time"
 )
 
@@ -167,4 +169,141 @@ func kvstoreRemove(ctx context.Context, x *Exchange, g Guest, a args) error {
 	removed, err := x.remove(ctx, string(key))
 	a.returnsBool(removed)
 	return err
+}
+
+func kvstoreGetVersion(ctx context.Context, x *Exchange, g Guest, a args) error {
+	o, err := a.out(g)
+	if err != nil {
+		return err
+	}
+	place := a.u32(2)
+	if _, err := view(g, place, 8, "version result"); err != nil {
+		return err
+	}
+	key, err := a.bytes(g, 3, "key")
+	if err != nil {
+		return err
+	}
+	e, ok, err := x.entry(ctx, string(key))
+	if err != nil {
+		return err
+	}
+	err = giveFound(ctx, x, g, a, o, e.Value, ok)
+	put(g, place, e.Version)
+	return err
+}
+
+// anyVersion makes kvstore_put overwrite whatever is there.
+const anyVersion = math.MaxUint64
+
+func kvstorePut(ctx context.Context, x *Exchange, g Guest, a args) error {
+	key, err := a.bytes(g, 0, "key")
+	if err != nil {
+		return err
+	}
+	value, err := a.bytes(g, 2, "value")
+	if err != nil {
+		return err
+	}
+	a[0], err = x.put(ctx, string(key), append([]byte{}, value...), a[4], expiry(a.u32(5)))
+	return err
+}
+
+// expiry is when what is stored now with a ttl in seconds expires; 0 is never.
+func expiry(ttl uint32) time.Time {
+	if ttl == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(time.Duration(ttl) * time.Second)
+}
+
+// put stores a value at a version, and returns the new version, 0 if the key had
+// another one.
+func (x *Exchange) put(ctx context.Context, key string, value []byte, at uint64, expires time.Time) (uint64, error) {
+	for {
+		expected := at
+		if at == anyVersion {
+			old, _, err := x.entry(ctx, key)
+			if err != nil {
+				return 0, err
+			}
+			expected = old.Version
+		}
+		version, err := x.store(ctx, key, value, expected, expires)
+		if !errors.Is(err, ErrConflict) {
+			return version, err
+		}
+		if at != anyVersion || ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// kvstoreIncrement keeps numbers as decimal text, so that other functions can read
+// them. The ttl counts from the first increment, as a window's does.
+func kvstoreIncrement(ctx context.Context, x *Exchange, g Guest, a args) error {
+	key, err := a.bytes(g, 0, "key")
+	if err != nil {
+		return err
+	}
+	delta, ttl, place := int64(a[2]), a.u32(3), a.u32(4)
+	if _, err := view(g, place, 8, "result"); err != nil {
+		return err
+	}
+	name, sum, valid := string(key), int64(0), true
+	_, err = x.update(ctx, name, func(old KVEntry) ([]byte, time.Time, bool) {
+		expires := old.Expires
+		if old.Version == 0 {
+			expires = expiry(ttl)
+		}
+		sum, valid = add(old.Value, delta)
+		return strconv.AppendInt(nil, sum, 10), expires, !valid
+	})
+	if err == nil && valid {
+		put(g, place, uint64(sum))
+	} else if err == nil {
+		x.fail("kvstore_increment: the value of %.80q is no number of 64 bits, or grows beyond", name)
+	}
+	a.returnsStatus(valid)
+	return err
+}
+
+// add reports false if text is no number, or the sum overflows. No text is 0.
+func add(text []byte, delta int64) (int64, bool) {
+	n := int64(0)
+	if len(text) > 0 {
+		var err error
+		if n, err = strconv.ParseInt(string(text), 10, 64); err != nil {
+			return 0, false
+		}
+	}
+	sum := n + delta
+	return sum, (sum > n) == (delta > 0)
+}
+
+// maxKeys is how many keys kvstore_list returns at most.
+const maxKeys = 1000
+
+func kvstoreList(ctx context.Context, x *Exchange, g Guest, a args) error {
+	o, err := a.out(g)
+	if err != nil {
+		return err
+	}
+	prefix, err := a.bytes(g, 2, "prefix")
+	if err != nil {
+		return err
+	}
+	after, err := a.bytes(g, 4, "after")
+	if err != nil {
+		return err
+	}
+	if x.t.KV == nil {
+		return errNoKV
+	}
+	begun := time.Now()
+	keys, err := x.t.KV.List(ctx, string(prefix), string(after), int(min(a.u32(6), maxKeys)))
+	if err != nil {
+		return x.reached(ctx, begun, err)
+	}
+	return x.giveList(ctx, g, o, keys, false)
 }

@@ -203,6 +203,15 @@ func (x *Exchange) setRequestBody(n int32, body []byte) bool {
 	return true
 }
 
+func reqSetTimeout(_ context.Context, x *Exchange, _ Guest, a args) error {
+	r := x.at(a.handle(0)).request
+	if r != nil {
+		r.timeout = time.Duration(a.u32(1)) * time.Millisecond
+	}
+	a.returnsStatus(r != nil)
+	return nil
+}
+
 func reqSend(ctx context.Context, x *Exchange, _ Guest, a args) error {
 	n, err := x.send(ctx, a.handle(0))
 	a.returns(n)
@@ -329,18 +338,6 @@ func (x *Exchange) fetch(ctx context.Context, r *request) (*response, error) {
 	defer cancel()
 	resp.body, err = x.readBody(got)
 	return resp, err
-}
-
-// stream is a body that is read by and by.
-type stream struct {
-	io.ReadCloser
-	cancel context.CancelFunc
-}
-
-// Close ends what is left of the request.
-func (s *stream) Close() error {
-	s.cancel()
-	return s.ReadCloser.Close()
 }
 
 // readBody reads and closes a response's body, within the limits.

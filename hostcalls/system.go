@@ -175,3 +175,39 @@ func (x *Exchange) lookupIP(ctx context.Context, name []byte, ipv6 bool) []strin
 	}
 	return x.list
 }
+
+func giveText(of func(*Exchange) string) impl {
+	return func(ctx context.Context, x *Exchange, g Guest, a args) error {
+		o, err := a.out(g)
+		if err != nil {
+			return err
+		}
+		return give(ctx, x, g, o, of(x))
+	}
+}
+
+func envGet(ctx context.Context, x *Exchange, g Guest, a args) error {
+	o, err := a.out(g)
+	if err != nil {
+		return err
+	}
+	name, err := a.bytes(g, 2, "name")
+	if err != nil {
+		return err
+	}
+	value, ok := x.t.Env[string(name)]
+	return giveFound(ctx, x, g, a, o, value, ok)
+}
+
+func logLine(_ context.Context, x *Exchange, g Guest, a args) error {
+	msg, err := a.text(g, 1, "message")
+	if err != nil {
+		return err
+	}
+	levels := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	if !x.logs() {
+		return nil
+	}
+	x.log(levels[min(a.u32(0), uint32(len(levels)-1))], string(msg))
+	return nil
+}

@@ -82,8 +82,8 @@ func asTests() []test {
 	}
 }
 
-// extraTests are the tests of what authors asked Terrarium for.
-func extraTests() []test {
+// newerTests are the tests of functions that Terrarium did not have.
+func newerTests() []test {
 	return []test{
 		{name: "extras: environment and place", guest: "kit", body: "ok", req: hostcalls.Request{Path: "/where", ID: "id-1"},
 			setup: func(_ *env, tn *hostcalls.Tenant, _ *hostcalls.Request) {

@@ -96,7 +96,7 @@ type test struct {
 
 // Run runs the kit's guests on a host.
 func Run(t *testing.T, host Host) {
-	for _, c := range slices.Concat(envTests(), extraTests(), asTests(), wasiTests()) {
+	for _, c := range slices.Concat(envTests(), newerTests(), asTests(), wasiTests()) {
 		t.Run(c.name, func(t *testing.T) { c.run(t, host) })
 	}
 	t.Run("requests share nothing but the store", func(t *testing.T) { apart(t, host) })
