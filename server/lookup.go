@@ -69,17 +69,13 @@ func (s *Sites) open(ctx context.Context, p *place, id tenant.ID, h tenant.Host)
 // Permit is nil when a host may have a certificate: its DNS is verified, its folder
 // is live here and consents. It serves as the gate of package certs. source is the
 // visitor's address, invalid if there is no visitor.
-func (s *Sites) Permit(ctx context.Context, host string, source netip.Addr) error {
-	h, err := tenant.ParseHost(host)
-	if err != nil {
-		return err
-	}
-	if h == SelfHost {
+func (s *Sites) Permit(ctx context.Context, host tenant.Host, source netip.Addr) error {
+	if host == SelfHost {
 		return nil
 	}
-	p := s.find(ctx, h, source)
+	p := s.find(ctx, host, source)
 	if p.release == nil {
-		return fmt.Errorf("%s: %s", h, p.problem)
+		return fmt.Errorf("%s: %s", host, p.problem)
 	}
 	p.release.done(ctx)
 	return nil

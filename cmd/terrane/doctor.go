@@ -17,7 +17,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/terrane/terrane/dnsverify"
-	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -40,7 +40,7 @@ type certificate struct {
 	Problem string    `json:"problem,omitempty"`
 	Mend    string    `json:"mend,omitempty"`
 	// ACME is what the edges remember of orders for it; nil where there are none.
-	ACME *certs.Status `json:"acme,omitempty"`
+	ACME *acme.Status `json:"acme,omitempty"`
 }
 
 // examine asks DNS anew and looks at all that a request for the host would meet.
@@ -59,7 +59,7 @@ func (e *edge) examine(ctx context.Context, h tenant.Host) *examination {
 			x.Refused = rev.Short() + ": " + reason
 		}
 	}
-	if err := e.sites.Permit(ctx, string(h), netip.Addr{}); err != nil {
+	if err := e.sites.Permit(ctx, h, netip.Addr{}); err != nil {
 		x.Problem = err.Error()
 	} else {
 		x.Certificate = e.certificate(ctx, h)

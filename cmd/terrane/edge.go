@@ -22,6 +22,7 @@ import (
 	"github.com/terrane/terrane/internal/admin"
 	"github.com/terrane/terrane/internal/arrivals"
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/internal/engine"
@@ -59,7 +60,7 @@ type edge struct {
 	syncer    *tenantsync.Syncer
 	gitHost   *githost.Host   // nil without a store that this edge keeps
 	authority *certs.Internal // tls.mode = "internal"
-	acme      *certs.ACME     // tls.mode = "acme"
+	acme      *acme.Manager   // tls.mode = "acme"
 	files     *certs.Files    // tls.mode = "files"
 	tickets   *certs.Tickets  // nil without tls.tickets
 	server    *server.Server

@@ -70,8 +70,8 @@ func (e *edge) ownHosts() map[tenant.Host]http.Handler {
 }
 
 // permit is nil for hosts that may have a certificate.
-func (e *edge) permit(ctx context.Context, host string, source netip.Addr) error {
-	if e.gitHost != nil && host == string(e.cfg.Git.Host) {
+func (e *edge) permit(ctx context.Context, host tenant.Host, source netip.Addr) error {
+	if e.gitHost != nil && host == e.cfg.Git.Host {
 		return nil
 	}
 	return e.sites.Permit(ctx, host, source)

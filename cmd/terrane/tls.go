@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/acme"
+	"github.com/terrane/terrane/internal/certs/storage"
 	"github.com/terrane/terrane/internal/lattice/state"
 	"github.com/terrane/terrane/server"
 )
@@ -32,7 +34,7 @@ func (e *edge) tlsConfig() (*tls.Config, error) {
 
 func (e *edge) acmeConfig() (*tls.Config, error) {
 	c := &e.cfg.TLS
-	storage, err := e.certStorage()
+	store, err := e.certStorage()
 	if err != nil {
 		return nil, fmt.Errorf("tls.storage: %w", err)
 	}
@@ -44,19 +46,19 @@ func (e *edge) acmeConfig() (*tls.Config, error) {
 	if c.Key != "" {
 		key = []byte(c.Key)
 	}
-	bindings := make(map[string]certs.EAB)
+	bindings := make(map[string]acme.EAB)
 	for _, b := range c.EAB {
-		bindings[b.CA] = certs.EAB{KeyID: b.KID, Key: string(b.Key)}
+		bindings[b.CA] = acme.EAB{KeyID: b.KID, Key: string(b.Key)}
 	}
-	e.acme, err = certs.NewACME(certs.ACMEOptions{
+	e.acme, err = acme.New(acme.Options{
 		CAs:      c.CA,
 		EAB:      bindings,
-		Storage:  storage,
+		Storage:  store,
 		Key:      key,
 		Permit:   e.permit,
 		Email:    c.Email,
 		Roots:    roots,
-		SelfHost: string(server.SelfHost),
+		SelfHost: server.SelfHost,
 		Logger:   e.logger("certs"),
 		Metrics:  e.metrics,
 	})
@@ -79,9 +81,9 @@ func (e *edge) filesConfig() (*tls.Config, error) {
 }
 
 // certStorage is where edges share certificates.
-func (e *edge) certStorage() (certs.Storage, error) {
+func (e *edge) certStorage() (storage.Storage, error) {
 	if e.shared != nil {
-		return certs.NewShared(e.shared.KV("certs", state.Cautious), 0), nil
+		return storage.NewShared(e.shared.KV("certs", state.Cautious), 0), nil
 	}
-	return certs.NewFolder(certs.FolderOptions{Dir: e.cfg.TLS.Storage})
+	return storage.NewFolder(storage.FolderOptions{Dir: e.cfg.TLS.Storage})
 }

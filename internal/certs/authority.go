@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
@@ -17,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/terrane/terrane/internal/certs/storage"
 )
 
 // The files of an authority, in its folder.
@@ -54,7 +57,7 @@ func openAuthority(dir string) (*authority, error) {
 	if old, err := os.ReadFile(filepath.Join(dir, rootFile)); err == nil && bytes.Equal(old, a.rootPEM()) { //nolint:gosec // the operator's own folder
 		return a, nil
 	}
-	if err := writeFile(dir, rootFile, a.rootPEM(), 0o644, os.Rename); err != nil {
+	if err := storage.WriteFile(dir, rootFile, a.rootPEM(), 0o644, os.Rename); err != nil {
 		return nil, fmt.Errorf("write the root certificate: %w", err)
 	}
 	return a, nil
@@ -91,29 +94,10 @@ func makeAuthority(dir string) error {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})...)
 	// A link does not replace: another process may have been faster.
-	if err := writeFile(dir, caFile, bundle, 0o600, os.Link); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := storage.WriteFile(dir, caFile, bundle, 0o600, os.Link); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
-}
-
-// writeFile puts a file in place whole, by os.Rename or os.Link.
-func writeFile(dir, name string, data []byte, mode fs.FileMode, place func(from, to string) error) (err error) {
-	f, err := os.CreateTemp(dir, "."+name+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if e := os.Remove(f.Name()); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
-	}()
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return place(f.Name(), filepath.Join(dir, name))
 }
 
 func loadAuthority(path string) (*authority, error) {
@@ -176,4 +160,20 @@ func newSerial() *big.Int {
 	_, _ = rand.Read(b[:]) // never fails
 	b[0] = b[0]&0x7f | 0x40
 	return new(big.Int).SetBytes(b[:])
+}
+
+// SelfSigned makes a certificate for host that nobody trusts.
+func SelfSigned(host string) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{SerialNumber: newSerial(), DNSNames: []string{host},
+		NotBefore: time.Now().Add(-backdate), NotAfter: time.Now().Add(rootLifetime)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
 }

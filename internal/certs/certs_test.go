@@ -3,16 +3,8 @@ package certs_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,48 +16,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/certstest"
 )
 
 func TestMain(m *testing.M) {
-	// certmagic never ends its rate limiter.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"))
-}
-
-// handshake connects to a server of the configuration and returns what it showed.
-func handshake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error) {
-	t.Helper()
-	c, s := net.Pipe()
-	defer func() { _ = c.Close() }()
-	done := make(chan error, 1)
-	go func() {
-		conn := tls.Server(s, server)
-		done <- conn.Handshake()
-		_ = conn.Close()
-	}()
-	conn := tls.Client(c, client)
-	err := conn.HandshakeContext(t.Context())
-	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
-	if err == nil {
-		_, _ = conn.Read(make([]byte, 1)) // session tickets, and the end
-	}
-	_ = c.Close()
-	if serverErr := <-done; err == nil {
-		err = serverErr
-	}
-	return conn.ConnectionState(), err
-}
-
-func trust(rootPEM []byte, host string) *tls.Config {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(rootPEM)
-	return &tls.Config{RootCAs: roots, ServerName: host}
-}
-
-func permitExample(_ context.Context, host string, _ netip.Addr) error {
-	if !strings.HasSuffix(host, ".example") {
-		return errors.New(host + " is none of ours")
-	}
-	return nil
+	goleak.VerifyTestMain(m)
 }
 
 func newInternal(t *testing.T, o certs.InternalOptions) *certs.Internal {
@@ -74,7 +29,7 @@ func newInternal(t *testing.T, o certs.InternalOptions) *certs.Internal {
 		o.Dir = t.TempDir()
 	}
 	if o.Permit == nil {
-		o.Permit = permitExample
+		o.Permit = certstest.Permit
 	}
 	c, err := certs.NewInternal(o)
 	if err != nil {
@@ -88,7 +43,7 @@ func TestInternalIssuesWhatIsPermitted(t *testing.T) {
 	cfg := c.TLSConfig()
 	long := strings.Repeat("a", 60) + "." + strings.Repeat("b", 60) + ".example"
 	for _, host := range []string{"alice.example", long} {
-		state, err := handshake(t, cfg, trust(c.RootPEM(), host))
+		state, err := certstest.Handshake(t, cfg, certstest.Trust(c.RootPEM(), host))
 		if err != nil {
 			t.Errorf("%s: %v", host, err)
 			continue
@@ -98,9 +53,9 @@ func TestInternalIssuesWhatIsPermitted(t *testing.T) {
 		}
 	}
 	for _, host := range []string{"alice.test", ""} {
-		client := trust(c.RootPEM(), host)
+		client := certstest.Trust(c.RootPEM(), host)
 		client.InsecureSkipVerify = true
-		if _, err := handshake(t, cfg, client); err == nil {
+		if _, err := certstest.Handshake(t, cfg, client); err == nil {
 			t.Errorf("%q has a certificate", host)
 		}
 	}
@@ -108,9 +63,9 @@ func TestInternalIssuesWhatIsPermitted(t *testing.T) {
 
 func TestInternalRefusesOldTLS(t *testing.T) {
 	c := newInternal(t, certs.InternalOptions{})
-	client := trust(c.RootPEM(), "alice.example")
+	client := certstest.Trust(c.RootPEM(), "alice.example")
 	client.MinVersion, client.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	if _, err := handshake(t, c.TLSConfig(), client); err == nil {
+	if _, err := certstest.Handshake(t, c.TLSConfig(), client); err == nil {
 		t.Error("TLS 1.1 is spoken")
 	}
 }
@@ -166,7 +121,7 @@ func TestInternalRefusesDamagedAuthority(t *testing.T) {
 		if err := errors.Join(os.WriteFile(path, tt.data, tt.mode), os.Chmod(path, tt.mode)); err != nil {
 			t.Fatal(err)
 		}
-		_, err := certs.NewInternal(certs.InternalOptions{Dir: dir, Permit: permitExample})
+		_, err := certs.NewInternal(certs.InternalOptions{Dir: dir, Permit: certstest.Permit})
 		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
@@ -238,31 +193,8 @@ func TestInternalIssuesOncePerHost(t *testing.T) {
 // pair writes a self-signed certificate for the names.
 func pair(t *testing.T, dir, base string, names ...string) certs.Pair {
 	t.Helper()
-	return pairUntil(t, dir, base, time.Now().Add(time.Hour), names...)
-}
-
-func pairUntil(t *testing.T, dir, base string, end time.Time, names ...string) certs.Pair {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: names, NotAfter: end}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := certs.Pair{Cert: filepath.Join(dir, base+".crt"), Key: filepath.Join(dir, base+".key")}
-	for name, block := range map[string]*pem.Block{p.Cert: {Type: "CERTIFICATE", Bytes: cert}, p.Key: {Type: "PRIVATE KEY", Bytes: der}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return p
+	cert, key := certstest.WritePair(t, dir, base, time.Now().Add(time.Hour), names...)
+	return certs.Pair{Cert: cert, Key: key}
 }
 
 func TestFilesBySNI(t *testing.T) {
@@ -277,7 +209,7 @@ func TestFilesBySNI(t *testing.T) {
 		"one.example": "one.example", "a.wild.example": "*.wild.example", "TWO.example": "*.wild.example",
 		"wild.example": "one.example", "a.b.wild.example": "one.example", "nobody.test": "one.example", "": "one.example",
 	} {
-		state, err := handshake(t, f.TLSConfig(), &tls.Config{ServerName: host, InsecureSkipVerify: true})
+		state, err := certstest.Handshake(t, f.TLSConfig(), &tls.Config{ServerName: host, InsecureSkipVerify: true})
 		if err != nil || state.PeerCertificates[0].DNSNames[0] != want {
 			t.Errorf("%q: %v, want %s", host, err, want)
 		}
@@ -342,44 +274,4 @@ func TestFilesFollowChanges(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-// TestRefusedBeforeTheKeyExchange: a flood of unknown names costs no key exchange, and
-// refusals know whom they are for.
-func TestRefusedBeforeTheKeyExchange(t *testing.T) {
-	var sources []netip.Addr
-	permit := func(ctx context.Context, host string, source netip.Addr) error {
-		sources = append(sources, source)
-		return permitExample(ctx, host, source)
-	}
-	a, err := certs.NewACME(certs.ACMEOptions{CAs: []string{"https://ca.example/dir"}, Storage: newFolder(t, t.TempDir(), 0), Permit: permit})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	conn, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	for name, cfg := range map[string]*tls.Config{"internal": newInternal(t, certs.InternalOptions{Permit: permit}).TLSConfig(), "acme": a.TLSConfig()} {
-		for host, want := range map[string]bool{"alice.example": true, "alice.test": false} {
-			_, err := cfg.GetConfigForClient(&tls.ClientHelloInfo{ServerName: host, Conn: conn})
-			if (err == nil) != want {
-				t.Errorf("%s: %s: %v", name, host, err)
-			}
-		}
-	}
-	for _, s := range sources {
-		if s != netip.MustParseAddr("127.0.0.1") {
-			t.Errorf("on behalf of %s", s)
-		}
-	}
-	if len(sources) != 4 {
-		t.Errorf("asked %d times", len(sources))
-	}
 }

@@ -53,7 +53,7 @@ func NewFiles(o FilesOptions) (*Files, error) {
 }
 
 // TLSConfig makes a configuration for one listener or more.
-func (f *Files) TLSConfig() *tls.Config { return newTLSConfig(nil, f.getCertificate) }
+func (f *Files) TLSConfig() *tls.Config { return NewTLSConfig(nil, f.getCertificate) }
 
 // Run reloads the files when one of them changes, until ctx ends. While they cannot
 // be loaded, those before stay.
@@ -123,7 +123,7 @@ func (f *Files) load(stamp string) error {
 
 func (f *Files) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	l := f.live.Load()
-	name := hostOf(hello)
+	name := ServerName(hello)
 	_, parent, _ := strings.Cut(name, ".")
 	for _, candidates := range [][]*tls.Certificate{l.byName[name], l.byName["*."+parent]} {
 		for _, c := range candidates {

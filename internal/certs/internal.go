@@ -2,7 +2,6 @@ package certs
 
 import (
 	"container/list"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,22 +10,21 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/terrane/terrane/tenant"
 )
 
 // InternalOptions are what NewInternal takes.
 type InternalOptions struct {
 	// Dir holds the authority's key; it is made if missing. Edges that share it,
 	// or copies of it, share the root.
-	Dir string
-	// Permit is asked at each handshake, on behalf of a visitor at source; an
-	// error refuses the host.
-	Permit   func(ctx context.Context, host string, source netip.Addr) error
+	Dir      string
+	Permit   Permit                // asked at each handshake
 	Lifetime time.Duration         // of a certificate; default 7 days
 	Cache    int                   // certificates kept in memory; default 10,000
 	Metrics  prometheus.Registerer // nil registers nothing
@@ -74,18 +72,22 @@ func NewInternal(o InternalOptions) (*Internal, error) {
 func (c *Internal) RootPEM() []byte { return c.ca.rootPEM() }
 
 // TLSConfig makes a configuration for one listener or more.
-func (c *Internal) TLSConfig() *tls.Config { return newTLSConfig(c.admit, c.getCertificate) }
+func (c *Internal) TLSConfig() *tls.Config { return NewTLSConfig(c.admit, c.getCertificate) }
 
 func (c *Internal) admit(hello *tls.ClientHelloInfo) error {
-	host := hostOf(hello)
-	if host == "" {
+	name := ServerName(hello)
+	if name == "" {
 		return errors.New("the client named no server")
 	}
-	return c.opts.Permit(hello.Context(), host, source(hello))
+	host, err := tenant.ParseHost(name)
+	if err != nil {
+		return err
+	}
+	return c.opts.Permit(hello.Context(), host, Source(hello))
 }
 
 func (c *Internal) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	host := hostOf(hello)
+	host := ServerName(hello)
 	if cert := c.cached(host); cert != nil {
 		return cert, nil
 	}

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"strconv"
 	"time"
+
+	"github.com/terrane/terrane/internal/certs/storage"
 )
 
 // Tickets changes the keys of session tickets (RFC 8446 4.6.1) in step with all
@@ -20,14 +22,11 @@ type Tickets struct {
 	period time.Duration
 }
 
-// minSecret is the least length of a secret, in bytes.
-const minSecret = 32
-
 // NewTickets sets the keys of now. period is for how long a key encrypts; default
 // 12 h. All edges must agree on it.
 func NewTickets(config *tls.Config, secret []byte, period time.Duration) (*Tickets, error) {
-	if len(secret) < minSecret {
-		return nil, errors.New("certs: a session-ticket secret has at least " + strconv.Itoa(minSecret) + " bytes")
+	if len(secret) < storage.MinSecret {
+		return nil, errors.New("certs: a session-ticket secret has at least " + strconv.Itoa(storage.MinSecret) + " bytes")
 	}
 	if period <= 0 {
 		period = 12 * time.Hour

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/certstest"
 )
 
 func TestTicketsResumeAtAnyEdge(t *testing.T) {
@@ -29,7 +30,7 @@ func TestTicketsResumeAtAnyEdge(t *testing.T) {
 			}
 			go func() { done <- tickets.Run(ctx) }()
 		}
-		client := trust(root, "alice.example")
+		client := certstest.Trust(root, "alice.example")
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		for _, step := range []struct {
 			wait time.Duration
@@ -44,7 +45,7 @@ func TestTicketsResumeAtAnyEdge(t *testing.T) {
 		} {
 			time.Sleep(step.wait)
 			synctest.Wait()
-			state, err := handshake(t, edges[step.edge], client)
+			state, err := certstest.Handshake(t, edges[step.edge], client)
 			if err != nil || state.DidResume != step.want {
 				t.Errorf("%+v: resumed %v, %v", step, state.DidResume, err)
 			}

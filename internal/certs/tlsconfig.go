@@ -1,15 +1,22 @@
 package certs
 
 import (
+	"context"
 	"crypto/tls"
 	"net/netip"
 	"strings"
+
+	"github.com/terrane/terrane/tenant"
 )
 
-// newTLSConfig is what all modes have in common: TLS 1.2 and 1.3 with Go's choice
+// Permit says whether a host may have a certificate: an error refuses it. source is the
+// address of the visitor who asks for it, invalid if there is none.
+type Permit func(ctx context.Context, host tenant.Host, source netip.Addr) error
+
+// NewTLSConfig returns what all modes have in common: TLS 1.2 and 1.3 with Go's choice
 // of suites and groups, HTTP/2 and 1.1, session tickets. admit, if not nil, refuses
 // hosts before the key exchange, which is most of a handshake's cost.
-func newTLSConfig(admit func(*tls.ClientHelloInfo) error, get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+func NewTLSConfig(admit func(*tls.ClientHelloInfo) error, get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
 	c := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
@@ -21,13 +28,14 @@ func newTLSConfig(admit func(*tls.ClientHelloInfo) error, get func(*tls.ClientHe
 	return c
 }
 
-// hostOf is the name that a client asks for, in one form, and not checked.
-func hostOf(hello *tls.ClientHelloInfo) string {
+// ServerName is the name that a client asks for, in lower case and without the trailing
+// dot. It need not be a host name.
+func ServerName(hello *tls.ClientHelloInfo) string {
 	return strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 }
 
-// source is the visitor's address, invalid in tests that make a hello by hand.
-func source(hello *tls.ClientHelloInfo) netip.Addr {
+// Source is the visitor's address, invalid in tests that make a hello by hand.
+func Source(hello *tls.ClientHelloInfo) netip.Addr {
 	if hello.Conn == nil {
 		return netip.Addr{}
 	}

@@ -1,4 +1,4 @@
-package certs
+package acme
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -20,21 +19,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/storage"
+	"github.com/terrane/terrane/tenant"
 )
 
-// ACMEOptions are what NewACME takes.
-type ACMEOptions struct {
-	CAs     []string // directory URLs, tried in this order
-	Storage Storage  // shared by all edges behind one address; see NewFolder
-	Key     []byte   // encrypts what Storage keeps, with AES-256-GCM; at least 32 bytes, or nil
+// Options are what New takes.
+type Options struct {
+	CAs     []string        // directory URLs, tried in this order
+	Storage storage.Storage // shared by all edges behind one address
+	Key     []byte          // encrypts what Storage keeps, with AES-256-GCM; at least 32 bytes, or nil
 	// Permit is asked before a host gets its first certificate at this edge, on behalf
 	// of a visitor at source, and before each renewal, when source is invalid; an error refuses.
-	Permit func(ctx context.Context, host string, source netip.Addr) error
+	Permit certs.Permit
 
 	EAB      map[string]EAB // by directory URL: how accounts are bound; optional
 	Email    string         // where a CA may write to; optional
 	Roots    []byte         // PEM of authorities that are trusted beside the system's, for a private CA
-	SelfHost string         // a name of the edge's own, which gets a self-signed certificate; optional
+	SelfHost tenant.Host    // a name of the edge's own, which gets a self-signed certificate; optional
 	Quota    int            // new names per registrable domain and week, over all edges; default 40
 	Timeout  time.Duration  // for one CA to issue; default 1 min
 	Workers  int            // orders at a time; default 16
@@ -52,20 +55,20 @@ type EAB struct {
 	Key   string // base64url, as the CA gives it out
 }
 
-// ACME gets certificates from authorities that speak RFC 8555, at the first handshake
+// Manager gets certificates from authorities that speak RFC 8555, at the first handshake
 // for a host, and renews those in memory. Edges that share a storage answer each
 // other's challenges, and make one order for a name among them.
 //
 // What is in memory and valid is served without asking anyone. It is safe for
 // concurrent use.
-type ACME struct {
-	opts    ACMEOptions
+type Manager struct {
+	opts    Options
 	log     *slog.Logger
-	storage Storage
+	storage storage.Storage
 	roots   *x509.CertPool
 	self    *tls.Certificate
 	now     func() time.Time
-	metrics *acmeMetrics
+	metrics *metrics
 
 	certs    *lru[*entry]
 	failures *lru[remembered]
@@ -83,23 +86,23 @@ type ACME struct {
 	done     chan struct{}         // closed when Run has ended
 }
 
-// NewACME checks o. Certificates come while Run runs. One per process: certmagic keeps
+// New checks o. Certificates come while Run runs. One per process: certmagic keeps
 // challenges, by host, and an e-mail address in tables of the process.
-func NewACME(o ACMEOptions) (*ACME, error) {
+func New(o Options) (*Manager, error) {
 	if o.Storage == nil || o.Permit == nil || len(o.CAs) == 0 {
-		return nil, errors.New("certs: acme mode wants a storage, a permit and the directory URL of a CA")
+		return nil, errors.New("acme: a storage, a permit and the directory URL of a CA are needed")
 	}
 	seen := make(map[string]bool)
 	for _, s := range o.CAs {
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme != "https" || u.Host == "" || seen[s] {
-			return nil, fmt.Errorf("certs: CA %q: want the https:// URL of an ACME directory, once", s)
+			return nil, fmt.Errorf("acme: CA %q: want the https:// URL of an ACME directory, once", s)
 		}
 		seen[s] = true
 	}
 	for s, eab := range o.EAB {
 		if _, err := base64.RawURLEncoding.DecodeString(eab.Key); err != nil || !seen[s] || eab.KeyID == "" || eab.Key == "" {
-			return nil, fmt.Errorf("certs: account binding of %q: want the URL of one of the CAs, a key id, and its key in base64url", s)
+			return nil, fmt.Errorf("acme: account binding of %q: want the URL of one of the CAs, a key id, and its key in base64url", s)
 		}
 	}
 	setDefault(&o.Quota, 40)
@@ -110,13 +113,13 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &ACME{opts: o, log: o.Logger, storage: plain{bounded{o.Storage}}, now: time.Now,
+	a := &Manager{opts: o, log: o.Logger, storage: storage.Unsealed(storage.Bounded(o.Storage)), now: time.Now,
 		certs: newLRU[*entry](o.Cache), failures: newLRU[remembered](o.Cache), spent: newLRU[spentQuota](o.Cache),
 		flights: make(map[string]*flight), jobs: make(chan *flight, 16*o.Workers), renewals: make(chan string),
 		ready: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if o.Key != nil {
-		if a.storage, err = seal(bounded{o.Storage}, o.Key); err != nil {
+		if a.storage, err = storage.Sealed(storage.Bounded(o.Storage), o.Key); err != nil {
 			return nil, err
 		}
 	}
@@ -125,15 +128,15 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 			a.roots = x509.NewCertPool()
 		}
 		if !a.roots.AppendCertsFromPEM(o.Roots) {
-			return nil, errors.New("certs: no certificate in the PEM of roots")
+			return nil, errors.New("acme: no certificate in the PEM of roots")
 		}
 	}
 	if o.SelfHost != "" {
-		if a.self, err = selfSigned(o.SelfHost); err != nil {
+		if a.self, err = certs.SelfSigned(string(o.SelfHost)); err != nil {
 			return nil, err
 		}
 	}
-	a.metrics, err = newACMEMetrics(a, o.Metrics)
+	a.metrics, err = newMetrics(a, o.Metrics)
 	return a, err
 }
 
@@ -148,15 +151,15 @@ const acmeALPN = "acme-tls/1"
 
 // TLSConfig makes a configuration for one listener or more, which answers TLS-ALPN-01
 // challenges too.
-func (a *ACME) TLSConfig() *tls.Config {
-	c := newTLSConfig(a.admit, a.getCertificate)
+func (a *Manager) TLSConfig() *tls.Config {
+	c := certs.NewTLSConfig(a.admit, a.getCertificate)
 	c.NextProtos = append(c.NextProtos, acmeALPN)
 	return c
 }
 
 // HTTPHandler answers HTTP-01 challenges that this edge or another one has to meet,
 // and leaves all else to next. It belongs on port 80.
-func (a *ACME) HTTPHandler(next http.Handler) http.Handler {
+func (a *Manager) HTTPHandler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cas := a.cas.Load()
 		if cas == nil || !certmagic.LooksLikeHTTPChallenge(r) || len(r.URL.Path) > 256 {
@@ -174,16 +177,16 @@ func (a *ACME) HTTPHandler(next http.Handler) http.Handler {
 
 // Run makes orders and renews certificates until ctx ends, and waits for what is in
 // progress. It runs once.
-func (a *ACME) Run(ctx context.Context) error {
+func (a *Manager) Run(ctx context.Context) error {
 	if a.started.Swap(true) {
-		return errors.New("certs: Run was called before")
+		return errors.New("acme: Run was called before")
 	}
 	defer close(a.done)
 	// certmagic listens for challenges itself where it finds a port free. It gets one
 	// that is taken: challenges come to the edge's own listeners.
 	busy, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return fmt.Errorf("certs: reserve a port: %w", err)
+		return fmt.Errorf("acme: reserve a port: %w", err)
 	}
 	cache, cas := a.newCAs(busy.Addr().(*net.TCPAddr).Port)
 	defer cache.Stop()
@@ -210,7 +213,7 @@ func (a *ACME) Run(ctx context.Context) error {
 }
 
 // work makes one order or renewal at a time.
-func (a *ACME) work(ctx context.Context) error {
+func (a *Manager) work(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():

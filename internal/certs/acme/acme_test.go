@@ -1,11 +1,13 @@
-package certs_test
+package acme_test
 
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/pem"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -21,15 +23,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/internal/certs/certstest"
+	"github.com/terrane/terrane/internal/certs/storage"
+	"github.com/terrane/terrane/tenant"
 )
 
 const day = 24 * time.Hour
 
 func TestACMEByEitherChallenge(t *testing.T) {
 	p := startPebble(t)
-	e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{})
+	e := startEdge(t, p, t.TempDir(), nil, acme.Options{})
 	for host, open := range map[string]func(){
 		"http.by-either-challenge.example": func() { p.HTTP.To(e.http); p.TLS.Shut() },
 		"alpn.by-either-challenge.example": func() { p.TLS.To(e.tls); p.HTTP.Shut() },
@@ -52,7 +56,7 @@ func TestEdgeProcess(t *testing.T) {
 	if dir == "" {
 		t.Skip("is for TestACMEOtherEdgeAnswers")
 	}
-	a, err := certs.NewACME(certs.ACMEOptions{CAs: []string{url}, Storage: newFolder(t, dir, 2*time.Second), Permit: permitExample,
+	a, err := acme.New(acme.Options{CAs: []string{url}, Storage: newFolder(t, dir, 2*time.Second), Permit: certstest.Permit,
 		Email: "ops@terrane.example"})
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +97,7 @@ func TestACMEOtherEdgeAnswers(t *testing.T) {
 	go func() { _, _ = io.Copy(io.Discard, stdout) }()
 	addrs := strings.Fields(out.Text())
 
-	deaf := startEdge(t, p, dir, nil, certs.ACMEOptions{}) // no validation arrives at it
+	deaf := startEdge(t, p, dir, nil, acme.Options{}) // no validation arrives at it
 	p.HTTP.To(addrs[1])
 	deaf.mustGet(t, p, "http.other-edge-answers.example")
 	p.HTTP.Shut()
@@ -109,7 +113,7 @@ func TestACMEOtherEdgeAnswers(t *testing.T) {
 func TestACMEOneOrderForAll(t *testing.T) {
 	p := startPebble(t)
 	dir := t.TempDir()
-	edges := []*edge{startEdge(t, p, dir, nil, certs.ACMEOptions{}), startEdge(t, p, dir, nil, certs.ACMEOptions{})}
+	edges := []*edge{startEdge(t, p, dir, nil, acme.Options{}), startEdge(t, p, dir, nil, acme.Options{})}
 	p.HTTP.To(edges[0].http)
 	p.TLS.To(edges[1].tls)
 	serials := make([]string, 20)
@@ -138,11 +142,11 @@ func TestACMEOneOrderForAll(t *testing.T) {
 func TestACMERefused(t *testing.T) {
 	p := startPebble(t)
 	dir := t.TempDir()
-	e := startEdge(t, p, dir, nil, certs.ACMEOptions{SelfHost: "edge.terrane.invalid"})
+	e := startEdge(t, p, dir, nil, acme.Options{SelfHost: "edge.terrane.invalid"})
 	for _, host := range []string{"alice.test", "single", "192.0.2.1", ""} {
-		client := trust(p.Issuer, host)
+		client := certstest.Trust(p.Issuer, host)
 		client.InsecureSkipVerify = true
-		if _, err := handshake(t, e.acme.TLSConfig(), client); err == nil {
+		if _, err := certstest.Handshake(t, e.acme.TLSConfig(), client); err == nil {
 			t.Errorf("%q has a certificate", host)
 		}
 	}
@@ -151,9 +155,9 @@ func TestACMERefused(t *testing.T) {
 			t.Errorf("unknown names cost %s and %d orders", name, p.Orders(t))
 		}
 	}
-	client := trust(nil, "edge.terrane.invalid")
+	client := certstest.Trust(nil, "edge.terrane.invalid")
 	client.InsecureSkipVerify = true
-	if _, err := handshake(t, e.acme.TLSConfig(), client); err != nil {
+	if _, err := certstest.Handshake(t, e.acme.TLSConfig(), client); err != nil {
 		t.Errorf("for itself: %v", err)
 	}
 }
@@ -161,7 +165,7 @@ func TestACMERefused(t *testing.T) {
 func TestACMEFailuresBackOff(t *testing.T) {
 	p := startPebble(t)
 	dir, clock := t.TempDir(), new(clock)
-	e, other := startEdge(t, p, dir, clock, certs.ACMEOptions{}), startEdge(t, p, dir, clock, certs.ACMEOptions{})
+	e, other := startEdge(t, p, dir, clock, acme.Options{}), startEdge(t, p, dir, clock, acme.Options{})
 	if _, err := e.get(t, p, "alice.failures-back-off.example"); err == nil { // nothing answers the CA
 		t.Fatal("issued without validation")
 	}
@@ -203,7 +207,7 @@ func TestACMEDeadFirstCA(t *testing.T) {
 			}))
 			defer dead.Close()
 			metrics := prometheus.NewRegistry()
-			e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{dead.URL + "/dir", p.URL}, Metrics: metrics,
+			e := startEdge(t, p, t.TempDir(), nil, acme.Options{CAs: []string{dead.URL + "/dir", p.URL}, Metrics: metrics,
 				Roots: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: dead.Certificate().Raw})})
 			defer e.stop()
 			validateAt(p, e)
@@ -242,7 +246,7 @@ func metric(t *testing.T, from *prometheus.Registry, name string) float64 {
 func TestACMERenewsThroughAnOutage(t *testing.T) {
 	p := startPebble(t)
 	dir, clock, metrics := t.TempDir(), new(clock), prometheus.NewRegistry()
-	e := startEdge(t, p, dir, clock, certs.ACMEOptions{Metrics: metrics})
+	e := startEdge(t, p, dir, clock, acme.Options{Metrics: metrics})
 	validateAt(p, e)
 	first := e.mustGet(t, p, "alice.renews-through-an-outage.example")
 	p.API.Shut()
@@ -270,11 +274,11 @@ func TestACMERenewsThroughAnOutage(t *testing.T) {
 func TestACMEAccountChanges(t *testing.T) {
 	p := startPebble(t)
 	dir, clock := t.TempDir(), new(clock)
-	e := startEdge(t, p, dir, clock, certs.ACMEOptions{Email: "before@terrane.example"})
+	e := startEdge(t, p, dir, clock, acme.Options{Email: "before@terrane.example"})
 	validateAt(p, e)
 	first := e.mustGet(t, p, "alice.account.example")
 	e.stop()
-	e = startEdge(t, p, dir, clock, certs.ACMEOptions{Email: "after@terrane.example"})
+	e = startEdge(t, p, dir, clock, acme.Options{Email: "after@terrane.example"})
 	validateAt(p, e)
 	e.mustGet(t, p, "alice.account.example")
 	clock.advance(80 * day)
@@ -287,12 +291,12 @@ func TestACMEAccountChanges(t *testing.T) {
 func TestACMEExpiredWhileIdle(t *testing.T) {
 	p := startPebble(t)
 	dir, clock := t.TempDir(), new(clock)
-	e := startEdge(t, p, dir, clock, certs.ACMEOptions{})
+	e := startEdge(t, p, dir, clock, acme.Options{})
 	validateAt(p, e)
 	first := e.mustGet(t, p, "alice.expired-while-idle.example")
 	e.stop()
 	clock.advance(89*day + 23*time.Hour + 59*time.Minute)
-	e = startEdge(t, p, dir, clock, certs.ACMEOptions{})
+	e = startEdge(t, p, dir, clock, acme.Options{})
 	validateAt(p, e)
 	certstest.Eventually(t, "it is renewed", func() bool {
 		return e.mustGet(t, p, "alice.expired-while-idle.example").SerialNumber.Cmp(first.SerialNumber) != 0
@@ -304,7 +308,7 @@ func TestACMEDoesNotRenewWhatIsNotPermitted(t *testing.T) {
 	var revoked atomic.Bool
 	refusals := make(chan struct{}, 100)
 	clock := new(clock)
-	e := startEdge(t, p, t.TempDir(), clock, certs.ACMEOptions{Permit: func(context.Context, string, netip.Addr) error {
+	e := startEdge(t, p, t.TempDir(), clock, acme.Options{Permit: func(context.Context, tenant.Host, netip.Addr) error {
 		if !revoked.Load() {
 			return nil
 		}
@@ -326,7 +330,7 @@ func TestACMEDoesNotRenewWhatIsNotPermitted(t *testing.T) {
 func TestACMEQuota(t *testing.T) {
 	p := startPebble(t)
 	clock := new(clock)
-	e := startEdge(t, p, t.TempDir(), clock, certs.ACMEOptions{Quota: 2, Permit: func(context.Context, string, netip.Addr) error { return nil }})
+	e := startEdge(t, p, t.TempDir(), clock, acme.Options{Quota: 2, Permit: func(context.Context, tenant.Host, netip.Addr) error { return nil }})
 	validateAt(p, e)
 	e.mustGet(t, p, "a.quota.example")
 	e.mustGet(t, p, "b.quota.example")
@@ -343,7 +347,7 @@ func TestACMEQuota(t *testing.T) {
 
 // countingLocks counts the locks of quotas.
 type countingLocks struct {
-	certs.Storage
+	storage.Storage
 	quotas atomic.Int32
 }
 
@@ -358,9 +362,9 @@ func (c *countingLocks) Lock(ctx context.Context, name string) error {
 // no more of them than there are workers wait for anything.
 func TestACMEWildcardHoldsUpNobody(t *testing.T) {
 	p := startPebble(t)
-	storage := &countingLocks{Storage: newFolder(t, t.TempDir(), 0)}
+	counting := &countingLocks{Storage: newFolder(t, t.TempDir(), 0)}
 	const workers = 4
-	e := startEdge(t, p, "", nil, certs.ACMEOptions{Storage: storage, Quota: 1, Workers: 2 * workers})
+	e := startEdge(t, p, "", nil, acme.Options{Storage: counting, Quota: 1, Workers: 2 * workers})
 	validateAt(p, e)
 	e.mustGet(t, p, "first.wildcard.example")
 	var flood sync.WaitGroup
@@ -372,31 +376,74 @@ func TestACMEWildcardHoldsUpNobody(t *testing.T) {
 		})
 	}
 	flood.Wait()
-	if n := storage.quotas.Load(); n > 1+workers {
+	if n := counting.quotas.Load(); n > 1+workers {
 		t.Errorf("%d names waited for the quota's lock", n)
 	}
 	e.mustGet(t, p, "other-wildcard.example")
 }
 
 func TestACMEOptions(t *testing.T) {
-	good := certs.ACMEOptions{CAs: []string{"https://ca.example/dir"}, Storage: newFolder(t, t.TempDir(), 0), Permit: permitExample}
-	if _, err := certs.NewACME(good); err != nil {
+	good := acme.Options{CAs: []string{"https://ca.example/dir"}, Storage: newFolder(t, t.TempDir(), 0), Permit: certstest.Permit}
+	if _, err := acme.New(good); err != nil {
 		t.Fatal(err)
 	}
-	for name, spoil := range map[string]func(*certs.ACMEOptions){
-		"no CA": func(o *certs.ACMEOptions) { o.CAs = nil }, "no storage": func(o *certs.ACMEOptions) { o.Storage = nil },
-		"no permit": func(o *certs.ACMEOptions) { o.Permit = nil }, "plain HTTP": func(o *certs.ACMEOptions) { o.CAs = []string{"http://ca.example/dir"} },
-		"one CA twice": func(o *certs.ACMEOptions) { o.CAs = append(o.CAs, o.CAs[0]) },
-		"binding of another CA": func(o *certs.ACMEOptions) {
-			o.EAB = map[string]certs.EAB{"https://other.example/dir": {KeyID: "k", Key: "a2V5"}}
+	for name, spoil := range map[string]func(*acme.Options){
+		"no CA": func(o *acme.Options) { o.CAs = nil }, "no storage": func(o *acme.Options) { o.Storage = nil },
+		"no permit": func(o *acme.Options) { o.Permit = nil }, "plain HTTP": func(o *acme.Options) { o.CAs = []string{"http://ca.example/dir"} },
+		"one CA twice": func(o *acme.Options) { o.CAs = append(o.CAs, o.CAs[0]) },
+		"binding of another CA": func(o *acme.Options) {
+			o.EAB = map[string]acme.EAB{"https://other.example/dir": {KeyID: "k", Key: "a2V5"}}
 		},
-		"binding without a key": func(o *certs.ACMEOptions) { o.EAB = map[string]certs.EAB{o.CAs[0]: {KeyID: "k", Key: "not base64!"}} },
-		"short key":             func(o *certs.ACMEOptions) { o.Key = []byte("short") }, "no roots": func(o *certs.ACMEOptions) { o.Roots = []byte("x") },
+		"binding without a key": func(o *acme.Options) { o.EAB = map[string]acme.EAB{o.CAs[0]: {KeyID: "k", Key: "not base64!"}} },
+		"short key":             func(o *acme.Options) { o.Key = []byte("short") }, "no roots": func(o *acme.Options) { o.Roots = []byte("x") },
 	} {
 		o := good
 		spoil(&o)
-		if _, err := certs.NewACME(o); err == nil {
+		if _, err := acme.New(o); err == nil {
 			t.Errorf("%s is taken", name)
 		}
+	}
+}
+
+// TestRefusedBeforeTheKeyExchange: a flood of unknown names costs no key exchange, and
+// refusals know whom they are for.
+func TestRefusedBeforeTheKeyExchange(t *testing.T) {
+	var sources []netip.Addr
+	permit := func(ctx context.Context, host tenant.Host, source netip.Addr) error {
+		if host != "alice.example" && host != "alice.test" {
+			t.Errorf("asked for %q", host)
+		}
+		sources = append(sources, source)
+		return certstest.Permit(ctx, host, source)
+	}
+	a, err := acme.New(acme.Options{CAs: []string{"https://ca.example/dir"}, Storage: newFolder(t, t.TempDir(), 0), Permit: permit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for name, cfg := range map[string]*tls.Config{"internal": newInternal(t, permit).TLSConfig(), "acme": a.TLSConfig()} {
+		for host, want := range map[string]bool{"Alice.Example.": true, "alice.test": false, "192.0.2.1": false, "single": false} {
+			_, err := cfg.GetConfigForClient(&tls.ClientHelloInfo{ServerName: host, Conn: conn})
+			if (err == nil) != want {
+				t.Errorf("%s: %s: %v", name, host, err)
+			}
+		}
+	}
+	for _, s := range sources {
+		if s != netip.MustParseAddr("127.0.0.1") {
+			t.Errorf("on behalf of %s", s)
+		}
+	}
+	if len(sources) != 4 {
+		t.Errorf("asked %d times", len(sources))
 	}
 }

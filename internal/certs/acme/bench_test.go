@@ -1,4 +1,4 @@
-package certs_test
+package acme_test
 
 import (
 	"bytes"
@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/acme"
+	"github.com/terrane/terrane/internal/certs/certstest"
+	"github.com/terrane/terrane/internal/certs/storage"
 )
 
 // BenchmarkHandshake measures handshakes of TLS 1.3 with X25519MLKEM768 and a P-256
@@ -20,7 +23,7 @@ import (
 func BenchmarkHandshake(b *testing.B) {
 	const host = "alice.example"
 	secret := bytes.Repeat([]byte("s"), 32)
-	ca, err := certs.NewInternal(certs.InternalOptions{Dir: b.TempDir(), Permit: permitExample})
+	ca, err := certs.NewInternal(certs.InternalOptions{Dir: b.TempDir(), Permit: certstest.Permit})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -35,9 +38,9 @@ func BenchmarkHandshake(b *testing.B) {
 	acme := func() *tls.Config {
 		a := newIdleACME(b)
 		for i := range 9999 {
-			certs.Keep(a, "host"+strconv.Itoa(i)+".example", cert)
+			acme.Keep(a, "host"+strconv.Itoa(i)+".example", cert)
 		}
-		certs.Keep(a, host, cert)
+		acme.Keep(a, host, cert)
 		return a.TLSConfig()
 	}
 	for name, edges := range map[string][]*tls.Config{
@@ -49,10 +52,10 @@ func BenchmarkHandshake(b *testing.B) {
 			}
 		}
 		if len(edges) == 1 {
-			b.Run("full/"+name, func(b *testing.B) { shakeHands(b, trust(ca.RootPEM(), host), edges...) })
+			b.Run("full/"+name, func(b *testing.B) { shakeHands(b, certstest.Trust(ca.RootPEM(), host), edges...) })
 		}
 		b.Run("resumed/"+name, func(b *testing.B) {
-			client := trust(ca.RootPEM(), host)
+			client := certstest.Trust(ca.RootPEM(), host)
 			client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 			if resumed := shakeHands(b, client, edges...); resumed < b.N-1 {
 				b.Errorf("%d of %d resumed", resumed, b.N)
@@ -97,9 +100,9 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func newIdleACME(b *testing.B) *certs.ACME {
+func newIdleACME(b *testing.B) *acme.Manager {
 	b.Helper()
-	a, err := certs.NewACME(certs.ACMEOptions{CAs: []string{"https://ca.example/dir"}, Permit: permitExample, Storage: new(certs.Folder)})
+	a, err := acme.New(acme.Options{CAs: []string{"https://ca.example/dir"}, Permit: certstest.Permit, Storage: new(storage.Folder)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -112,7 +115,7 @@ func BenchmarkACMEInMemory(b *testing.B) {
 	hellos := make([]*tls.ClientHelloInfo, 10_000)
 	for i := range hellos {
 		hellos[i] = &tls.ClientHelloInfo{ServerName: "host" + strconv.Itoa(i) + ".example"}
-		certs.Keep(a, hellos[i].ServerName, selfSigned(b))
+		acme.Keep(a, hellos[i].ServerName, selfSigned(b))
 	}
 	get := a.TLSConfig().GetCertificate
 	b.ReportAllocs()
@@ -138,7 +141,7 @@ func BenchmarkACMEMemory(b *testing.B) {
 	for b.Loop() {
 		cert := selfSigned(b)
 		cert.Certificate = append(cert.Certificate, bytes.Clone(intermediate))
-		certs.Keep(a, "host"+strconv.Itoa(n)+".example", cert)
+		acme.Keep(a, "host"+strconv.Itoa(n)+".example", cert)
 		n++
 	}
 	runtime.GC()

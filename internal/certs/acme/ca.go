@@ -1,4 +1,4 @@
-package certs
+package acme
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"github.com/mholt/acmez/v3/acme"
+	acmez "github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
 )
 
@@ -36,7 +36,7 @@ type ca struct {
 }
 
 // newCAs makes the CAs. The cache is for certmagic to have one: nothing comes into it.
-func (a *ACME) newCAs(busyPort int) (*certmagic.Cache, []*ca) {
+func (a *Manager) newCAs(busyPort int) (*certmagic.Cache, []*ca) {
 	nop := zap.NewNop() // errors come back, and are logged by us
 	var first *certmagic.Config
 	cache := certmagic.NewCache(certmagic.CacheOptions{
@@ -69,11 +69,11 @@ func (a *ACME) newCAs(busyPort int) (*certmagic.Cache, []*ca) {
 	return cache, cas
 }
 
-func eab(e EAB) *acme.EAB {
+func eab(e EAB) *acmez.EAB {
 	if e == (EAB{}) {
 		return nil
 	}
-	return &acme.EAB{KeyID: e.KeyID, MACKey: e.Key}
+	return &acmez.EAB{KeyID: e.KeyID, MACKey: e.Key}
 }
 
 // attempt is the key of a context.CancelCauseFunc that ends an order.
@@ -148,7 +148,7 @@ func onEvent(ctx context.Context, event string, data map[string]any) error {
 // One that does not is left alone for a while: certmagic makes all orders wait for one
 // that asks for a directory.
 func (c *ca) report(began, now time.Time, err error) (answered bool) {
-	var p acme.Problem
+	var p acmez.Problem
 	answered = err == nil || errors.Is(err, errUseless) || errors.Is(err, errSlow) || errors.Is(err, errStorage) || errors.As(err, &p) && p.Status < http.StatusInternalServerError
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,4 +1,4 @@
-package certs_test
+package acme_test
 
 import (
 	"bytes"
@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/internal/certs/certstest"
 )
 
@@ -141,7 +142,7 @@ func TestACMEFaultyCA(t *testing.T) {
 		"500":     {onOrder(500, "our database is down"), "our database is down", 30 * time.Second, 0},
 		"429":     {onOrder(429, "too many certificates already issued"), "too many certificates", 2 * time.Minute, 0},
 		"limited": {onOrder(429, "too many new orders recently, retry after "+limit.Format(time.DateTime)+" UTC: see the docs"), "too many new orders", 3 * time.Hour, 0},
-		"chain":   {foreignChain(newInternal(t, certs.InternalOptions{})), "its chain does not verify", 2 * time.Minute, 0},
+		"chain":   {foreignChain(newInternal(t, certstest.Permit)), "its chain does not verify", 2 * time.Minute, 0},
 		"hangs": {fault{answer: func(_ http.ResponseWriter, r *http.Request) bool {
 			<-r.Context().Done()
 			return true
@@ -149,7 +150,7 @@ func TestACMEFaultyCA(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			faulty := startFaultyCA(t, p, tt.fault)
-			e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{faulty.url, p.URL}, Roots: faulty.roots, Timeout: 2 * tt.timeout})
+			e := startEdge(t, p, t.TempDir(), nil, acme.Options{CAs: []string{faulty.url, p.URL}, Roots: faulty.roots, Timeout: 2 * tt.timeout})
 			validateAt(p, e)
 			host := name + ".faulty-ca.example"
 			cert := e.mustGet(t, p, host)
@@ -159,7 +160,7 @@ func TestACMEFaultyCA(t *testing.T) {
 			e.stop()
 
 			dir, clock := t.TempDir(), new(clock)
-			alone := certs.ACMEOptions{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: tt.timeout}
+			alone := acme.Options{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: tt.timeout}
 			e = startEdge(t, p, dir, clock, alone)
 			other := startEdge(t, p, dir, clock, alone)
 			validateAt(p, e)
@@ -193,7 +194,7 @@ func TestACMEFaultyCA(t *testing.T) {
 func TestACMESlowHostHoldsUpNobody(t *testing.T) {
 	p := startPebble(t)
 	faulty := startFaultyCA(t, p, neverDecides())
-	e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: 6 * time.Second})
+	e := startEdge(t, p, t.TempDir(), nil, acme.Options{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: 6 * time.Second})
 	validateAt(p, e)
 	if _, err := e.get(t, p, "slow.slow-host.example"); err == nil {
 		t.Error("a certificate without a validation")
@@ -210,7 +211,7 @@ func TestACMESlowHostHoldsUpNobody(t *testing.T) {
 func TestACMEOneDomainDoesNotTakeAllWorkers(t *testing.T) {
 	p := startPebble(t)
 	faulty := startFaultyCA(t, p, neverDecides())
-	e := startEdge(t, p, t.TempDir(), nil, certs.ACMEOptions{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: 8 * time.Second, Workers: 4})
+	e := startEdge(t, p, t.TempDir(), nil, acme.Options{CAs: []string{faulty.url}, Roots: faulty.roots, Timeout: 8 * time.Second, Workers: 4})
 	validateAt(p, e)
 	ask := func(host string) error {
 		_, err := e.acme.TLSConfig().GetCertificate(&tls.ClientHelloInfo{ServerName: host})
@@ -234,10 +235,10 @@ func TestACMEOneDomainDoesNotTakeAllWorkers(t *testing.T) {
 // TestACMEUselessRenewal keeps what was good when its renewal is not, at all edges.
 func TestACMEUselessRenewal(t *testing.T) {
 	p := startPebble(t)
-	faulty := startFaultyCA(t, p, foreignChain(newInternal(t, certs.InternalOptions{})))
+	faulty := startFaultyCA(t, p, foreignChain(newInternal(t, certstest.Permit)))
 	faulty.sound.Store(true)
 	dir, clock := t.TempDir(), new(clock)
-	o := certs.ACMEOptions{CAs: []string{faulty.url}, Roots: faulty.roots}
+	o := acme.Options{CAs: []string{faulty.url}, Roots: faulty.roots}
 	e := startEdge(t, p, dir, clock, o)
 	validateAt(p, e)
 	const host = "alice.useless-renewal.example"
@@ -260,17 +261,17 @@ func TestACMEAccountBinding(t *testing.T) {
 	key := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte("k"), 32))
 	p := certstest.StartPebble(t, certstest.PebbleOptions{EAB: map[string]string{"kid-1": key}})
 	for name, tt := range map[string]struct {
-		eab  certs.EAB
+		eab  acme.EAB
 		want bool
 	}{
-		"none":        {certs.EAB{}, false},
-		"wrong-key":   {certs.EAB{KeyID: "kid-1", Key: key[:40]}, false},
-		"unknown-key": {certs.EAB{KeyID: "kid-2", Key: key}, false},
-		"good":        {certs.EAB{KeyID: "kid-1", Key: key}, true},
+		"none":        {acme.EAB{}, false},
+		"wrong-key":   {acme.EAB{KeyID: "kid-1", Key: key[:40]}, false},
+		"unknown-key": {acme.EAB{KeyID: "kid-2", Key: key}, false},
+		"good":        {acme.EAB{KeyID: "kid-1", Key: key}, true},
 	} {
-		o := certs.ACMEOptions{}
+		o := acme.Options{}
 		if tt.eab.KeyID != "" {
-			o.EAB = map[string]certs.EAB{p.URL: tt.eab}
+			o.EAB = map[string]acme.EAB{p.URL: tt.eab}
 		}
 		e := startEdge(t, p, t.TempDir(), nil, o)
 		validateAt(p, e)
@@ -285,7 +286,7 @@ func TestACMEAccountBinding(t *testing.T) {
 func TestACMERenewsWhenTheCAWants(t *testing.T) {
 	p := startPebble(t)
 	clock := new(clock)
-	e := startEdge(t, p, t.TempDir(), clock, certs.ACMEOptions{})
+	e := startEdge(t, p, t.TempDir(), clock, acme.Options{})
 	validateAt(p, e)
 	const host = "alice.renewal-information.example"
 	first := e.mustGet(t, p, host)
@@ -307,8 +308,8 @@ func TestACMERenewsWhenTheCAWants(t *testing.T) {
 
 func TestACMECAAIdentities(t *testing.T) {
 	p := startPebble(t)
-	a, err := certs.NewACME(certs.ACMEOptions{CAs: []string{"https://127.0.0.1:1/dir", p.URL}, Storage: newFolder(t, filepath.Join(t.TempDir()), 0),
-		Permit: permitExample, Roots: p.Roots})
+	a, err := acme.New(acme.Options{CAs: []string{"https://127.0.0.1:1/dir", p.URL}, Storage: newFolder(t, filepath.Join(t.TempDir()), 0),
+		Permit: certstest.Permit, Roots: p.Roots})
 	if err != nil {
 		t.Fatal(err)
 	}

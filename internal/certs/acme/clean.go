@@ -1,4 +1,4 @@
-package certs
+package acme
 
 import (
 	"context"
@@ -16,7 +16,7 @@ const (
 )
 
 // clean removes from the storage what hosts that left have left, until ctx ends.
-func (a *ACME) clean(ctx context.Context) error {
+func (a *Manager) clean(ctx context.Context) error {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
 	for {
@@ -31,7 +31,7 @@ func (a *ACME) clean(ctx context.Context) error {
 	}
 }
 
-func (a *ACME) cleanOnce(ctx context.Context) error {
+func (a *Manager) cleanOnce(ctx context.Context) error {
 	errs := []error{certmagic.CleanStorage(ctx, a.storage, certmagic.CleanStorageOptions{
 		Interval: cleanEvery - time.Hour, ExpiredCerts: true, ExpiredCertGracePeriod: keepUnused, Logger: zap.NewNop(),
 	})}

@@ -1,4 +1,4 @@
-package certs
+package acme
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"github.com/mholt/acmez/v3/acme"
+	acmez "github.com/mholt/acmez/v3/acme"
 )
 
 // errTorn is a certificate that lies in the storage without its key: it is being
@@ -30,11 +30,11 @@ var (
 type entry struct {
 	cert *tls.Certificate
 	ca   *ca // whose it is
-	ari  acme.RenewalInfo
+	ari  acmez.RenewalInfo
 	next atomic.Int64 // Unix time of the next look at it
 }
 
-func newEntry(cert *tls.Certificate, c *ca, ari acme.RenewalInfo) *entry {
+func newEntry(cert *tls.Certificate, c *ca, ari acmez.RenewalInfo) *entry {
 	e := &entry{cert: cert, ca: c, ari: ari}
 	next := e.renewAt()
 	if e.ari.HasWindow() && e.ari.RetryAfter != nil && e.ari.RetryAfter.Before(next) {
@@ -93,7 +93,7 @@ func (e *entry) stale(now time.Time) bool {
 
 // load returns the certificate in the storage that is valid for longest. The error
 // wraps fs.ErrNotExist when there is none, and errTorn when only halves are there.
-func (a *ACME) load(ctx context.Context, host string) (*entry, error) {
+func (a *Manager) load(ctx context.Context, host string) (*entry, error) {
 	select {
 	case <-a.ready:
 	case <-ctx.Done():
@@ -120,7 +120,7 @@ func (a *ACME) load(ctx context.Context, host string) (*entry, error) {
 }
 
 // loadFrom reads what certmagic stored.
-func (a *ACME) loadFrom(ctx context.Context, c *ca, host string) (*entry, error) {
+func (a *Manager) loadFrom(ctx context.Context, c *ca, host string) (*entry, error) {
 	keyPEM, err := a.storage.Load(ctx, certmagic.StorageKeys.SitePrivateKey(c.key, host))
 	if err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (a *ACME) loadFrom(ctx context.Context, c *ca, host string) (*entry, error)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s of %s: %w", errTorn, host, c.key, err)
 	}
-	var ari acme.RenewalInfo
+	var ari acmez.RenewalInfo
 	if meta.RenewalInfo != nil {
 		ari = *meta.RenewalInfo
 	}
@@ -148,7 +148,7 @@ func (a *ACME) loadFrom(ctx context.Context, c *ca, host string) (*entry, error)
 }
 
 // loadMeta reads what certmagic notes of a certificate.
-func (a *ACME) loadMeta(ctx context.Context, c *ca, host string) (meta acme.Certificate, outer certmagic.CertificateResource, err error) {
+func (a *Manager) loadMeta(ctx context.Context, c *ca, host string) (meta acmez.Certificate, outer certmagic.CertificateResource, err error) {
 	data, err := a.storage.Load(ctx, certmagic.StorageKeys.SiteMeta(c.key, host))
 	if err != nil {
 		return meta, outer, err
@@ -165,7 +165,7 @@ func (a *ACME) loadMeta(ctx context.Context, c *ca, host string) (meta acme.Cert
 
 // refreshARI asks the CA when it wants the certificate renewed, and notes it for all
 // edges. The lock of host is held.
-func (a *ACME) refreshARI(ctx context.Context, host string, e *entry) (*entry, error) {
+func (a *Manager) refreshARI(ctx context.Context, host string, e *entry) (*entry, error) {
 	info, err := e.ca.issuer.GetRenewalInfo(ctx, certmagic.Certificate{Certificate: *e.cert})
 	if err != nil {
 		return e, err

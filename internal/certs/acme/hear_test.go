@@ -1,4 +1,4 @@
-package certs_test
+package acme_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/acme"
 )
 
 // slowlyClosed lets the other side say something between our hanging up and our closing.
@@ -56,7 +56,7 @@ func TestHearNothingAfterTheEnd(t *testing.T) {
 	arrived := make(chan struct{}, 2)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { arrived <- struct{}{} }})
 	var heard atomic.Int64
-	traced = certs.Hear(traced, &heard)
+	traced = acme.Hear(traced, &heard)
 	get := func(path string) error {
 		req, err := http.NewRequestWithContext(traced, http.MethodGet, srv.URL+path, http.NoBody)
 		if err != nil {

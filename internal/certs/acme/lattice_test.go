@@ -1,12 +1,13 @@
-package certs_test
+package acme_test
 
 import (
 	"context"
 	"testing"
 	"time"
 
-	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/internal/certs/certstest"
+	"github.com/terrane/terrane/internal/certs/storage"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/lattice/state"
 )
@@ -25,7 +26,7 @@ func TestACMEWithoutQuorum(t *testing.T) {
 	kv := s.KV("certs", state.Cautious)
 	latticetest.Await(t, func() bool { _, err := kv.List(t.Context(), "", "", 1); return err == nil }, nil)
 	start := func() *edge {
-		e := startEdge(t, p, "", nil, certs.ACMEOptions{Storage: certs.NewShared(kv, 0)})
+		e := startEdge(t, p, "", nil, acme.Options{Storage: storage.NewShared(kv, 0)})
 		validateAt(p, e)
 		return e
 	}

@@ -1,26 +1,20 @@
-package certs
+package acme
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// acmeMetrics count what ACME does.
-type acmeMetrics struct {
+// metrics count orders and what came of them.
+type metrics struct {
 	issued, failed *prometheus.CounterVec // by CA
 	renewals       prometheus.Counter
 	seconds        prometheus.Histogram
 }
 
-func newACMEMetrics(a *ACME, r prometheus.Registerer) (*acmeMetrics, error) {
-	m := &acmeMetrics{
+func newMetrics(a *Manager, r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
 		issued: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "terrane_certs_acme_issued_total", Help: "Certificates that a CA issued to this edge.",
 		}, []string{"ca"}),
@@ -46,20 +40,4 @@ func newACMEMetrics(a *ACME, r prometheus.Registerer) (*acmeMetrics, error) {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)
-}
-
-// selfSigned makes a certificate that no one trusts.
-func selfSigned(host string) (*tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{SerialNumber: newSerial(), DNSNames: []string{host},
-		NotBefore: time.Now().Add(-backdate), NotAfter: time.Now().Add(rootLifetime)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	leaf, err := x509.ParseCertificate(der)
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
 }

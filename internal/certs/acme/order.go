@@ -1,4 +1,4 @@
-package certs
+package acme
 
 import (
 	"context"
@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/terrane/terrane/internal/certs/storage"
+	"github.com/terrane/terrane/tenant"
 )
 
 const (
@@ -22,7 +25,7 @@ const (
 // or from a CA. Among all edges one at a time does this for a host.
 //
 // If it fails, what the storage has is kept.
-func (a *ACME) update(ctx context.Context, host string, patience time.Duration) (*entry, error) {
+func (a *Manager) update(ctx context.Context, host string, patience time.Duration) (*entry, error) {
 	ctx, end := context.WithTimeout(ctx, patience+time.Duration(len(a.opts.CAs))*a.opts.Timeout+storagePatience)
 	defer end()
 	lock := "terrane_" + host
@@ -47,7 +50,7 @@ func (a *ACME) update(ctx context.Context, host string, patience time.Duration) 
 
 // current loads what the storage has, asks the CA for news if that is due, and keeps
 // it. It returns nil if there is nothing of use. The lock of host is held.
-func (a *ACME) current(ctx context.Context, host string) (*entry, error) {
+func (a *Manager) current(ctx context.Context, host string) (*entry, error) {
 	e, err := a.load(ctx, host)
 	switch {
 	case errors.Is(err, errTorn):
@@ -78,7 +81,7 @@ func (a *ACME) current(ctx context.Context, host string) (*entry, error) {
 
 // order gets a certificate from a CA, in place of old if that is not nil. The lock of
 // host is held.
-func (a *ACME) order(ctx context.Context, host string, old *entry) (*entry, error) {
+func (a *Manager) order(ctx context.Context, host string, old *entry) (*entry, error) {
 	failed, err := a.loadFailure(ctx, host)
 	if err != nil {
 		return nil, err
@@ -121,7 +124,7 @@ type setback struct {
 }
 
 // issue asks one CA after the other.
-func (a *ACME) issue(ctx context.Context, host string, failed bool) (e *entry, why setback, err error) {
+func (a *Manager) issue(ctx context.Context, host string, failed bool) (e *entry, why setback, err error) {
 	var errs []error
 	for _, c := range *a.cas.Load() {
 		if !c.ask(a.now()) {
@@ -150,7 +153,7 @@ func (a *ACME) issue(ctx context.Context, host string, failed bool) (e *entry, w
 
 // issueFrom gets a certificate from c and looks at it. If it is of no use, what the
 // storage had before from c comes back.
-func (a *ACME) issueFrom(ctx context.Context, c *ca, host string, failed bool) (*entry, error) {
+func (a *Manager) issueFrom(ctx context.Context, c *ca, host string, failed bool) (*entry, error) {
 	keys := []string{certmagic.StorageKeys.SitePrivateKey(c.key, host), certmagic.StorageKeys.SiteCert(c.key, host), certmagic.StorageKeys.SiteMeta(c.key, host)}
 	before := make([][]byte, len(keys))
 	for i, key := range keys {
@@ -181,15 +184,15 @@ func (a *ACME) issueFrom(ctx context.Context, c *ca, host string, failed bool) (
 }
 
 // renew updates a certificate in memory whose time has come.
-func (a *ACME) renew(ctx context.Context, host string) {
+func (a *Manager) renew(ctx context.Context, host string) {
 	e, ok := a.certs.peek(host)
 	if !ok {
 		return
 	}
 	now := a.now()
 	e.next.Store(now.Add(time.Hour).Unix()) // if nothing replaces it
-	permitted, cancel := context.WithTimeout(ctx, loadTimeout)
-	err := a.opts.Permit(permitted, host, netip.Addr{})
+	permitted, cancel := context.WithTimeout(ctx, storage.Timeout)
+	err := a.opts.Permit(permitted, tenant.Host(host), netip.Addr{}) // as admit has parsed it
 	cancel()
 	if err != nil {
 		a.log.Info("certificate not renewed: the host is not permitted", "host", host, "err", err)
@@ -212,14 +215,14 @@ func (a *ACME) renew(ctx context.Context, host string) {
 }
 
 // look sets when the certificate of host is looked at next.
-func (a *ACME) look(host string, at time.Time) {
+func (a *Manager) look(host string, at time.Time) {
 	if e, ok := a.certs.peek(host); ok {
 		e.next.Store(at.Unix())
 	}
 }
 
 // findRenewals hands over what is due.
-func (a *ACME) findRenewals(ctx context.Context) error {
+func (a *Manager) findRenewals(ctx context.Context) error {
 	tick := time.NewTicker(a.opts.Every)
 	defer tick.Stop()
 	for {

@@ -1,4 +1,4 @@
-package certs_test
+package acme_test
 
 import (
 	"context"
@@ -9,14 +9,51 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/internal/certs/certstest"
+	"github.com/terrane/terrane/internal/certs/storage"
 )
+
+func TestMain(m *testing.M) {
+	// certmagic never ends its rate limiter.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"))
+}
+
+func newFolder(t *testing.T, dir string, lease time.Duration) *storage.Folder {
+	t.Helper()
+	f, err := storage.NewFolder(storage.FolderOptions{Dir: dir, Lease: lease})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func newInternal(t *testing.T, permit certs.Permit) *certs.Internal {
+	t.Helper()
+	c, err := certs.NewInternal(certs.InternalOptions{Dir: t.TempDir(), Permit: permit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
 
 func startPebble(t *testing.T) *certstest.Pebble {
 	t.Helper()
@@ -32,13 +69,13 @@ func validateAt(p *certstest.Pebble, e *edge) {
 
 // edge is an ACME with listeners.
 type edge struct {
-	acme      *certs.ACME
+	acme      *acme.Manager
 	http, tls string
 	stop      func()
 }
 
 // startEdge runs an ACME that trusts p, on the storage of dir unless o has another.
-func startEdge(t *testing.T, p *certstest.Pebble, dir string, clock *clock, o certs.ACMEOptions) *edge {
+func startEdge(t *testing.T, p *certstest.Pebble, dir string, clock *clock, o acme.Options) *edge {
 	t.Helper()
 	if o.Storage == nil {
 		o.Storage = newFolder(t, dir, 2*time.Second)
@@ -47,24 +84,24 @@ func startEdge(t *testing.T, p *certstest.Pebble, dir string, clock *clock, o ce
 		o.CAs = []string{p.URL}
 	}
 	if o.Permit == nil {
-		o.Permit = permitExample
+		o.Permit = certstest.Permit
 	}
 	if o.Email == "" { // certmagic would take that of any other instance in the process
 		o.Email = "ops@terrane.example"
 	}
 	o.Roots, o.Every = append(o.Roots, p.Roots...), 50*time.Millisecond
 	o.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	a, err := certs.NewACME(o)
+	a, err := acme.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if clock != nil {
-		certs.SetNow(a, clock.now)
+		acme.SetNow(a, clock.now)
 	}
 	return serveEdge(t, a)
 }
 
-func serveEdge(t *testing.T, a *certs.ACME) *edge {
+func serveEdge(t *testing.T, a *acme.Manager) *edge {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &edge{acme: a}
@@ -102,7 +139,7 @@ func (e *edge) get(t *testing.T, p *certstest.Pebble, host string) (*x509.Certif
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	conn, err := (&tls.Dialer{Config: trust(p.Issuer, host)}).DialContext(ctx, "tcp", e.tls)
+	conn, err := (&tls.Dialer{Config: certstest.Trust(p.Issuer, host)}).DialContext(ctx, "tcp", e.tls)
 	if err != nil {
 		return nil, err
 	}

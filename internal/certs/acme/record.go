@@ -1,4 +1,4 @@
-package certs
+package acme
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/terrane/terrane/internal/certs/storage"
 )
 
 // failure is what all edges remember of orders that failed.
@@ -63,7 +65,7 @@ const (
 func failureKey(host string) string { return failurePrefix + "/" + host }
 
 // loadFailure returns the zero failure when there was none.
-func (a *ACME) loadFailure(ctx context.Context, host string) (f failure, err error) {
+func (a *Manager) loadFailure(ctx context.Context, host string) (f failure, err error) {
 	data, err := a.storage.Load(ctx, failureKey(host))
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
@@ -77,7 +79,7 @@ func (a *ACME) loadFailure(ctx context.Context, host string) (f failure, err err
 }
 
 // fail notes that an order failed, and returns the failure.
-func (a *ACME) fail(ctx context.Context, host string, before failure, err error, why setback) error {
+func (a *Manager) fail(ctx context.Context, host string, before failure, err error, why setback) error {
 	f := failure{Count: before.Count, Until: a.now().Add(downFirst), Message: err.Error()}
 	if why.answered {
 		f.Count++
@@ -121,13 +123,13 @@ type spentQuota struct {
 
 // spendQuota counts the names that got orders under one registrable domain, over all
 // edges. Only a wildcard in DNS makes it bite: each name of it verifies.
-func (a *ACME) spendQuota(ctx context.Context, host string) (err error) {
+func (a *Manager) spendQuota(ctx context.Context, host string) (err error) {
 	domain := registrable(host)
 	if s, ok := a.spent.get(domain); ok && a.now().Before(s.look) && !s.names[host] {
 		return s.err
 	}
 	lock := "terrane_quota_" + domain
-	waiting, cancel := context.WithTimeout(ctx, loadTimeout)
+	waiting, cancel := context.WithTimeout(ctx, storage.Timeout)
 	defer cancel()
 	if err := a.storage.Lock(waiting, lock); err != nil {
 		return err

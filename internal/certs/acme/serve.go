@@ -1,4 +1,4 @@
-package certs
+package acme
 
 import (
 	"context"
@@ -9,14 +9,13 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/storage"
 	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/tenant"
 )
 
-const (
-	loadTimeout = 10 * time.Second // for the storage to say what it has
-	lookAgain   = time.Minute      // how long what the storage said of a failure is believed
-)
+const lookAgain = time.Minute // how long what the storage said of a failure is believed
 
 // remembered is a failure, and when to ask the storage for news of it.
 type remembered struct {
@@ -35,16 +34,16 @@ type flight struct {
 }
 
 // admit refuses hosts that may not have a certificate. One in memory was permitted.
-func (a *ACME) admit(hello *tls.ClientHelloInfo) error {
-	name := hostOf(hello)
+func (a *Manager) admit(hello *tls.ClientHelloInfo) error {
+	name := certs.ServerName(hello)
 	if e, ok := a.certs.peek(name); ok && e.valid(a.now()) {
 		return nil
 	}
 	host, err := tenant.ParseHost(name)
-	if err != nil || isChallenge(hello) || a.self != nil && string(host) == a.opts.SelfHost {
+	if err != nil || isChallenge(hello) || a.self != nil && host == a.opts.SelfHost {
 		return err
 	}
-	return a.opts.Permit(hello.Context(), string(host), source(hello))
+	return a.opts.Permit(hello.Context(), host, certs.Source(hello))
 }
 
 func isChallenge(hello *tls.ClientHelloInfo) bool {
@@ -52,19 +51,19 @@ func isChallenge(hello *tls.ClientHelloInfo) bool {
 }
 
 // getCertificate is asked for hosts that were admitted.
-func (a *ACME) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (a *Manager) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	ctx := hello.Context()
 	if ctx == nil { // in tests, which make a hello by hand
 		ctx = context.Background()
 	}
-	host := hostOf(hello)
+	host := certs.ServerName(hello)
 	if isChallenge(hello) {
 		return a.challengeCert(hello)
 	}
 	if e, ok := a.certs.get(host); ok && e.valid(a.now()) {
 		return e.cert, nil
 	}
-	if a.self != nil && host == a.opts.SelfHost {
+	if a.self != nil && host == string(a.opts.SelfHost) {
 		return a.self, nil
 	}
 	if f, ok := a.failures.get(host); ok && a.now().Before(f.look) {
@@ -77,11 +76,11 @@ func (a *ACME) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errTorn) {
 		return nil, err
 	}
-	return a.await(ctx, host, conns.NetworkOf(source(hello)))
+	return a.await(ctx, host, conns.NetworkOf(certs.Source(hello)))
 }
 
 // challengeCert answers a challenge that this edge or another one has to meet.
-func (a *ACME) challengeCert(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (a *Manager) challengeCert(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	var errs []error
 	if cas := a.cas.Load(); cas != nil {
 		for _, c := range *cas {
@@ -96,14 +95,14 @@ func (a *ACME) challengeCert(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 }
 
 // loadShared loads once for all handshakes that want it at a time. A storage that
-// hangs costs them no more than loadTimeout.
-func (a *ACME) loadShared(ctx context.Context, host string) (*entry, error) {
+// hangs costs them no more than storage.Timeout.
+func (a *Manager) loadShared(ctx context.Context, host string) (*entry, error) {
 	loaded := a.loads.DoChan(host, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storage.Timeout)
 		defer cancel()
 		return a.load(ctx, host)
 	})
-	timer := time.NewTimer(loadTimeout)
+	timer := time.NewTimer(storage.Timeout)
 	defer timer.Stop()
 	select {
 	case r := <-loaded:
@@ -119,7 +118,7 @@ func (a *ACME) loadShared(ctx context.Context, host string) (*entry, error) {
 }
 
 // await waits for the order for host, and starts it if there is none.
-func (a *ACME) await(ctx context.Context, host string, from netip.Prefix) (*tls.Certificate, error) {
+func (a *Manager) await(ctx context.Context, host string, from netip.Prefix) (*tls.Certificate, error) {
 	a.mu.Lock()
 	f, ok := a.flights[host]
 	if !ok {
@@ -149,7 +148,7 @@ func (a *ACME) await(ctx context.Context, host string, from netip.Prefix) (*tls.
 
 // share refuses an order if too many for the same registrable domain, or on behalf of the
 // same network, are in progress: neither may take all workers. a.mu is held.
-func (a *ACME) share(f *flight) error {
+func (a *Manager) share(f *flight) error {
 	domain, network := 0, 0
 	for _, other := range a.flights {
 		if other.domain == f.domain {
@@ -169,7 +168,7 @@ func (a *ACME) share(f *flight) error {
 }
 
 // land makes the order that a flight stands for.
-func (a *ACME) land(ctx context.Context, f *flight) {
+func (a *Manager) land(ctx context.Context, f *flight) {
 	e, err := a.update(ctx, f.host, orderPatience)
 	if err != nil {
 		f.err = fmt.Errorf("no certificate for %s: %w", f.host, err)
@@ -184,7 +183,7 @@ func (a *ACME) land(ctx context.Context, f *flight) {
 }
 
 // silence is how long err is the answer before the storage is asked again.
-func (a *ACME) silence(err error) time.Duration {
+func (a *Manager) silence(err error) time.Duration {
 	var f failure
 	if errors.As(err, &f) {
 		return max(0, min(lookAgain, f.Until.Sub(a.now())))
@@ -192,7 +191,7 @@ func (a *ACME) silence(err error) time.Duration {
 	return time.Second // the storage's fault
 }
 
-func (a *ACME) keep(host string, e *entry) *entry {
+func (a *Manager) keep(host string, e *entry) *entry {
 	a.certs.put(host, e)
 	a.failures.remove(host)
 	return e

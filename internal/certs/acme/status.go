@@ -1,4 +1,4 @@
-package certs
+package acme
 
 import (
 	"context"
@@ -22,7 +22,7 @@ type Status struct {
 
 // Status looks into memory, and asks the storage what the edges remember of failures.
 // It makes no order.
-func (a *ACME) Status(ctx context.Context, host string) Status {
+func (a *Manager) Status(ctx context.Context, host string) Status {
 	var s Status
 	if e, ok := a.certs.peek(host); ok {
 		s.CA, s.Expires, s.Renews = e.ca.url, e.cert.Leaf.NotAfter, e.renewAt()
@@ -47,7 +47,7 @@ const (
 // CAAIdentities are the names by which CAA records allow the CAs of this edge (RFC 8555
 // 9.7.6), as their directories say. The error is of those that did not say; there may be
 // identities beside it.
-func (a *ACME) CAAIdentities(ctx context.Context) (identities []string, err error) {
+func (a *Manager) CAAIdentities(ctx context.Context) (identities []string, err error) {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true,
 		TLSClientConfig: &tls.Config{RootCAs: a.roots, MinVersion: tls.VersionTLS12}}
 	client := &http.Client{Transport: transport}

@@ -1,4 +1,4 @@
-package certs_test
+package acme_test
 
 import (
 	"bytes"
@@ -11,20 +11,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/internal/certs/certstest"
+	"github.com/terrane/terrane/internal/certs/storage"
 )
 
 func TestACMERestartWithoutCA(t *testing.T) {
 	p := startPebble(t)
 	dir, key := t.TempDir(), bytes.Repeat([]byte("k"), 32)
-	e := startEdge(t, p, dir, nil, certs.ACMEOptions{Key: key})
+	e := startEdge(t, p, dir, nil, acme.Options{Key: key})
 	validateAt(p, e)
 	cert := e.mustGet(t, p, "alice.restart-without-c-a.example")
 	e.stop()
 	p.API.Shut()
 	seen := p.API.Seen.Load()
-	again := startEdge(t, p, dir, nil, certs.ACMEOptions{Key: key}).mustGet(t, p, "alice.restart-without-c-a.example")
+	again := startEdge(t, p, dir, nil, acme.Options{Key: key}).mustGet(t, p, "alice.restart-without-c-a.example")
 	if again.SerialNumber.Cmp(cert.SerialNumber) != 0 || p.API.Seen.Load() != seen {
 		t.Error("another certificate, or the CA was asked")
 	}
@@ -33,7 +35,7 @@ func TestACMERestartWithoutCA(t *testing.T) {
 func TestACMETamperedStorage(t *testing.T) {
 	p := startPebble(t)
 	dir, key := t.TempDir(), bytes.Repeat([]byte("k"), 32)
-	e := startEdge(t, p, dir, nil, certs.ACMEOptions{Key: key})
+	e := startEdge(t, p, dir, nil, acme.Options{Key: key})
 	validateAt(p, e)
 	e.mustGet(t, p, "alice.tampered-storage.example")
 	found, err := filepath.Glob(dir + "/certificates/*/alice.tampered-storage.example/alice.tampered-storage.example.key")
@@ -46,7 +48,7 @@ func TestACMETamperedStorage(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.mustGet(t, p, "alice.tampered-storage.example") // from memory
-	for name, o := range map[string]certs.ACMEOptions{"bent": {Key: key}, "another key": {Key: bytes.Repeat([]byte("x"), 32)}, "no key": {}} {
+	for name, o := range map[string]acme.Options{"bent": {Key: key}, "another key": {Key: bytes.Repeat([]byte("x"), 32)}, "no key": {}} {
 		e := startEdge(t, p, dir, nil, o)
 		if _, err := e.get(t, p, "alice.tampered-storage.example"); err == nil {
 			t.Errorf("%s: served", name)
@@ -62,14 +64,15 @@ func TestACMETornStorage(t *testing.T) {
 	p := startPebble(t)
 	for name, tear := range map[string]func(crt, key string) error{
 		"another key": func(_, key string) error {
-			return os.Rename(pairUntil(t, filepath.Dir(key), "x", time.Now(), "x.example").Key, key)
+			_, other := certstest.WritePair(t, filepath.Dir(key), "x", time.Now(), "x.example")
+			return os.Rename(other, key)
 		},
 		"no key":   func(_, key string) error { return os.Remove(key) },
 		"half":     func(crt, _ string) error { return os.Truncate(crt, 300) },
 		"metadata": func(crt, _ string) error { return os.Truncate(strings.TrimSuffix(crt, "crt")+"json", 10) },
 	} {
 		dir, host := t.TempDir(), strings.ReplaceAll(name, " ", "-")+".torn.example"
-		e := startEdge(t, p, dir, nil, certs.ACMEOptions{})
+		e := startEdge(t, p, dir, nil, acme.Options{})
 		validateAt(p, e)
 		first := e.mustGet(t, p, host)
 		e.stop()
@@ -80,7 +83,7 @@ func TestACMETornStorage(t *testing.T) {
 		if err := tear(found[0], strings.TrimSuffix(found[0], "crt")+"key"); err != nil {
 			t.Fatal(err)
 		}
-		e = startEdge(t, p, dir, nil, certs.ACMEOptions{})
+		e = startEdge(t, p, dir, nil, acme.Options{})
 		validateAt(p, e)
 		if cert, err := e.get(t, p, host); err != nil || cert.SerialNumber.Cmp(first.SerialNumber) == 0 {
 			t.Errorf("%s: %v", name, err)
@@ -89,55 +92,61 @@ func TestACMETornStorage(t *testing.T) {
 	}
 }
 
+// TestACMELockOfTheDead takes over the lock of an edge that died while it made an order.
 func TestACMELockOfTheDead(t *testing.T) {
 	p := startPebble(t)
-	dir := t.TempDir()
-	dead := newFolder(t, dir, 2*time.Second)
-	if err := dead.Lock(t.Context(), "terrane_alice.lock-of-the-dead.example"); err != nil {
+	const lease = 2 * time.Second
+	kv := hostcalls.NewMemoryKV(hostcalls.Quota{})
+	line := &certstest.Line{KV: kv}
+	dead := storage.NewShared(line, lease)
+	const lock = "terrane_alice.lock-of-the-dead.example"
+	if err := dead.Lock(t.Context(), lock); err != nil {
 		t.Fatal(err)
 	}
-	certs.Crash(dead)
-	e := startEdge(t, p, dir, nil, certs.ACMEOptions{})
+	t.Cleanup(func() { _ = dead.Unlock(context.Background(), lock) }) // ends its goroutine
+	line.Cut()
+	e := startEdge(t, p, "", nil, acme.Options{Storage: storage.NewShared(kv, lease)})
 	validateAt(p, e)
 	e.mustGet(t, p, "alice.lock-of-the-dead.example")
 }
 
 func TestACMECleansUp(t *testing.T) {
 	dir := t.TempDir()
-	storage := newFolder(t, dir, 0)
+	folder := newFolder(t, dir, 0)
 	old := filepath.Join(dir, "old")
 	if err := os.Mkdir(old, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	long := time.Now().Add(-100 * day)
-	expired := read(t, pairUntil(t, old, "gone", long, "gone.example").Cert)
+	cert, _ := certstest.WritePair(t, old, "gone", long, "gone.example")
+	expired := read(t, cert)
 	for key, value := range map[string][]byte{
 		"certificates/ca/gone.example/gone.example.crt": expired, "certificates/ca/gone.example/gone.example.key": nil,
 		"certificates/ca/gone.example/gone.example.json": nil, "terrane/failures/gone.example": nil, "terrane/failures/new.example": nil,
 	} {
-		if err := storage.Store(t.Context(), key, value); err != nil {
+		if err := folder.Store(t.Context(), key, value); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := os.Chtimes(filepath.Join(dir, "terrane/failures/gone.example"), long, long); err != nil {
 		t.Fatal(err)
 	}
-	a, err := certs.NewACME(certs.ACMEOptions{CAs: []string{"https://127.0.0.1:1/dir"}, Storage: storage, Permit: permitExample})
+	a, err := acme.New(acme.Options{CAs: []string{"https://127.0.0.1:1/dir"}, Storage: folder, Permit: certstest.Permit})
 	if err != nil {
 		t.Fatal(err)
 	}
 	serveEdge(t, a)
 	certstest.Eventually(t, "what is old is removed", func() bool {
-		return !storage.Exists(t.Context(), "certificates/ca/gone.example/gone.example.key") && !storage.Exists(t.Context(), "terrane/failures/gone.example")
+		return !folder.Exists(t.Context(), "certificates/ca/gone.example/gone.example.key") && !folder.Exists(t.Context(), "terrane/failures/gone.example")
 	})
-	if !storage.Exists(t.Context(), "terrane/failures/new.example") {
+	if !folder.Exists(t.Context(), "terrane/failures/new.example") {
 		t.Error("a fresh record is removed")
 	}
 }
 
 // sick is a storage of which nothing is to be had while it is ill.
 type sick struct {
-	certs.Storage
+	storage.Storage
 	ill atomic.Pointer[func(context.Context) error]
 }
 
@@ -178,9 +187,9 @@ func (s *sick) List(ctx context.Context, prefix string, recursive bool) ([]strin
 	return s.Storage.List(ctx, prefix, recursive)
 }
 
-func (s *sick) Stat(ctx context.Context, key string) (certs.KeyInfo, error) {
+func (s *sick) Stat(ctx context.Context, key string) (storage.KeyInfo, error) {
 	if err := s.well(ctx); err != nil {
-		return certs.KeyInfo{}, err
+		return storage.KeyInfo{}, err
 	}
 	return s.Storage.Stat(ctx, key)
 }
@@ -211,13 +220,13 @@ func TestACMEStorageIsIll(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			storage, clock := &sick{Storage: newFolder(t, t.TempDir(), 0)}, new(clock)
-			e := startEdge(t, p, "", clock, certs.ACMEOptions{Storage: storage})
+			store, clock := &sick{Storage: newFolder(t, t.TempDir(), 0)}, new(clock)
+			e := startEdge(t, p, "", clock, acme.Options{Storage: store})
 			validateAt(p, e)
 			alice, bob := "alice."+name+".example", "bob."+name+".example"
 			first := e.mustGet(t, p, alice)
 			orders := p.Orders(t)
-			storage.suffer(ill)
+			store.suffer(ill)
 			clock.advance(80 * day)
 			waiting := make(chan error, 1)
 			go func() {
@@ -236,13 +245,13 @@ func TestACMEStorageIsIll(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 			cancel()
-			storage.ill.Store(nil)
+			store.ill.Store(nil)
 			certstest.Eventually(t, "it is renewed", func() bool {
 				clock.advance(time.Second)
 				return e.mustGet(t, p, alice).SerialNumber.Cmp(first.SerialNumber) != 0
 			})
 			e.mustGet(t, p, bob)
-			storage.suffer(ill)
+			store.suffer(ill)
 			e.stop() // returns
 		})
 	}

@@ -26,18 +26,22 @@ type PebbleFiles struct {
 	Src string // the module's folder
 }
 
-// FindPebble finds them from a folder two below the repository's; go tool builds the
-// programs when it must.
+// FindPebble finds them; go tool builds the programs when it must.
 func FindPebble() (PebbleFiles, error) { return findPebble() }
 
 var findPebble = sync.OnceValues(func() (f PebbleFiles, err error) { //nolint:gochecknoglobals // it takes seconds, and finds the same
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return f, err
+	}
+	tools := "-modfile=" + filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "tools", "go.mod")
 	for _, v := range []struct {
 		to   *string
 		args []string
 	}{
-		{&f.CA, []string{"tool", "-modfile=../../tools/go.mod", "-n", "pebble"}},
-		{&f.DNS, []string{"tool", "-modfile=../../tools/go.mod", "-n", "pebble-challtestsrv"}},
-		{&f.Src, []string{"list", "-modfile=../../tools/go.mod", "-m", "-f", "{{.Dir}}", "github.com/letsencrypt/pebble/v2"}},
+		{&f.CA, []string{"tool", tools, "-n", "pebble"}},
+		{&f.DNS, []string{"tool", tools, "-n", "pebble-challtestsrv"}},
+		{&f.Src, []string{"list", tools, "-m", "-f", "{{.Dir}}", "github.com/letsencrypt/pebble/v2"}},
 	} {
 		out, err := exec.Command("go", v.args...).Output()
 		if err != nil {

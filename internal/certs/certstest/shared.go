@@ -8,29 +8,32 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
-	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/storage"
 )
 
-// RunShared tests certs.Shared on key-value stores. open returns a new, empty one as
+// RunShared tests storage.Shared on key-value stores. open returns a new, empty one as
 // two edges see it.
 func RunShared(t *testing.T, lease time.Duration, open func(t *testing.T) (a, b hostcalls.KV)) {
 	RunStorage(t, func(t *testing.T) Edges {
 		a, b := open(t)
-		line := &line{KV: a}
-		storage := certs.NewShared(line, lease)
-		t.Cleanup(func() { _ = storage.Unlock(context.Background(), "a") }) // of whoever crashed: ends its goroutine
-		return Edges{A: storage, B: certs.NewShared(b, lease), Lease: lease, Crash: func() { line.dead.Store(true) }}
+		line := &Line{KV: a}
+		own := storage.NewShared(line, lease)
+		t.Cleanup(func() { _ = own.Unlock(context.Background(), "a") }) // of whoever crashed: ends its goroutine
+		return Edges{A: own, B: storage.NewShared(b, lease), Lease: lease, Crash: line.Cut}
 	})
 }
 
-// line is what leads an edge to a store.
-type line struct {
+// Line leads an edge to a store until it is cut.
+type Line struct {
 	hostcalls.KV
 	dead atomic.Bool
 }
 
+// Cut makes all further writes fail.
+func (l *Line) Cut() { l.dead.Store(true) }
+
 // Put implements hostcalls.KV.
-func (l *line) Put(ctx context.Context, key string, value []byte, at uint64, expires time.Time) (uint64, error) {
+func (l *Line) Put(ctx context.Context, key string, value []byte, at uint64, expires time.Time) (uint64, error) {
 	if l.dead.Load() {
 		return 0, errors.New("the edge is dead")
 	}

@@ -1,4 +1,4 @@
-// Package certstest is the contract of certs.Storage as tests, which every storage
+// Package certstest is the contract of storage.Storage as tests, which every storage
 // passes: what certmagic documents, and what terrane relies on beyond. It also runs
 // Pebble, a real ACME server, for tests of whatever gets certificates.
 package certstest
@@ -16,12 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/storage"
 )
 
 // Edges are storages that share what they keep, as those of two edges do.
 type Edges struct {
-	A, B  certs.Storage
+	A, B  storage.Storage
 	Lease time.Duration // how long a lock outlives its holder
 	Crash func()        // ends what keeps the locks of A alive, as the death of its process would
 }
@@ -143,7 +143,7 @@ func hostileKeys(t *testing.T, e Edges) {
 func overwriting(t *testing.T, e Edges) {
 	ctx := t.Context()
 	var wg sync.WaitGroup
-	for i, s := range []certs.Storage{e.A, e.B, e.A, e.B} {
+	for i, s := range []storage.Storage{e.A, e.B, e.A, e.B} {
 		value := bytes.Repeat([]byte{byte('a' + i)}, 4000)
 		wg.Go(func() {
 			for range 50 {
@@ -186,7 +186,7 @@ func lockExcludes(t *testing.T, e Edges) {
 	var holders, turns atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 8 {
-		s := []certs.Storage{e.A, e.B}[i%2]
+		s := []storage.Storage{e.A, e.B}[i%2]
 		wg.Go(func() {
 			for range 4 {
 				if err := s.Lock(ctx, "issue_cert_a.example"); err != nil {
@@ -211,7 +211,7 @@ func lockExcludes(t *testing.T, e Edges) {
 }
 
 // locked takes a lock in the background.
-func locked(t *testing.T, s certs.Storage, name string) <-chan error {
+func locked(t *testing.T, s storage.Storage, name string) <-chan error {
 	got := make(chan error, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)

@@ -1,4 +1,4 @@
-package certs
+package storage
 
 import (
 	"context"
@@ -53,13 +53,13 @@ type Folder struct {
 // NewFolder makes the folder if it is missing.
 func NewFolder(o FolderOptions) (*Folder, error) {
 	if o.Dir == "" {
-		return nil, errors.New("certs: a folder to keep certificates in is wanted")
+		return nil, errors.New("storage: a folder for certificates is needed")
 	}
 	if o.Lease <= 0 {
 		o.Lease = 10 * time.Second
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("certs: %w", err)
+		return nil, fmt.Errorf("storage: %w", err)
 	}
 	return &Folder{dir: o.Dir, lease: o.Lease, held: make(map[string]*heldLock)}, nil
 }
@@ -90,7 +90,7 @@ func (f *Folder) Store(ctx context.Context, key string, value []byte) error {
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			return err
 		}
-		err := writeFile(filepath.Dir(file), filepath.Base(file), value, 0o600, os.Rename)
+		err := WriteFile(filepath.Dir(file), filepath.Base(file), value, 0o600, os.Rename)
 		if !errors.Is(err, fs.ErrNotExist) || ctx.Err() != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package certs_test
+package storage_test
 
 import (
 	"bytes"
@@ -9,13 +9,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/terrane/terrane/internal/certs"
+	"go.uber.org/goleak"
+
 	"github.com/terrane/terrane/internal/certs/certstest"
+	"github.com/terrane/terrane/internal/certs/storage"
 )
 
-func newFolder(t *testing.T, dir string, lease time.Duration) *certs.Folder {
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newFolder(t *testing.T, dir string, lease time.Duration) *storage.Folder {
 	t.Helper()
-	f, err := certs.NewFolder(certs.FolderOptions{Dir: dir, Lease: lease})
+	f, err := storage.NewFolder(storage.FolderOptions{Dir: dir, Lease: lease})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,8 +29,8 @@ func newFolder(t *testing.T, dir string, lease time.Duration) *certs.Folder {
 func folders(t *testing.T) certstest.Edges {
 	dir := t.TempDir()
 	a := newFolder(t, dir, time.Second)
-	t.Cleanup(func() { certs.Crash(a) })
-	return certstest.Edges{A: a, B: newFolder(t, dir, time.Second), Lease: time.Second, Crash: func() { certs.Crash(a) }}
+	t.Cleanup(func() { storage.Crash(a) })
+	return certstest.Edges{A: a, B: newFolder(t, dir, time.Second), Lease: time.Second, Crash: func() { storage.Crash(a) }}
 }
 
 func TestFolder(t *testing.T) { certstest.RunStorage(t, folders) }
@@ -39,9 +43,9 @@ func TestSealedFolder(t *testing.T) {
 	})
 }
 
-func seal(t *testing.T, s certs.Storage, secret string) certs.Storage {
+func seal(t *testing.T, s storage.Storage, secret string) storage.Storage {
 	t.Helper()
-	sealed, err := certs.Seal(s, bytes.Repeat([]byte(secret), 32))
+	sealed, err := storage.Sealed(s, bytes.Repeat([]byte(secret), 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,14 +89,23 @@ func TestSealedValues(t *testing.T) {
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.Load(ctx, "a/key"); !errors.Is(err, certs.ErrSealed) || got != nil || !strings.Contains(err.Error(), "a/key") {
+		if got, err := s.Load(ctx, "a/key"); !errors.Is(err, storage.ErrSealed) || got != nil || !strings.Contains(err.Error(), "a/key") {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	if _, err := seal(t, f, "two").Load(ctx, "b/key"); !errors.Is(err, certs.ErrSealed) {
+	if _, err := seal(t, f, "two").Load(ctx, "b/key"); !errors.Is(err, storage.ErrSealed) {
 		t.Errorf("with another secret: %v", err)
 	}
-	if _, err := certs.Seal(f, []byte("short")); err == nil {
+	if _, err := storage.Sealed(f, []byte("short")); err == nil {
 		t.Error("a short secret is taken")
 	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

@@ -1,4 +1,4 @@
-package certs
+package storage
 
 import (
 	"context"
@@ -100,7 +100,7 @@ func (s *Shared) load(ctx context.Context, key string) (value []byte, modified t
 	case err != nil:
 		return nil, time.Time{}, err
 	case len(e.Value) < 8:
-		return nil, time.Time{}, fmt.Errorf("%s: %w", key, errSealed)
+		return nil, time.Time{}, fmt.Errorf("%s: %w", key, ErrSealed)
 	}
 	return e.Value[8:], time.Unix(0, int64(binary.BigEndian.Uint64(e.Value))), nil
 }
