@@ -44,7 +44,7 @@ func Handshake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, e
 	done := make(chan error, 1)
 	go func() {
 		conn := tls.Server(s, server)
-		done <- conn.Handshake()
+		done <- conn.HandshakeContext(t.Context())
 		_ = conn.Close()
 	}()
 	conn := tls.Client(c, client)
