@@ -16,6 +16,7 @@ import (
 
 	"github.com/terrane/terrane/examples"
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/wazeroengine"
 	"github.com/terrane/terrane/internal/fetch"
@@ -137,7 +138,7 @@ func (g guest) open(t *testing.T, e engine.Engine, file string) *site {
 	tenant := &hostcalls.Tenant{
 		ID:      "/examples/alice",
 		Env:     map[string]string{},
-		KV:      hostcalls.NewMemoryKV(hostcalls.Quota{}),
+		KV:      memorykv.New(hostcalls.Quota{}),
 		Fetcher: fetcher,
 		Edge:    "test",
 	}

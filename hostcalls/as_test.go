@@ -10,6 +10,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 )
 
 // asBench is a bench whose guest speaks AssemblyScript 0.6.
@@ -204,7 +205,7 @@ func TestASText(t *testing.T) {
 }
 
 func TestASKV(t *testing.T) {
-	b := newASBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{})})
+	b := newASBench(t, &hostcalls.Tenant{KV: memorykv.New(hostcalls.Quota{})})
 	key := b.str("schlüssel")
 	get := func() string {
 		ptr := b.obj("kvstore_get", key)
@@ -272,7 +273,7 @@ func TestASFetch(t *testing.T) {
 
 // Every pointer of every object is checked.
 func TestASRanges(t *testing.T) {
-	b := newASBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{})})
+	b := newASBench(t, &hostcalls.Tenant{KV: memorykv.New(hostcalls.Quota{})})
 	b.obj("req_create", b.str("GET"), b.str("http://a.example"))
 	wild := []uint32{page - 3, page, math.MaxInt32, math.MaxUint32 - 3, math.MaxUint32}
 	long := b.str("x")

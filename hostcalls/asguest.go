@@ -2,7 +2,12 @@ package hostcalls
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+
+	"github.com/terrane/terrane/hostcalls/asheap"
 )
 
 // moduleAS is the import module of AssemblyScript guests: the compiler named it
@@ -56,67 +61,61 @@ func asFunctions() []Func {
 	}
 }
 
-// object returns the heap object at ptr, unless it could not be made.
-func (a args) object(ptr uint32, err error) error {
-	a[0] = uint64(ptr)
-	return err
-}
-
 func asIncomingString(of func(*Request) string) impl {
 	return func(ctx context.Context, x *Exchange, g Guest, a args) error {
 		s := ""
-		if a.handle(0) == requestIncoming {
+		if a.Handle(0) == requestIncoming {
 			s = of(x.req)
 		}
-		return a.object(asNewString(ctx, x, g, s, false))
+		return a.ReturnPointer(asheap.NewString(ctx, &x.mm, g, s, false))
 	}
 }
 
 func asReqGetBody(ctx context.Context, x *Exchange, g Guest, a args) error {
 	var body []byte
-	if a.handle(0) == requestIncoming {
+	if a.Handle(0) == requestIncoming {
 		body = x.req.Body
 	}
-	return a.object(asNewBytes(ctx, x, g, body))
+	return a.ReturnPointer(asheap.NewBytes(ctx, &x.mm, g, body))
 }
 
 func asReqGetHeaders(ctx context.Context, x *Exchange, g Guest, a args) error {
 	var names []string
-	if a.handle(0) == requestIncoming {
+	if a.Handle(0) == requestIncoming {
 		names = x.incomingNames()
 	}
-	return a.object(asNewStrings(ctx, x, g, names, true))
+	return a.ReturnPointer(asheap.NewStrings(ctx, &x.mm, g, names, true))
 }
 
 func asReqGetHeader(ctx context.Context, x *Exchange, g Guest, a args) error {
-	name, err := asString(g, a.u32(1), "name")
+	name, err := asheap.String(g, a.U32(1), "name")
 	if err != nil {
 		return err
 	}
 	var values []string
-	if a.handle(0) == requestIncoming {
+	if a.Handle(0) == requestIncoming {
 		values = x.incomingValues(name)
 	}
-	return a.object(asNewStrings(ctx, x, g, values, false))
+	return a.ReturnPointer(asheap.NewStrings(ctx, &x.mm, g, values, false))
 }
 
 func asRespSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
-	if a.handle(0) != responseOutgoing || x.tooLate() {
-		a.returnsStatus(false)
+	if a.Handle(0) != responseOutgoing || x.tooLate() {
+		a.ReturnStatus(false)
 		return nil
 	}
 	ok, err := asSetHeaderTo(x, g, a, x.resp.Header, &x.refused)
 	x.answered = x.answered || ok
-	a.returnsStatus(ok)
+	a.ReturnStatus(ok)
 	return err
 }
 
 func asSetHeaderTo(x *Exchange, g Guest, a args, h http.Header, refused *refusals) (bool, error) {
-	name, err := asString(g, a.u32(1), "name")
+	name, err := asheap.String(g, a.U32(1), "name")
 	if err != nil {
 		return false, err
 	}
-	values, err := asStrings(g, a.u32(2), "values")
+	values, err := asheap.Strings(g, a.U32(2), "values")
 	if err != nil {
 		return false, err
 	}
@@ -124,114 +123,114 @@ func asSetHeaderTo(x *Exchange, g Guest, a args, h http.Header, refused *refusal
 }
 
 func asRespSetBody(_ context.Context, x *Exchange, g Guest, a args) error {
-	body, err := asArray(g, a.u32(1), 1, "body")
+	body, err := asheap.Array(g, a.U32(1), 1, "body")
 	if err != nil {
 		return err
 	}
-	a.returnsStatus(a.handle(0) == responseOutgoing && x.setBody(body))
+	a.ReturnStatus(a.Handle(0) == responseOutgoing && x.setBody(body))
 	return nil
 }
 
 func asReqCreate(_ context.Context, x *Exchange, g Guest, a args) error {
-	method, err := asString(g, a.u32(0), "method")
+	method, err := asheap.String(g, a.U32(0), "method")
 	if err != nil {
 		return err
 	}
-	rawURL, err := asString(g, a.u32(1), "url")
+	rawURL, err := asheap.String(g, a.U32(1), "url")
 	if err != nil {
 		return err
 	}
-	a.returns(x.createRequest(method, rawURL))
+	a.Return(x.createRequest(method, rawURL))
 	return nil
 }
 
 func asReqSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
-	r := x.at(a.handle(0)).request
+	r := x.at(a.Handle(0)).request
 	if r == nil {
-		a.returnsStatus(false)
+		a.ReturnStatus(false)
 		return nil
 	}
 	ok, err := asSetHeaderTo(x, g, a, r.header, &r.refused)
-	a.returnsStatus(ok && x.takeHost(r))
+	a.ReturnStatus(ok && x.takeHost(r))
 	return err
 }
 
 func asReqSetBody(_ context.Context, x *Exchange, g Guest, a args) error {
-	body, err := asArray(g, a.u32(1), 1, "body")
+	body, err := asheap.Array(g, a.U32(1), 1, "body")
 	if err != nil {
 		return err
 	}
-	a.returnsStatus(x.setRequestBody(a.handle(0), body))
+	a.ReturnStatus(x.setRequestBody(a.Handle(0), body))
 	return nil
 }
 
 func asPendingReqSelect(ctx context.Context, x *Exchange, g Guest, a args) error {
-	list, err := asArray(g, a.u32(0), 4, "pending requests")
+	list, err := asheap.Array(g, a.U32(0), 4, "pending requests")
 	if err != nil {
 		return err
 	}
-	return selectTo(ctx, x, g, a, list, a.u32(1))
+	return selectTo(ctx, x, g, a, list, a.U32(1))
 }
 
 func asRespGetHeaders(ctx context.Context, x *Exchange, g Guest, a args) error {
-	return a.object(asNewStrings(ctx, x, g, x.responseNames(a.handle(0)), true))
+	return a.ReturnPointer(asheap.NewStrings(ctx, &x.mm, g, x.responseNames(a.Handle(0)), true))
 }
 
 func asRespGetHeader(ctx context.Context, x *Exchange, g Guest, a args) error {
-	name, err := asString(g, a.u32(1), "name")
+	name, err := asheap.String(g, a.U32(1), "name")
 	if err != nil {
 		return err
 	}
-	return a.object(asNewStrings(ctx, x, g, x.responseValues(a.handle(0), name), false))
+	return a.ReturnPointer(asheap.NewStrings(ctx, &x.mm, g, x.responseValues(a.Handle(0), name), false))
 }
 
 func asRespGetBody(ctx context.Context, x *Exchange, g Guest, a args) error {
-	return a.object(asNewBytes(ctx, x, g, x.responseBody(a.handle(0))))
+	return a.ReturnPointer(asheap.NewBytes(ctx, &x.mm, g, x.responseBody(a.Handle(0))))
 }
 
 // asKVGet returns null when the key is absent.
 func asKVGet(ctx context.Context, x *Exchange, g Guest, a args) error {
-	key, err := asString(g, a.u32(0), "key")
+	key, err := asheap.String(g, a.U32(0), "key")
 	if err != nil {
 		return err
 	}
 	e, ok, err := x.entry(ctx, string(key))
 	if err != nil || !ok {
-		return a.object(0, err)
+		return a.ReturnPointer(0, err)
 	}
-	return a.object(asNewBytes(ctx, x, g, e.Value))
+	return a.ReturnPointer(asheap.NewBytes(ctx, &x.mm, g, e.Value))
 }
 
 func asKVWriter(kind func(value []byte) change) impl {
 	return func(ctx context.Context, x *Exchange, g Guest, a args) error {
-		key, err := asString(g, a.u32(0), "key")
+		key, err := asheap.String(g, a.U32(0), "key")
 		if err != nil {
 			return err
 		}
-		value, err := asArray(g, a.u32(1), 1, "value")
+		value, err := asheap.Array(g, a.U32(1), 1, "value")
 		if err != nil {
 			return err
 		}
 		absent, err := x.update(ctx, string(key), kind(append([]byte{}, value...)))
-		a.returnsBool(absent)
+		a.ReturnBool(absent)
 		return err
 	}
 }
 
 func asKVRemove(ctx context.Context, x *Exchange, g Guest, a args) error {
-	key, err := asString(g, a.u32(0), "key")
+	key, err := asheap.String(g, a.U32(0), "key")
 	if err != nil {
 		return err
 	}
 	removed, err := x.remove(ctx, string(key))
-	a.returnsBool(removed)
+	a.ReturnBool(removed)
 	return err
 }
 
 // The DNS functions return an empty array for no answer.
 
 func asDNSQueryRaw(ctx context.Context, x *Exchange, g Guest, a args) error {
-	query, err := asArray(g, a.u32(0), 1, "query")
+	query, err := asheap.Array(g, a.U32(0), 1, "query")
 	if err != nil {
 		return err
 	}
@@ -239,33 +238,40 @@ func asDNSQueryRaw(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return a.object(asNewBytes(ctx, x, g, answer))
+	return a.ReturnPointer(asheap.NewBytes(ctx, &x.mm, g, answer))
 }
 
 func asDNSQueryIP(ctx context.Context, x *Exchange, g Guest, a args) error {
-	name, err := asString(g, a.u32(0), "name")
+	name, err := asheap.String(g, a.U32(0), "name")
 	if err != nil {
 		return err
 	}
-	addresses := x.lookupIP(ctx, name, a.u32(1) != 0)
+	addresses := x.lookupIP(ctx, name, a.U32(1) != 0)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return a.object(asNewList(ctx, x, g, addresses, func(ip string) (uint32, error) { return asNewBytes(ctx, x, g, ip) }))
+	return a.ReturnPointer(asheap.NewList(ctx, &x.mm, g, addresses, func(ip string) (uint32, error) { return asheap.NewBytes(ctx, &x.mm, g, ip) }))
 }
 
 func asToUTF8(ctx context.Context, x *Exchange, g Guest, a args) error {
-	units, err := asUnits(g, a.u32(0), "string")
+	units, err := asheap.Units(g, a.U32(0), "string")
 	if err != nil {
 		return err
 	}
-	return a.object(asNewBytes(ctx, x, g, fromUTF16(units)))
+	return a.ReturnPointer(asheap.NewBytes(ctx, &x.mm, g, asheap.FromUTF16(units)))
 }
 
 func asToUTF16(ctx context.Context, x *Exchange, g Guest, a args) error {
-	text, err := asArray(g, a.u32(0), 1, "bytes")
+	text, err := asheap.Array(g, a.U32(0), 1, "bytes")
 	if err != nil {
 		return err
 	}
-	return a.object(asNewString(ctx, x, g, string(text), false))
+	return a.ReturnPointer(asheap.NewString(ctx, &x.mm, g, string(text), false))
+}
+
+// asAbort is how AssemblyScript of any version ends with an error.
+func asAbort(_ context.Context, x *Exchange, g Guest, a args) error {
+	x.panic = fmt.Sprintf("abort: %s at %s:%d:%d", asheap.AbortText(g, a.U32(0)), asheap.AbortText(g, a.U32(1)), a.U32(2), a.U32(3))
+	x.log(slog.LevelError, x.panic)
+	return errors.New(x.panic)
 }

@@ -108,13 +108,12 @@ func separator(name string) string {
 
 // answerCGI makes the response of what a CGI program wrote.
 func (x *Exchange) answerCGI() {
-	out := x.wasi.stdout
 	if x.answered || len(x.refused) > 0 { // by hostcalls
-		x.writeLine(0, out)
+		x.program().Print(x.stdout)
 		return
 	}
-	err := x.parseCGI(out)
-	if x.wasi.cut {
+	err := x.parseCGI(x.stdout)
+	if x.stdoutCut {
 		err = fmt.Errorf(moreThanLimit, x.t.maxBody())
 	}
 	if err != nil {

@@ -7,6 +7,10 @@
 // Response from it when the guest has returned. What functions need from outside
 // is declared here, and given by a Tenant: KV, Fetcher, Resolver, Logger.
 //
+// Files go by subject: inbound, response, stream, outbound, pending, kv, messages, system;
+// env.go and asguest.go list the functions of the two dialects. How host and guest share memory
+// is in package guestmem, WASI preview 1 in preview1, the objects of AssemblyScript in asheap.
+//
 // A guest's mistakes come in three sizes. What the ABI has an answer for (a
 // handle never given, a bad header) is answered, and the guest goes on. A pointer
 // outside its memory, or an allocator that fails, traps it: Func.Call returns an

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 )
 
 func TestInboundRequest(t *testing.T) {
@@ -195,7 +196,7 @@ func TestEveryRangeIsChecked(t *testing.T) {
 	}
 	without := []string{"init_mm", "resp_set_response_code", "req_send", "req_send_async", "pending_req_wait", "pending_req_poll",
 		"resp_get_response_code", "rng_next_u64", "abort", "req_set_timeout", "req_send_streaming"}
-	b := newBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{})}, request())
+	b := newBench(t, &hostcalls.Tenant{KV: memorykv.New(hostcalls.Quota{})}, request())
 	b.call("req_create", b.url("GET", "http://example.com/")...)
 	for _, name := range names(b.funcs) {
 		c, ok := calls[name]

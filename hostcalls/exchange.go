@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/terrane/terrane/hostcalls/guestmem"
+	"github.com/terrane/terrane/hostcalls/preview1"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -75,7 +77,7 @@ type Exchange struct {
 	t    *Tenant
 	req  *Request
 	resp Response
-	mm   allocator
+	mm   guestmem.Allocator
 
 	client   string   // the visitor's address, once asked for
 	list     []string // what a list function is about to return
@@ -89,17 +91,19 @@ type Exchange struct {
 	panic       string
 	reason      string // why the last call that failed did
 
-	handles  []handle
-	sent     int            // subrequests
-	order    int            // of those that have finished
-	finished chan *pending  // room for each subrequest, so that none waits
-	fetches  sync.WaitGroup // asynchronous ones
-	random   [8]byte
-	stream   io.Writer // of the response, once a chunk was sent
-	streamed int64     // bytes
-	wasi     *wasi     // nil until the guest uses it
-	cgi      bool
-	held     atomic.Int64 // bytes of bodies of outbound requests and their responses
+	handles   []handle
+	sent      int            // subrequests
+	order     int            // of those that have finished
+	finished  chan *pending  // room for each subrequest, so that none waits
+	fetches   sync.WaitGroup // asynchronous ones
+	random    [8]byte
+	stream    io.Writer         // of the response, once a chunk was sent
+	streamed  int64             // bytes
+	wasi      *preview1.Program // nil until the guest uses it
+	cgi       bool
+	stdout    []byte       // of a CGI program
+	stdoutCut bool         // stdout lacks what was over the limit
+	held      atomic.Int64 // bytes of bodies of outbound requests and their responses
 }
 
 // NewExchange begins a request. Its caller calls Close when the response has
@@ -119,9 +123,8 @@ func (x *Exchange) Tenant() tenant.ID { return x.t.ID }
 // Response returns the answer. It is called once the guest has returned.
 func (x *Exchange) Response() *Response {
 	if x.cgi {
-		x.cgi = false
-		x.wasiState()
 		x.answerCGI()
+		x.cgi = false
 	}
 	return &x.resp
 }
@@ -148,7 +151,9 @@ func (x *Exchange) Close() {
 		h.end()
 	}
 	x.fetches.Wait()
-	x.endWASI()
+	if x.wasi != nil {
+		x.wasi.Close()
+	}
 	clear(x.resp.Header)
 	clear(x.list)
 	clear(x.values)

@@ -2,9 +2,11 @@ package hostcalls
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/terrane/terrane/hostcalls/guestmem"
+	"github.com/terrane/terrane/hostcalls/preview1"
 )
 
 // ValueType is a WebAssembly number type, by its byte in the binary format.
@@ -39,32 +41,15 @@ type Func struct {
 	Call func(ctx context.Context, x *Exchange, g Guest, stack []uint64) error
 }
 
-// Guest is one running instance, as an engine lends it to a Func for the time of
-// one call. It is used by one goroutine, and not after the call has returned.
-type Guest interface {
-	// Memory is the instance's memory 0, exported or not; empty if there is none.
-	// The view is void after Grow, CallTable and CallExport: fetch it again.
-	Memory() []byte
-	// Grow adds pages of 64 KiB to memory 0 and returns its size before, in pages;
-	// false when the limit refuses.
-	Grow(pages uint32) (previous uint32, ok bool)
-	// CallTable calls the function at index in table 0, of type (i32) -> (i32) or,
-	// if result is false, (i32) -> (). It fails with ErrNoFunction when there is no
-	// such function; any other error is the guest's trap and must be returned.
-	CallTable(ctx context.Context, index, arg uint32, result bool) (uint32, error)
-	// CallExport is CallTable for an exported function.
-	CallExport(ctx context.Context, name string, arg uint32, result bool) (uint32, error)
-}
+// Guest is one running instance, as an engine lends it to a Func.
+type Guest = guestmem.Guest
 
 // ErrNoFunction is a Guest's answer when it has no function of that index, name or type.
-var ErrNoFunction = errors.New("no such function in the guest")
+var ErrNoFunction = guestmem.ErrNoFunction
 
-// Exit is the error by which a guest ends itself (WASI proc_exit). With code 0
-// the guest has returned, as if its entry had.
-type Exit struct{ Code uint32 }
-
-// Error tells the code.
-func (e *Exit) Error() string { return fmt.Sprintf("exit status %d", e.Code) }
+// Exit is the error by which a guest ends itself. With code 0 the guest has returned, as if
+// its entry had.
+type Exit = preview1.Exit
 
 // Dialect is one way in which guests speak to the host.
 type Dialect struct {
@@ -79,7 +64,7 @@ func Dialects() []Dialect {
 	return []Dialect{
 		{Module: moduleEnv, Entry: "run", Title: "hostcalls (Rust, C, WAT)"},
 		{Module: moduleAS, Entry: "run", Title: "hostcalls (AssemblyScript 0.5 and 0.6)"},
-		{Module: moduleWASI, Entry: entryCGI, Title: "WASI preview 1 (CGI)"},
+		{Module: preview1.Module, Entry: entryCGI, Title: "WASI preview 1 (CGI)"},
 	}
 }
 
@@ -87,6 +72,9 @@ func Dialects() []Dialect {
 func Functions() []Func {
 	return slices.Concat(envFunctions(), asFunctions(), wasiFunctions())
 }
+
+// args are the arguments of one call, and then its results.
+type args = guestmem.Args
 
 // impl is what a function does. It reads its arguments before it calls anything
 // that may run the guest, and writes its results last.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 )
 
 // FuzzFunctions calls functions of all dialects with arguments and memory that a
@@ -24,7 +25,7 @@ func FuzzFunctions(f *testing.F) {
 		g := newGuest()
 		g.maxPages = 2
 		copy(g.mem[scratch:0x1000], memory)
-		tn := &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{Bytes: 1 << 20}), Logger: &recorder{}, Env: map[string]string{"A": "b"},
+		tn := &hostcalls.Tenant{KV: memorykv.New(hostcalls.Quota{Bytes: 1 << 20}), Logger: &recorder{}, Env: map[string]string{"A": "b"},
 			Files: fstest.MapFS{"a": {Data: []byte("data")}, "d/b": {}}}
 		x := hostcalls.NewExchange(tn, request())
 		defer x.Close()

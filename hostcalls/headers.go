@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
+
+	"github.com/terrane/terrane/hostcalls/guestmem"
 )
 
 // maxHeaders is how many bytes of headers, over all its setters, one request may
@@ -56,14 +58,6 @@ func validValue(b []byte) bool {
 	return !slices.ContainsFunc(b, func(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f })
 }
 
-func lower(b []byte) {
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-}
-
 // hostOwned reports whether the host alone sets the header of that canonical
 // name: it frames the message or speaks of the connection. Guests copy such
 // headers from other messages, so that setting one is no mistake, and does nothing.
@@ -112,20 +106,20 @@ func lookup(h http.Header, name []byte) []string {
 
 // setHeader replaces the values of a name in h by those of list. It reports
 // whether they are valid; if they are not, or cannot be read, h is as it was.
-func (x *Exchange) setHeader(h http.Header, refused *refusals, name []byte, values list) (bool, error) {
+func (x *Exchange) setHeader(h http.Header, refused *refusals, name []byte, values guestmem.List) (bool, error) {
 	var buf [maxName]byte
 	key, valid := canonical(&buf, name)
 	if !valid {
 		return x.refuse(refused, string(name[:min(len(name), maxName)]), "%.80q is not a name of a header", name), nil
 	}
 	start, spent, wrong := len(x.values), 0, ""
-	if values.len() > maxList {
+	if values.Len() > guestmem.MaxList {
 		wrong = "has too many values"
 	}
 	var err error
-	for wrong == "" && err == nil && values.len() > 0 {
+	for wrong == "" && err == nil && values.Len() > 0 {
 		var v []byte
-		v, err = values.next()
+		v, err = values.Next()
 		spent += len(key) + len(v) + headerCost
 		switch {
 		case spent+x.spent > maxHeaders:

@@ -1,6 +1,10 @@
 package hostcalls
 
-import "context"
+import (
+	"context"
+
+	"github.com/terrane/terrane/hostcalls/guestmem"
+)
 
 // requestIncoming and responseOutgoing are the handles of the inbound request and
 // of its response. The functions of the two never meet, so that they may be equal.
@@ -83,31 +87,31 @@ func (x *Exchange) one(value string) []string {
 }
 
 func reqGetHeader(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	name, err := a.bytes(g, 3, "name")
+	name, err := a.Bytes(g, 3, "name")
 	if err != nil {
 		return err
 	}
 	var values []string
-	if a.handle(2) == requestIncoming {
+	if a.Handle(2) == requestIncoming {
 		values = x.incomingValues(name)
 	}
-	return x.giveList(ctx, g, o, values, false)
+	return guestmem.GiveList(ctx, &x.mm, g, o, values, false)
 }
 
 func reqGetHeaders(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
 	var names []string
-	if a.handle(2) == requestIncoming {
+	if a.Handle(2) == requestIncoming {
 		names = x.incomingNames()
 	}
-	return x.giveList(ctx, g, o, names, true)
+	return guestmem.GiveList(ctx, &x.mm, g, o, names, true)
 }
 
 func reqGetMethod(ctx context.Context, x *Exchange, g Guest, a args) error {
@@ -124,12 +128,12 @@ func reqGetBody(ctx context.Context, x *Exchange, g Guest, a args) error {
 
 // giveOf hands over a property of the inbound request, if that is the request meant.
 func giveOf[T string | []byte](ctx context.Context, x *Exchange, g Guest, a args, property T) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	if a.handle(2) != requestIncoming {
+	if a.Handle(2) != requestIncoming {
 		property = property[:0]
 	}
-	return give(ctx, x, g, o, property)
+	return guestmem.Give(ctx, &x.mm, g, o, property)
 }

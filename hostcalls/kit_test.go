@@ -8,6 +8,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/hostcalls/hostcallstest"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/wazeroengine"
 )
@@ -62,7 +63,7 @@ func benchmark(b *testing.B, file, method, path string) {
 			b.Error(err)
 		}
 	}()
-	tn := &hostcalls.Tenant{Edge: "edge1", Region: "lab", KV: hostcalls.NewMemoryKV(hostcalls.Quota{})}
+	tn := &hostcalls.Tenant{Edge: "edge1", Region: "lab", KV: memorykv.New(hostcalls.Quota{})}
 	req := &hostcalls.Request{
 		Method: method, Path: path, Info: path, Module: "m.wasm", Host: "kit.example", Scheme: "https",
 		Header: http.Header{"User-Agent": {"curl/8.0"}, "Accept": {"*/*"}},

@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/terrane/terrane/hostcalls/guestmem"
 )
 
 var errNoKV = errors.New("there is no key-value store here")
@@ -128,11 +130,11 @@ func appending(value []byte) change {
 }
 
 func kvstoreGet(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	key, err := a.bytes(g, 2, "key")
+	key, err := a.Bytes(g, 2, "key")
 	if err != nil {
 		return err
 	}
@@ -140,47 +142,47 @@ func kvstoreGet(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err != nil {
 		return err
 	}
-	return giveFound(ctx, x, g, a, o, e.Value, ok)
+	return guestmem.GiveFound(ctx, &x.mm, g, a, o, e.Value, ok)
 }
 
 // kvWriter is a function that stores a value by the change that it makes.
 func kvWriter(kind func(value []byte) change) impl {
 	return func(ctx context.Context, x *Exchange, g Guest, a args) error {
-		key, err := a.bytes(g, 0, "key")
+		key, err := a.Bytes(g, 0, "key")
 		if err != nil {
 			return err
 		}
-		view, err := a.bytes(g, 2, "value")
+		view, err := a.Bytes(g, 2, "value")
 		if err != nil {
 			return err
 		}
 		value := append([]byte{}, view...) // the store keeps it
 		absent, err := x.update(ctx, string(key), kind(value))
-		a.returnsBool(absent)
+		a.ReturnBool(absent)
 		return err
 	}
 }
 
 func kvstoreRemove(ctx context.Context, x *Exchange, g Guest, a args) error {
-	key, err := a.bytes(g, 0, "key")
+	key, err := a.Bytes(g, 0, "key")
 	if err != nil {
 		return err
 	}
 	removed, err := x.remove(ctx, string(key))
-	a.returnsBool(removed)
+	a.ReturnBool(removed)
 	return err
 }
 
 func kvstoreGetVersion(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	place := a.u32(2)
-	if _, err := view(g, place, 8, "version result"); err != nil {
+	place := a.U32(2)
+	if _, err := guestmem.View(g, place, 8, "version result"); err != nil {
 		return err
 	}
-	key, err := a.bytes(g, 3, "key")
+	key, err := a.Bytes(g, 3, "key")
 	if err != nil {
 		return err
 	}
@@ -188,8 +190,8 @@ func kvstoreGetVersion(ctx context.Context, x *Exchange, g Guest, a args) error 
 	if err != nil {
 		return err
 	}
-	err = giveFound(ctx, x, g, a, o, e.Value, ok)
-	put(g, place, e.Version)
+	err = guestmem.GiveFound(ctx, &x.mm, g, a, o, e.Value, ok)
+	guestmem.PutU64(g, place, e.Version)
 	return err
 }
 
@@ -197,15 +199,15 @@ func kvstoreGetVersion(ctx context.Context, x *Exchange, g Guest, a args) error 
 const anyVersion = math.MaxUint64
 
 func kvstorePut(ctx context.Context, x *Exchange, g Guest, a args) error {
-	key, err := a.bytes(g, 0, "key")
+	key, err := a.Bytes(g, 0, "key")
 	if err != nil {
 		return err
 	}
-	value, err := a.bytes(g, 2, "value")
+	value, err := a.Bytes(g, 2, "value")
 	if err != nil {
 		return err
 	}
-	a[0], err = x.put(ctx, string(key), append([]byte{}, value...), a[4], expiry(a.u32(5)))
+	a[0], err = x.put(ctx, string(key), append([]byte{}, value...), a[4], expiry(a.U32(5)))
 	return err
 }
 
@@ -242,12 +244,12 @@ func (x *Exchange) put(ctx context.Context, key string, value []byte, at uint64,
 // kvstoreIncrement keeps numbers as decimal text, so that other functions can read
 // them. The ttl counts from the first increment, as a window's does.
 func kvstoreIncrement(ctx context.Context, x *Exchange, g Guest, a args) error {
-	key, err := a.bytes(g, 0, "key")
+	key, err := a.Bytes(g, 0, "key")
 	if err != nil {
 		return err
 	}
-	delta, ttl, place := int64(a[2]), a.u32(3), a.u32(4)
-	if _, err := view(g, place, 8, "result"); err != nil {
+	delta, ttl, place := int64(a[2]), a.U32(3), a.U32(4)
+	if _, err := guestmem.View(g, place, 8, "result"); err != nil {
 		return err
 	}
 	name, sum, valid := string(key), int64(0), true
@@ -260,11 +262,11 @@ func kvstoreIncrement(ctx context.Context, x *Exchange, g Guest, a args) error {
 		return strconv.AppendInt(nil, sum, 10), expires, !valid
 	})
 	if err == nil && valid {
-		put(g, place, uint64(sum))
+		guestmem.PutU64(g, place, uint64(sum))
 	} else if err == nil {
 		x.fail("kvstore_increment: the value of %.80q is no number of 64 bits, or grows beyond", name)
 	}
-	a.returnsStatus(valid)
+	a.ReturnStatus(valid)
 	return err
 }
 
@@ -285,15 +287,15 @@ func add(text []byte, delta int64) (int64, bool) {
 const maxKeys = 1000
 
 func kvstoreList(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	prefix, err := a.bytes(g, 2, "prefix")
+	prefix, err := a.Bytes(g, 2, "prefix")
 	if err != nil {
 		return err
 	}
-	after, err := a.bytes(g, 4, "after")
+	after, err := a.Bytes(g, 4, "after")
 	if err != nil {
 		return err
 	}
@@ -301,9 +303,9 @@ func kvstoreList(ctx context.Context, x *Exchange, g Guest, a args) error {
 		return errNoKV
 	}
 	begun := time.Now()
-	keys, err := x.t.KV.List(ctx, string(prefix), string(after), int(min(a.u32(6), maxKeys)))
+	keys, err := x.t.KV.List(ctx, string(prefix), string(after), int(min(a.U32(6), maxKeys)))
 	if err != nil {
 		return x.reached(ctx, begun, err)
 	}
-	return x.giveList(ctx, g, o, keys, false)
+	return guestmem.GiveList(ctx, &x.mm, g, o, keys, false)
 }

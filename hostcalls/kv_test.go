@@ -9,16 +9,8 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
-	"github.com/terrane/terrane/hostcalls/kvtest"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 )
-
-func TestMemoryKV(t *testing.T) {
-	kvtest.Run(t, func(*testing.T) hostcalls.KV { return hostcalls.NewMemoryKV(hostcalls.Quota{}) })
-}
-
-func TestMemoryKVIsBounded(t *testing.T) {
-	kvtest.RunQuota(t, func(_ *testing.T, q hostcalls.Quota) hostcalls.KV { return hostcalls.NewMemoryKV(q) })
-}
 
 func (b *bench) kv(fn, key, value string) int32 {
 	b.t.Helper()
@@ -42,7 +34,7 @@ func (b *bench) kvGet(key string) (string, bool) {
 }
 
 func TestKVFunctions(t *testing.T) {
-	b := newBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{})}, request())
+	b := newBench(t, &hostcalls.Tenant{KV: memorykv.New(hostcalls.Quota{})}, request())
 	want := func(value string, found bool) {
 		t.Helper()
 		if got, ok := b.kvGet("key"); got != value || ok != found {
@@ -77,7 +69,7 @@ func TestKVFunctions(t *testing.T) {
 }
 
 func TestKVRefusals(t *testing.T) {
-	b := newBench(t, &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{Bytes: 1000})}, request())
+	b := newBench(t, &hostcalls.Tenant{KV: memorykv.New(hostcalls.Quota{Bytes: 1000})}, request())
 	if _, err := b.try("kvstore_insert", scratch, 1, 0, 2000); !errors.Is(err, hostcalls.ErrFull) {
 		t.Errorf("full store: got %v", err)
 	}
@@ -95,7 +87,7 @@ func TestKVRefusals(t *testing.T) {
 }
 
 func TestKVAppendsAreNotLost(t *testing.T) {
-	tn := &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{}), Logger: &recorder{}}
+	tn := &hostcalls.Tenant{KV: memorykv.New(hostcalls.Quota{}), Logger: &recorder{}}
 	var wg sync.WaitGroup
 	for range 8 {
 		b := newBench(t, tn, request())

@@ -34,11 +34,11 @@ var errNoMessages = errors.New("there are no messages here")
 // message reads a subject and a body, at the first four arguments. It counts as a
 // subrequest.
 func (x *Exchange) message(g Guest, a args) (*Message, error) {
-	name, err := a.bytes(g, 0, "subject")
+	name, err := a.Bytes(g, 0, "subject")
 	if err != nil {
 		return nil, err
 	}
-	body, err := a.bytes(g, 2, "message")
+	body, err := a.Bytes(g, 2, "message")
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func publish(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err != nil {
 		return err
 	}
-	a.returns(failed)
+	a.Return(failed)
 	if m == nil {
 		return nil
 	}
@@ -83,7 +83,7 @@ func publish(ctx context.Context, x *Exchange, g Guest, a args) error {
 		x.fail("publish %q: %v", m.Subject, err)
 		return ctx.Err()
 	}
-	a.returns(0)
+	a.Return(0)
 	return nil
 }
 
@@ -93,7 +93,7 @@ func ask(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err != nil {
 		return err
 	}
-	a.returns(failed)
+	a.Return(failed)
 	if m == nil {
 		return nil
 	}
@@ -105,6 +105,6 @@ func ask(ctx context.Context, x *Exchange, g Guest, a args) error {
 		x.fail("request %q: %v", m.Subject, err)
 		return ctx.Err()
 	}
-	a.returns(x.newHandle(handle{response: &response{code: resp.Code, header: resp.Header, body: resp.Body}}))
+	a.Return(x.newHandle(handle{response: &response{code: resp.Code, header: resp.Header, body: resp.Body}}))
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/terrane/terrane/hostcalls/guestmem"
 )
 
 // Answers of functions that give a handle.
@@ -127,15 +129,15 @@ func (x *Exchange) newRequest(method, rawURL []byte) (*request, error) {
 }
 
 func reqCreate(_ context.Context, x *Exchange, g Guest, a args) error {
-	method, err := a.bytes(g, 0, "method")
+	method, err := a.Bytes(g, 0, "method")
 	if err != nil {
 		return err
 	}
-	rawURL, err := a.bytes(g, 2, "url")
+	rawURL, err := a.Bytes(g, 2, "url")
 	if err != nil {
 		return err
 	}
-	a.returns(x.createRequest(method, rawURL))
+	a.Return(x.createRequest(method, rawURL))
 	return nil
 }
 
@@ -149,13 +151,13 @@ func (x *Exchange) createRequest(method, rawURL []byte) int32 {
 }
 
 func reqSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
-	r := x.at(a.handle(0)).request
+	r := x.at(a.Handle(0)).request
 	if r == nil {
-		a.returnsStatus(false)
+		a.ReturnStatus(false)
 		return nil
 	}
 	ok, err := setHeaderTo(x, g, a, r.header, &r.refused)
-	a.returnsStatus(ok && x.takeHost(r))
+	a.ReturnStatus(ok && x.takeHost(r))
 	return err
 }
 
@@ -182,11 +184,11 @@ func validHost(s string) bool {
 }
 
 func reqSetBody(_ context.Context, x *Exchange, g Guest, a args) error {
-	body, err := a.bytes(g, 1, "body")
+	body, err := a.Bytes(g, 1, "body")
 	if err != nil {
 		return err
 	}
-	a.returnsStatus(x.setRequestBody(a.handle(0), body))
+	a.ReturnStatus(x.setRequestBody(a.Handle(0), body))
 	return nil
 }
 
@@ -204,17 +206,17 @@ func (x *Exchange) setRequestBody(n int32, body []byte) bool {
 }
 
 func reqSetTimeout(_ context.Context, x *Exchange, _ Guest, a args) error {
-	r := x.at(a.handle(0)).request
+	r := x.at(a.Handle(0)).request
 	if r != nil {
-		r.timeout = time.Duration(a.u32(1)) * time.Millisecond
+		r.timeout = time.Duration(a.U32(1)) * time.Millisecond
 	}
-	a.returnsStatus(r != nil)
+	a.ReturnStatus(r != nil)
 	return nil
 }
 
 func reqSend(ctx context.Context, x *Exchange, _ Guest, a args) error {
-	n, err := x.send(ctx, a.handle(0))
-	a.returns(n)
+	n, err := x.send(ctx, a.Handle(0))
+	a.Return(n)
 	return err
 }
 
@@ -376,31 +378,31 @@ func (x *Exchange) readBody(got *FetchResponse) (_ []byte, err error) {
 }
 
 func respGetHeaders(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	return x.giveList(ctx, g, o, x.responseNames(a.handle(2)), true)
+	return guestmem.GiveList(ctx, &x.mm, g, o, x.responseNames(a.Handle(2)), true)
 }
 
 func respGetHeader(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	name, err := a.bytes(g, 3, "name")
+	name, err := a.Bytes(g, 3, "name")
 	if err != nil {
 		return err
 	}
-	return x.giveList(ctx, g, o, x.responseValues(a.handle(2), name), false)
+	return guestmem.GiveList(ctx, &x.mm, g, o, x.responseValues(a.Handle(2), name), false)
 }
 
 func respGetBody(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	return give(ctx, x, g, o, x.responseBody(a.handle(2)))
+	return guestmem.Give(ctx, &x.mm, g, o, x.responseBody(a.Handle(2)))
 }
 
 // What a handle that is no response has: nothing.
@@ -436,7 +438,7 @@ func (x *Exchange) responseBody(n int32) []byte {
 }
 
 func respGetResponseCode(_ context.Context, x *Exchange, _ Guest, a args) error {
-	a.returns(x.responseCode(a.handle(0)))
+	a.Return(x.responseCode(a.Handle(0)))
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+
+	"github.com/terrane/terrane/hostcalls/guestmem"
 )
 
 // pending is an outbound request under way in a goroutine of its own. All fields
@@ -18,7 +20,7 @@ type pending struct {
 }
 
 func reqSendAsync(ctx context.Context, x *Exchange, _ Guest, a args) error {
-	a.returns(x.sendAsync(ctx, a.handle(0)))
+	a.Return(x.sendAsync(ctx, a.Handle(0)))
 	return nil
 }
 
@@ -79,8 +81,8 @@ func (x *Exchange) take(ctx context.Context, h *handle) (int32, error) {
 }
 
 func pendingReqWait(ctx context.Context, x *Exchange, _ Guest, a args) error {
-	n, err := x.wait(ctx, a.handle(0))
-	a.returns(n)
+	n, err := x.wait(ctx, a.Handle(0))
+	a.Return(n)
 	return err
 }
 
@@ -100,8 +102,8 @@ func (x *Exchange) wait(ctx context.Context, n int32) (int32, error) {
 }
 
 func pendingReqPoll(ctx context.Context, x *Exchange, _ Guest, a args) error {
-	n, err := x.poll(ctx, a.handle(0))
-	a.returns(n)
+	n, err := x.poll(ctx, a.Handle(0))
+	a.Return(n)
 	return err
 }
 
@@ -119,25 +121,25 @@ func (x *Exchange) poll(ctx context.Context, n int32) (int32, error) {
 // pendingReqSelect writes the finished pending's handle even when it fails. A
 // handle that is no pending request fails at once; of no handles at all, none does.
 func pendingReqSelect(ctx context.Context, x *Exchange, g Guest, a args) error {
-	list, err := elements(g, a.u32(0), 0, a.u32(1), 4, "pending requests")
+	list, err := guestmem.Elements(g, a.U32(0), 0, a.U32(1), 4, "pending requests")
 	if err != nil {
 		return err
 	}
-	return selectTo(ctx, x, g, a, list, a.u32(2))
+	return selectTo(ctx, x, g, a, list, a.U32(2))
 }
 
 // selectTo is the select of both dialects: list holds handles, place is where the
 // finished one goes.
 func selectTo(ctx context.Context, x *Exchange, g Guest, a args, list []byte, place uint32) error {
-	if n := len(list) / 4; n > maxList {
-		return fmt.Errorf("pending requests: a list of %d elements, more than %d", n, maxList)
+	if n := len(list) / 4; n > guestmem.MaxList {
+		return fmt.Errorf("pending requests: a list of %d elements, more than %d", n, guestmem.MaxList)
 	}
-	if _, err := view(g, place, 4, "finished request"); err != nil {
+	if _, err := guestmem.View(g, place, 4, "finished request"); err != nil {
 		return err
 	}
 	which, resp, err := x.selectOf(ctx, list)
-	putU32(g, place, uint32(which))
-	a.returns(resp)
+	guestmem.PutU32(g, place, uint32(which))
+	a.Return(resp)
 	return err
 }
 

@@ -10,24 +10,24 @@ import (
 func validCode(code uint32) bool { return 200 <= code && code <= 999 }
 
 func respSetHeader(_ context.Context, x *Exchange, g Guest, a args) error {
-	if a.handle(0) != responseOutgoing || x.tooLate() {
-		a.returnsStatus(false)
+	if a.Handle(0) != responseOutgoing || x.tooLate() {
+		a.ReturnStatus(false)
 		return nil
 	}
 	ok, err := setHeaderTo(x, g, a, x.resp.Header, &x.refused)
 	x.answered = x.answered || ok
-	a.returnsStatus(ok)
+	a.ReturnStatus(ok)
 	return err
 }
 
 // setHeaderTo sets the header whose name is at the arguments 1 and 2, its values
 // at 3 and 4.
 func setHeaderTo(x *Exchange, g Guest, a args, h http.Header, refused *refusals) (bool, error) {
-	name, err := a.bytes(g, 1, "name")
+	name, err := a.Bytes(g, 1, "name")
 	if err != nil {
 		return false, err
 	}
-	values, err := a.slices(g, 3, "values")
+	values, err := a.Slices(g, 3, "values")
 	if err != nil {
 		return false, err
 	}
@@ -35,12 +35,12 @@ func setHeaderTo(x *Exchange, g Guest, a args, h http.Header, refused *refusals)
 }
 
 func respSetBody(_ context.Context, x *Exchange, g Guest, a args) error {
-	body, err := a.bytes(g, 1, "body")
+	body, err := a.Bytes(g, 1, "body")
 	if err != nil {
 		return err
 	}
-	ok := a.handle(0) == responseOutgoing && x.setBody(body)
-	a.returnsStatus(ok)
+	ok := a.Handle(0) == responseOutgoing && x.setBody(body)
+	a.ReturnStatus(ok)
 	return nil
 }
 
@@ -59,7 +59,7 @@ func (x *Exchange) setBody(b []byte) bool {
 }
 
 func respSetResponseCode(_ context.Context, x *Exchange, _ Guest, a args) error {
-	a.returnsStatus(a.handle(0) == responseOutgoing && x.setCode(a.u32(1)))
+	a.ReturnStatus(a.Handle(0) == responseOutgoing && x.setCode(a.U32(1)))
 	return nil
 }
 

@@ -20,7 +20,7 @@ func (s *stream) Close() error {
 }
 
 func reqSendStreaming(ctx context.Context, x *Exchange, _ Guest, a args) error {
-	if r := x.at(a.handle(0)).request; r != nil {
+	if r := x.at(a.Handle(0)).request; r != nil {
 		r.streaming = true
 	}
 	return reqSend(ctx, x, nil, a)
@@ -29,17 +29,17 @@ func reqSendStreaming(ctx context.Context, x *Exchange, _ Guest, a args) error {
 // respRead reads what has arrived of a response's body, at least one byte, into
 // the guest's buffer. It returns the number of bytes: 0 at the end.
 func respRead(ctx context.Context, x *Exchange, g Guest, a args) error {
-	buf, err := a.bytes(g, 1, "buffer")
+	buf, err := a.Bytes(g, 1, "buffer")
 	if err != nil {
 		return err
 	}
 	buf = buf[:min(len(buf), math.MaxInt32)]
-	r := x.at(a.handle(0)).response
+	r := x.at(a.Handle(0)).response
 	if r == nil || len(buf) == 0 {
 		if r == nil {
-			x.fail("no response has the handle %d", a.handle(0))
+			x.fail("no response has the handle %d", a.Handle(0))
 		}
-		a.returns(failed)
+		a.Return(failed)
 		return nil
 	}
 	n, err := r.read(buf)
@@ -47,7 +47,7 @@ func respRead(ctx context.Context, x *Exchange, g Guest, a args) error {
 		x.fail("read of a response: %v", err)
 		n = failed
 	}
-	a.returns(int32(n))
+	a.Return(int32(n))
 	return ctx.Err()
 }
 
@@ -70,11 +70,11 @@ func (r *response) read(buf []byte) (n int, err error) {
 // respSendChunk sends a part of the body to the visitor at once, headers and
 // status before the first; they are settled then.
 func respSendChunk(ctx context.Context, x *Exchange, g Guest, a args) error {
-	chunk, err := a.bytes(g, 1, "chunk")
+	chunk, err := a.Bytes(g, 1, "chunk")
 	if err != nil {
 		return err
 	}
-	a.returnsStatus(a.handle(0) == responseOutgoing && x.sendChunk(chunk))
+	a.ReturnStatus(a.Handle(0) == responseOutgoing && x.sendChunk(chunk))
 	return ctx.Err()
 }
 

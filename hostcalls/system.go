@@ -8,15 +8,17 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/terrane/terrane/hostcalls/guestmem"
 )
 
 func initMM(_ context.Context, x *Exchange, _ Guest, a args) error {
-	x.mm.malloc, x.mm.inited = a.u32(0), true // free, a[1], is the guest's own affair
+	x.mm.Use(a.U32(0)) // the host frees nothing, so that free, a[1], is not used
 	return nil
 }
 
 func panicHook(_ context.Context, x *Exchange, g Guest, a args) error {
-	msg, err := a.bytes(g, 0, "message")
+	msg, err := a.Bytes(g, 0, "message")
 	if err != nil {
 		return err
 	}
@@ -25,11 +27,8 @@ func panicHook(_ context.Context, x *Exchange, g Guest, a args) error {
 	return nil
 }
 
-// untilNUL is the length by which guests in C say that a NUL ends the text.
-const untilNUL = 1<<32 - 1
-
 func debug(_ context.Context, x *Exchange, g Guest, a args) error {
-	msg, err := a.text(g, 0, "message")
+	msg, err := a.Text(g, 0, LogLineMax, "message")
 	if err != nil {
 		return err
 	}
@@ -37,24 +36,6 @@ func debug(_ context.Context, x *Exchange, g Guest, a args) error {
 		x.log(slog.LevelDebug, string(msg))
 	}
 	return nil
-}
-
-// text is bytes, cut to what fits a log line, with the length untilNUL understood.
-func (a args) text(g Guest, i int, name string) ([]byte, error) {
-	if a.u32(i+1) != untilNUL {
-		msg, err := a.bytes(g, i, name)
-		return msg[:min(len(msg), LogLineMax)], err
-	}
-	mem := g.Memory()
-	if int64(a.u32(i)) >= int64(len(mem)) {
-		return nil, &rangeError{name, a.u32(i), 1, len(mem)}
-	}
-	mem = mem[a.u32(i):]
-	mem = mem[:min(len(mem), LogLineMax)]
-	if end := bytes.IndexByte(mem, 0); end >= 0 {
-		mem = mem[:end]
-	}
-	return mem, nil
 }
 
 func rngNextU64(_ context.Context, x *Exchange, _ Guest, a args) error {
@@ -68,11 +49,11 @@ func rngNextU64(_ context.Context, x *Exchange, _ Guest, a args) error {
 // timeNow writes no nanoseconds to the place 0.
 func timeNow(_ context.Context, _ *Exchange, g Guest, a args) error {
 	now := time.Now()
-	if place := a.u32(0); place != 0 {
-		if _, err := view(g, place, 4, "nanoseconds"); err != nil {
+	if place := a.U32(0); place != 0 {
+		if _, err := guestmem.View(g, place, 4, "nanoseconds"); err != nil {
 			return err
 		}
-		putU32(g, place, uint32(now.Nanosecond()))
+		guestmem.PutU32(g, place, uint32(now.Nanosecond()))
 	}
 	a[0] = uint64(now.Unix())
 	return nil
@@ -87,11 +68,11 @@ const (
 var errNoResolver = errors.New("names are not resolved here")
 
 func dnsQueryRaw(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	query, err := a.bytes(g, 2, "query")
+	query, err := a.Bytes(g, 2, "query")
 	if err != nil {
 		return err
 	}
@@ -99,8 +80,8 @@ func dnsQueryRaw(ctx context.Context, x *Exchange, g Guest, a args) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err = give(ctx, x, g, o, answer)
-	a.returnsBool(len(answer) > 0)
+	err = guestmem.Give(ctx, &x.mm, g, o, answer)
+	a.ReturnBool(len(answer) > 0)
 	return err
 }
 
@@ -136,20 +117,20 @@ func (x *Exchange) mayResolve() bool {
 }
 
 func dnsQueryIP(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	name, err := a.bytes(g, 2, "name")
+	name, err := a.Bytes(g, 2, "name")
 	if err != nil {
 		return err
 	}
-	addresses := x.lookupIP(ctx, name, a.u32(4) != 0)
+	addresses := x.lookupIP(ctx, name, a.U32(4) != 0)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err = x.giveList(ctx, g, o, addresses, false)
-	a.returnsBool(len(addresses) > 0)
+	err = guestmem.GiveList(ctx, &x.mm, g, o, addresses, false)
+	a.ReturnBool(len(addresses) > 0)
 	return err
 }
 
@@ -178,29 +159,29 @@ func (x *Exchange) lookupIP(ctx context.Context, name []byte, ipv6 bool) []strin
 
 func giveText(of func(*Exchange) string) impl {
 	return func(ctx context.Context, x *Exchange, g Guest, a args) error {
-		o, err := a.out(g)
+		o, err := a.Out(g)
 		if err != nil {
 			return err
 		}
-		return give(ctx, x, g, o, of(x))
+		return guestmem.Give(ctx, &x.mm, g, o, of(x))
 	}
 }
 
 func envGet(ctx context.Context, x *Exchange, g Guest, a args) error {
-	o, err := a.out(g)
+	o, err := a.Out(g)
 	if err != nil {
 		return err
 	}
-	name, err := a.bytes(g, 2, "name")
+	name, err := a.Bytes(g, 2, "name")
 	if err != nil {
 		return err
 	}
 	value, ok := x.t.Env[string(name)]
-	return giveFound(ctx, x, g, a, o, value, ok)
+	return guestmem.GiveFound(ctx, &x.mm, g, a, o, value, ok)
 }
 
 func logLine(_ context.Context, x *Exchange, g Guest, a args) error {
-	msg, err := a.text(g, 1, "message")
+	msg, err := a.Text(g, 1, LogLineMax, "message")
 	if err != nil {
 		return err
 	}
@@ -208,6 +189,6 @@ func logLine(_ context.Context, x *Exchange, g Guest, a args) error {
 	if !x.logs() {
 		return nil
 	}
-	x.log(levels[min(a.u32(0), uint32(len(levels)-1))], string(msg))
+	x.log(levels[min(a.U32(0), uint32(len(levels)-1))], string(msg))
 	return nil
 }

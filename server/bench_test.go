@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/server"
 	"github.com/terrane/terrane/tenant"
@@ -49,7 +50,7 @@ func BenchmarkHTTP(b *testing.B) {
 const note = 935 - len(`{"id":"7","text":""}`)
 
 func benchmarkRatio(b *testing.B, eng engine.Engine, module, path string, body []byte) {
-	kv := hostcalls.NewMemoryKV(hostcalls.Quota{})
+	kv := memorykv.New(hostcalls.Quota{})
 	if _, err := kv.Put(b.Context(), "note/7", bytes.Repeat([]byte("x"), note), 0, time.Time{}); err != nil {
 		b.Fatal(err)
 	}

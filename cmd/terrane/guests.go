@@ -14,6 +14,7 @@ import (
 
 	"github.com/terrane/terrane/dnsverify"
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/sitefs"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/fetch"
 	"github.com/terrane/terrane/server"
@@ -139,7 +140,7 @@ func (e *edge) guest(blobs server.Blobs) func(*tenant.Snapshot, tenant.Limits) *
 			Resolver: e.resolver,
 			Messages: e.lattice.messages.Of(s.ID, &s.Manifest),
 			Logger:   e.logs.Of(s.ID),
-			Files:    hostcalls.NewFiles(s, blobs.Open),
+			Files:    sitefs.New(s, blobs.Open),
 			Edge:     e.cfg.Edge.Name,
 			Region:   e.cfg.Edge.Region,
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/fetch"
@@ -150,7 +151,7 @@ func (f *runFlags) tenant(cfg *config.Config, stderr io.Writer) (*hostcalls.Tena
 		ID:       "/run",
 		Env:      map[string]string{},
 		Limits:   limits(&cfg.Limits),
-		KV:       hostcalls.NewMemoryKV(hostcalls.Quota{}),
+		KV:       memorykv.New(hostcalls.Quota{}),
 		Fetcher:  fetcher,
 		Resolver: resolver,
 		Logger:   lineLogger{stderr},

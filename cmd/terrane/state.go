@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/lattice/state"
 	"github.com/terrane/terrane/internal/rediskv"
@@ -38,7 +39,7 @@ func (e *edge) buildState(context.Context) error {
 	case "memory":
 		var all sync.Map // tenant.ID -> hostcalls.KV: state outlives releases
 		e.states.of = func(id tenant.ID, _ bool) hostcalls.KV {
-			kv, _ := all.LoadOrStore(id, hostcalls.NewMemoryKV(quota))
+			kv, _ := all.LoadOrStore(id, memorykv.New(quota))
 			return kv.(hostcalls.KV)
 		}
 		e.states.all = func(context.Context) (ids []tenant.ID, err error) {

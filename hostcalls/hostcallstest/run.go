@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 	"github.com/terrane/terrane/internal/engine"
 )
 
@@ -104,7 +105,7 @@ func Run(t *testing.T, host Host) {
 
 func (c *test) run(t *testing.T, host Host) {
 	log := &Log{}
-	tn := &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{}), Logger: log, Edge: "edge1", Region: "lab"}
+	tn := &hostcalls.Tenant{KV: memorykv.New(hostcalls.Quota{}), Logger: log, Edge: "edge1", Region: "lab"}
 	req := c.req
 	req.Method = or(req.Method, http.MethodGet)
 	req.Path = or(req.Path, "/")
@@ -162,7 +163,7 @@ func (c *test) check(t *testing.T, resp *hostcalls.Response, err error) {
 
 // apart runs many requests at once: each has a sandbox of its own.
 func apart(t *testing.T, host Host) {
-	tn := &hostcalls.Tenant{KV: hostcalls.NewMemoryKV(hostcalls.Quota{})}
+	tn := &hostcalls.Tenant{KV: memorykv.New(hostcalls.Quota{})}
 	serve := host(t, Guest(t, "malloc"), tn)
 	var wg sync.WaitGroup
 	for i := range 8 {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/lattice/state"
@@ -194,7 +195,7 @@ func moveRound(t *testing.T, delay time.Duration, load bool) error {
 // TestImportAgain has an import that was cut off, or that meets other values, say what it
 // has found.
 func TestImportAgain(t *testing.T) {
-	kv := hostcalls.NewMemoryKV(hostcalls.Quota{})
+	kv := memorykv.New(hostcalls.Quota{})
 	s := statemove.Store{Of: func(tenant.ID, bool) hostcalls.KV { return kv }}
 	alive := func() error { return nil }
 	text := `{"tenant":"/git/alice","key":"a","value":"1"}` + "\n" + `{"tenant":"/git/alice","key":"b","value":"2"}` + "\n" + `{"entries":2}`
@@ -227,7 +228,7 @@ func TestImportAgain(t *testing.T) {
 	if _, err := s.Import(t.Context(), bytes.NewReader([]byte(text)), true, alive); err == nil {
 		t.Error("a store that does not keep what it confirms: no error")
 	}
-	s.Of = func(tenant.ID, bool) hostcalls.KV { return &doubtful{KV: hostcalls.NewMemoryKV(hostcalls.Quota{})} }
+	s.Of = func(tenant.ID, bool) hostcalls.KV { return &doubtful{KV: memorykv.New(hostcalls.Quota{})} }
 	doubt := s.Of("", false)
 	s.Of = func(tenant.ID, bool) hostcalls.KV { return doubt }
 	imports("2 entries imported, 0 were there already, 0 have expired", false)

@@ -1,9 +1,11 @@
-package hostcalls
+package preview1
 
 import (
 	"encoding/binary"
 	"io"
 	"io/fs"
+
+	"github.com/terrane/terrane/hostcalls/guestmem"
 )
 
 // The descriptors that a program begins with; files follow.
@@ -55,60 +57,60 @@ func (f *file) size() int64 {
 }
 
 // file returns the open file of a descriptor.
-func (x *Exchange) file(fd uint32) (*file, errno) {
-	files := x.wasiState().files
+func (p *Program) file(fd uint32) (*file, errno) {
+	files := p.files
 	if fd < firstFile || uint64(fd)-firstFile >= uint64(len(files)) || files[fd-firstFile] == nil {
 		return nil, errnoBadf
 	}
 	return files[fd-firstFile], errnoSuccess
 }
 
-func (x *Exchange) fdExists(a args) errno {
-	if a.u32(0) <= fdStderr {
+func (p *Program) fdExists(a guestmem.Args) errno {
+	if a.U32(0) <= fdStderr {
 		return errnoSuccess
 	}
-	_, e := x.file(a.u32(0))
+	_, e := p.file(a.U32(0))
 	return e
 }
 
-func fdClose(x *Exchange, _ Guest, a args) errno {
-	if a.u32(0) <= fdStderr {
+func fdClose(p *Program, _ guestmem.Guest, a guestmem.Args) errno {
+	if a.U32(0) <= fdStderr {
 		return errnoSuccess // what is written later still counts
 	}
-	f, e := x.file(a.u32(0))
+	f, e := p.file(a.U32(0))
 	if e != 0 {
 		return e
 	}
 	f.close()
-	x.wasi.files[a.u32(0)-firstFile] = nil
+	p.files[a.U32(0)-firstFile] = nil
 	return errnoSuccess
 }
 
-func fdRenumber(x *Exchange, _ Guest, a args) errno {
-	from, e := x.file(a.u32(0))
+func fdRenumber(p *Program, _ guestmem.Guest, a guestmem.Args) errno {
+	from, e := p.file(a.U32(0))
 	if e != 0 {
 		return e
 	}
-	to, e := x.file(a.u32(1))
+	to, e := p.file(a.U32(1))
 	if e != 0 || from == to {
 		return e
 	}
 	to.close()
-	x.wasi.files[a.u32(1)-firstFile] = from
-	x.wasi.files[a.u32(0)-firstFile] = nil
+	p.files[a.U32(1)-firstFile] = from
+	p.files[a.U32(0)-firstFile] = nil
 	return errnoSuccess
 }
 
-func fdFdstatGet(x *Exchange, g Guest, a args) errno {
+func fdFdstatGet(p *Program, g guestmem.Guest, a guestmem.Args) errno {
 	kind := byte(typeUnknown)
-	if a.u32(0) > fdStderr {
-		f, e := x.file(a.u32(0))
+	if a.U32(0) > fdStderr {
+		f, e := p.file(a.U32(0))
 		if e != 0 {
 			return e
 		}
 		kind = f.filetype()
 	}
-	b, err := view(g, a.u32(1), 24, "")
+	b, err := guestmem.View(g, a.U32(1), 24, "")
 	if err != nil {
 		return errnoFault
 	}
@@ -120,18 +122,18 @@ func fdFdstatGet(x *Exchange, g Guest, a args) errno {
 	return errnoSuccess
 }
 
-func fdFilestatGet(x *Exchange, g Guest, a args) errno {
-	if a.u32(0) <= fdStderr {
-		return putFilestat(g, a.u32(1), typeUnknown, 0, 0)
+func fdFilestatGet(p *Program, g guestmem.Guest, a guestmem.Args) errno {
+	if a.U32(0) <= fdStderr {
+		return putFilestat(g, a.U32(1), typeUnknown, 0, 0)
 	}
-	f, e := x.file(a.u32(0))
+	f, e := p.file(a.U32(0))
 	if e != 0 {
 		return e
 	}
-	return f.stat(g, a.u32(1))
+	return f.stat(g, a.U32(1))
 }
 
-func (f *file) stat(g Guest, ptr uint32) errno {
+func (f *file) stat(g guestmem.Guest, ptr uint32) errno {
 	mtime := int64(0)
 	if f.info != nil && !f.info.ModTime().IsZero() {
 		mtime = f.info.ModTime().UnixNano()
@@ -139,8 +141,8 @@ func (f *file) stat(g Guest, ptr uint32) errno {
 	return putFilestat(g, ptr, f.filetype(), f.size(), mtime)
 }
 
-func putFilestat(g Guest, ptr uint32, kind byte, size, mtime int64) errno {
-	b, err := view(g, ptr, 64, "")
+func putFilestat(g guestmem.Guest, ptr uint32, kind byte, size, mtime int64) errno {
+	b, err := guestmem.View(g, ptr, 64, "")
 	if err != nil {
 		return errnoFault
 	}
@@ -157,21 +159,21 @@ func putFilestat(g Guest, ptr uint32, kind byte, size, mtime int64) errno {
 // rootName is how the preopened folder is called.
 const rootName = "/"
 
-func fdPrestatGet(x *Exchange, g Guest, a args) errno {
-	if f, e := x.file(a.u32(0)); e != 0 || f.name != "." {
+func fdPrestatGet(p *Program, g guestmem.Guest, a guestmem.Args) errno {
+	if f, e := p.file(a.U32(0)); e != 0 || f.name != "." {
 		return errnoBadf
 	}
-	if e := put(g, a.u32(1), uint32(0)); e != 0 {
+	if e := put(g, a.U32(1), uint32(0)); e != 0 {
 		return e
 	}
-	return put(g, a.u32(1)+4, uint32(len(rootName)))
+	return put(g, a.U32(1)+4, uint32(len(rootName)))
 }
 
-func fdPrestatDirName(x *Exchange, g Guest, a args) errno {
-	if f, e := x.file(a.u32(0)); e != 0 || f.name != "." {
+func fdPrestatDirName(p *Program, g guestmem.Guest, a guestmem.Args) errno {
+	if f, e := p.file(a.U32(0)); e != 0 || f.name != "." {
 		return errnoBadf
 	}
-	b, err := a.bytes(g, 1, "")
+	b, err := a.Bytes(g, 1, "")
 	switch {
 	case err != nil:
 		return errnoFault

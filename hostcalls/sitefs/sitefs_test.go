@@ -1,4 +1,4 @@
-package hostcalls_test
+package sitefs_test
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/sitefs"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -27,7 +27,7 @@ func TestFiles(t *testing.T) {
 		s.Files[name] = tenant.File{Hash: h, Size: int64(len(content[h]))}
 	}
 	plain := false
-	files := hostcalls.NewFiles(s, func(h tenant.Hash) (io.ReadSeekCloser, error) {
+	files := sitefs.New(s, func(h tenant.Hash) (io.ReadSeekCloser, error) {
 		r := bytes.NewReader([]byte(content[h]))
 		if plain {
 			return readSeekCloser{r}, nil // without ReadAt

@@ -1,4 +1,4 @@
-package hostcalls
+package sitefs
 
 import (
 	"errors"
@@ -12,18 +12,18 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-// Files are a release's static files, as a read-only file system for
-// Tenant.Files: what visitors could fetch, and no more.
-type Files struct {
+// FS is a file system with the static files of one release. Its methods are safe for
+// concurrent use; each open file serves one goroutine.
+type FS struct {
 	time time.Time
 	open func(tenant.Hash) (io.ReadSeekCloser, error)
 	dirs map[string][]fs.DirEntry // by path, entries by name
 	all  map[string]*fileInfo
 }
 
-// NewFiles makes the file system of a release whose content open gives.
-func NewFiles(s *tenant.Snapshot, open func(tenant.Hash) (io.ReadSeekCloser, error)) *Files {
-	f := &Files{time: s.Time, open: open, dirs: map[string][]fs.DirEntry{}, all: map[string]*fileInfo{}}
+// New returns the file system of a release whose content open gives.
+func New(s *tenant.Snapshot, open func(tenant.Hash) (io.ReadSeekCloser, error)) *FS {
+	f := &FS{time: s.Time, open: open, dirs: map[string][]fs.DirEntry{}, all: map[string]*fileInfo{}}
 	f.add(".", nil)
 	for name, file := range s.Files {
 		if !tenant.Hidden(name) {
@@ -37,7 +37,7 @@ func NewFiles(s *tenant.Snapshot, open func(tenant.Hash) (io.ReadSeekCloser, err
 }
 
 // add enters a file, or with nil a folder, into the folders above it.
-func (f *Files) add(name string, file *tenant.File) {
+func (f *FS) add(name string, file *tenant.File) {
 	if f.all[name] != nil || !fs.ValidPath(name) {
 		return
 	}
@@ -56,7 +56,7 @@ func (f *Files) add(name string, file *tenant.File) {
 
 // Open implements fs.FS. Files can be read from several places at once, but by one
 // goroutine only.
-func (f *Files) Open(name string) (fs.File, error) {
+func (f *FS) Open(name string) (fs.File, error) {
 	info := f.all[name]
 	if info == nil || !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
@@ -72,7 +72,7 @@ func (f *Files) Open(name string) (fs.File, error) {
 }
 
 // Stat implements fs.StatFS, without opening the file.
-func (f *Files) Stat(name string) (fs.FileInfo, error) {
+func (f *FS) Stat(name string) (fs.FileInfo, error) {
 	if info := f.all[name]; info != nil {
 		return info, nil
 	}

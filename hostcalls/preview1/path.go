@@ -1,4 +1,4 @@
-package hostcalls
+package preview1
 
 import (
 	"bytes"
@@ -8,25 +8,27 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+
+	"github.com/terrane/terrane/hostcalls/guestmem"
 )
 
 const direntSize = 24
 
 // fdReaddir fills the buffer with entries from the cookie on, the last one perhaps cut.
-func fdReaddir(x *Exchange, g Guest, a args) errno {
-	f, e := x.file(a.u32(0))
+func fdReaddir(p *Program, g guestmem.Guest, a guestmem.Args) errno {
+	f, e := p.file(a.U32(0))
 	switch {
 	case e != 0:
 		return e
 	case !f.dir:
 		return errnoNotdir
 	}
-	buf, err := a.bytes(g, 1, "")
+	buf, err := a.Bytes(g, 1, "")
 	if err != nil {
 		return errnoFault
 	}
 	if !f.listed {
-		if f.entries, err = fs.ReadDir(x.t.Files, f.name); err != nil {
+		if f.entries, err = fs.ReadDir(p.Files, f.name); err != nil {
 			return errnoIO
 		}
 		f.listed = true
@@ -45,21 +47,21 @@ func fdReaddir(x *Exchange, g Guest, a args) errno {
 		used += copy(buf[used:], head[:])
 		used += copy(buf[used:], entry.Name())
 	}
-	return put(g, a.u32(4), uint32(used))
+	return put(g, a.U32(4), uint32(used))
 }
 
 // lookupPath opens the path at a[i] relative to the folder a[0].
-func (x *Exchange) lookupPath(g Guest, a args, i int) (name string, e errno) {
-	dir, e := x.file(a.u32(0))
+func (p *Program) lookupPath(g guestmem.Guest, a guestmem.Args, i int) (name string, e errno) {
+	dir, e := p.file(a.U32(0))
 	switch {
 	case e != 0:
 		return "", e
 	case !dir.dir:
 		return "", errnoNotdir
-	case a.u32(i+1) > 4096:
+	case a.U32(i+1) > 4096:
 		return "", errnoNametoolong
 	}
-	b, err := a.bytes(g, i, "")
+	b, err := a.Bytes(g, i, "")
 	if err != nil {
 		return "", errnoFault
 	}
@@ -83,16 +85,16 @@ func errnoOf(err error) errno {
 	return errnoIO
 }
 
-func pathFilestatGet(x *Exchange, g Guest, a args) errno {
-	name, e := x.lookupPath(g, a, 2)
+func pathFilestatGet(p *Program, g guestmem.Guest, a guestmem.Args) errno {
+	name, e := p.lookupPath(g, a, 2)
 	if e != 0 {
 		return e
 	}
-	info, err := fs.Stat(x.t.Files, name)
+	info, err := fs.Stat(p.Files, name)
 	if err != nil {
 		return errnoOf(err)
 	}
-	return (&file{name: name, dir: info.IsDir(), info: info}).stat(g, a.u32(4))
+	return (&file{name: name, dir: info.IsDir(), info: info}).stat(g, a.U32(4))
 }
 
 // What path_open can be asked for.
@@ -103,27 +105,27 @@ const (
 	rightWrite    = 1 << 6
 )
 
-func pathOpen(x *Exchange, g Guest, a args) errno {
-	name, e := x.lookupPath(g, a, 2)
+func pathOpen(p *Program, g guestmem.Guest, a guestmem.Args) errno {
+	name, e := p.lookupPath(g, a, 2)
 	if e != 0 {
 		return e
 	}
-	if a.u32(4)&(openCreate|openTruncate) != 0 {
+	if a.U32(4)&(openCreate|openTruncate) != 0 {
 		return errnoRofs
 	}
-	f, err := x.open(name)
+	f, err := p.open(name)
 	if err != nil {
 		return errnoOf(err)
 	}
 	e = errnoSuccess
 	switch {
-	case a.u32(4)&openDirectory != 0 && !f.dir:
+	case a.U32(4)&openDirectory != 0 && !f.dir:
 		e = errnoNotdir
 	case a[5]&rightWrite != 0 && !f.dir:
 		e = errnoRofs
 	}
 	if e == 0 {
-		e = x.addFile(g, f, a.u32(8))
+		e = p.addFile(g, f, a.U32(8))
 	}
 	if e != 0 {
 		f.close()
@@ -132,8 +134,8 @@ func pathOpen(x *Exchange, g Guest, a args) errno {
 }
 
 // open opens a file for reading anywhere in it.
-func (x *Exchange) open(name string) (*file, error) {
-	opened, err := x.t.Files.Open(name)
+func (p *Program) open(name string) (*file, error) {
+	opened, err := p.Files.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -148,26 +150,25 @@ func (x *Exchange) open(name string) (*file, error) {
 		return f, nil
 	}
 	defer f.close()
-	if err := x.hold(f.info.Size()); err != nil {
+	if err := p.Hold(f.info.Size()); err != nil {
 		return nil, err
 	}
 	content, err := io.ReadAll(io.LimitReader(opened, f.info.Size()))
 	return &file{name: name, info: f.info, content: bytes.NewReader(content)}, err
 }
 
-func (x *Exchange) addFile(g Guest, f *file, place uint32) errno {
-	w := x.wasi
-	i := slices.Index(w.files, nil)
+func (p *Program) addFile(g guestmem.Guest, f *file, place uint32) errno {
+	i := slices.Index(p.files, nil)
 	if i < 0 {
-		if len(w.files) == maxFiles {
+		if len(p.files) == maxFiles {
 			return errnoMfile
 		}
-		i = len(w.files)
-		w.files = append(w.files, nil)
+		i = len(p.files)
+		p.files = append(p.files, nil)
 	}
 	if e := put(g, place, uint32(firstFile+i)); e != 0 {
 		return e
 	}
-	w.files[i] = f
+	p.files[i] = f
 	return errnoSuccess
 }
