@@ -12,8 +12,8 @@
 // host may show is asked of the Verifier for each request, so that a revocation
 // holds for connections that are open already.
 //
-// Beside files and modules a folder may have _redirects and _headers, in the form
-// that other hosts of static sites take. Logs keeps what guests have logged.
+// A folder may also have _redirects and _headers, in the form that other hosts of static
+// sites take (package rules). Logs keeps what guests have logged.
 //
 // All that a visitor can make an edge hold is bounded: the head of a request, the
 // time for each part of it, bodies in memory, guests at a time per tenant.

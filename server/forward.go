@@ -12,19 +12,15 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/terrane/terrane/server/internal/regions"
 	"github.com/terrane/terrane/server/internal/share"
 )
 
 // Elsewhere reaches the edges of other regions, for sites whose manifest keeps them
-// there.
-type Elsewhere interface {
-	// Dial connects to the ServeForwarded of the nearest edge of a region, or to one
-	// that is none of those named.
-	Dial(ctx context.Context, region string, not ...string) (net.Conn, error)
-}
+// there: Dial leads to their ServeForwarded.
+type Elsewhere = regions.Dialer
 
 // What one edge tells another of a request that it forwards. Visitors cannot: edges
 // hear each other on a listener of their own.
@@ -32,8 +28,6 @@ const (
 	forwardedFor  = "Terrane-Forwarded-For"  // the visitor's address and port
 	forwardedOver = "Terrane-Forwarded-Over" // "https" or "http"
 	forwardedID   = "Terrane-Request-Id"
-
-	notBegun = "Terrane-Not-Begun" // of a response: the edge had no room for the request
 )
 
 // theirs are header fields that a reverse proxy takes away, and guests want.
@@ -44,21 +38,13 @@ var theirs = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-For
 // newForwarder returns what sends a visit to the regions of its release.
 func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport: retrying{&http.Transport{
-			DialContext:           func(ctx context.Context, _, addr string) (net.Conn, error) { return dialFirst(ctx, e, addr) },
-			ResponseHeaderTimeout: limit,
-			IdleConnTimeout:       30 * time.Second,
-			MaxIdleConnsPerHost:   64,
-
-			MaxResponseHeaderBytes: 256 << 10,
-			DisableCompression:     true,
-		}},
+		Transport:     regions.New(e, limit),
 		FlushInterval: -1,
 		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // the access log has it
 		Rewrite: func(p *httputil.ProxyRequest) {
 			v := p.In.Context().Value(visitKey{}).(*visit)
 			p.Out.URL = &url.URL{
-				Scheme: "http", Host: strings.Join(v.place.release.manifest.Regions, ","),
+				Scheme: "http", Host: regions.Host(v.place.release.manifest.Regions),
 				Path: v.r.URL.Path, RawPath: v.r.URL.RawPath, RawQuery: v.r.URL.RawQuery,
 			}
 			p.Out.Host = p.In.Host
@@ -74,7 +60,7 @@ func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 		ModifyResponse: func(resp *http.Response) error {
 			v := resp.Request.Context().Value(visitKey{}).(*visit)
 			v.elsewhere = true
-			resp.Header.Del(notBegun)
+			resp.Header.Del(regions.NotBegun)
 			v.srv.metrics.forwarded.Inc()
 			return nil
 		},
@@ -93,22 +79,6 @@ func newForwarder(e Elsewhere, limit time.Duration) *httputil.ReverseProxy {
 
 // visitKey finds the visit in a forwarded request's context.
 type visitKey struct{}
-
-// dialFirst tries the regions in addr, "ams,fra!ams1!ams2:80", one after the other, but
-// not the edges behind them.
-func dialFirst(ctx context.Context, e Elsewhere, addr string) (net.Conn, error) {
-	host, _, _ := net.SplitHostPort(addr)
-	names := strings.Split(host, notThese)
-	var errs []error
-	for region := range strings.SplitSeq(names[0], ",") {
-		conn, err := e.Dial(ctx, region, names[1:]...)
-		if err == nil {
-			return conn, nil
-		}
-		errs = append(errs, fmt.Errorf("region %s: %w", region, err))
-	}
-	return nil, errors.Join(errs...)
-}
 
 // forward has an edge of another region answer. The visit counts against the tenant's
 // limits here as well as there.

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"net/http"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/server/internal/blobs"
 	"github.com/terrane/terrane/server/internal/share"
 	"github.com/terrane/terrane/tenant"
 )
@@ -22,13 +25,27 @@ func (everyHost) VerifyFrom(context.Context, tenant.Host, netip.Addr) tenant.Ver
 	return tenant.Verdict{Standing: tenant.Verified, Tenant: "/git/alice"}
 }
 
-// noModules compiles nothing: the release under test has its module already.
-type noModules struct{ engine.Engine }
+// stubEngine makes a hello of every module.
+type stubEngine struct{ engine.Engine }
 
-// noContent has no file.
-type noContent struct{}
+func (stubEngine) Compile(context.Context, []byte, engine.Limits) (engine.Module, error) {
+	return hello{}, nil
+}
 
-func (noContent) Open(tenant.Hash) (io.ReadSeekCloser, error) { return nil, errors.New("no content") }
+// emptyFiles has empty files alone.
+type emptyFiles struct{}
+
+var noBytes = tenant.Hash(sha256.Sum256(nil))
+
+func (emptyFiles) Open(h tenant.Hash) (io.ReadSeekCloser, error) {
+	if h != noBytes {
+		return nil, errors.New("no content")
+	}
+	return struct {
+		*bytes.Reader
+		io.Closer
+	}{bytes.NewReader(nil), io.NopCloser(nil)}, nil
+}
 
 // hello is a module.
 type hello struct{ engine.Module }
@@ -49,7 +66,7 @@ func (s sink) Write(b []byte) (int, error) { return len(b), nil }
 func newHandler(tb testing.TB) func() {
 	tb.Helper()
 	sites, err := NewSites(SitesOptions{
-		Engine: noModules{}, Blobs: noContent{}, Verifier: everyHost{},
+		Engine: stubEngine{}, Blobs: emptyFiles{}, Verifier: everyHost{},
 		Guest: func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant { return &hostcalls.Tenant{} },
 	})
 	if err != nil {
@@ -59,13 +76,10 @@ func newHandler(tb testing.TB) func() {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	snap := &tenant.Snapshot{ID: "/git/alice", Files: map[string]tenant.File{"index.wasm": {}}}
-	r := &release{
-		id: snap.ID, manifest: &snap.Manifest, files: snap.Files, paths: tenant.NewSite(snap),
-		modules: map[string]*module{"index.wasm": {code: hello{}}}, guest: new(hostcalls.Tenant), revisionHeader: []string{"r1"},
+	snap := &tenant.Snapshot{ID: "/git/alice", Revision: "r1", Files: map[string]tenant.File{"index.wasm": {Hash: noBytes}}}
+	if err := sites.Publish(tb.Context(), snap); err != nil {
+		tb.Fatal(err)
 	}
-	r.holders.Store(1)
-	sites.swap(tb.Context(), r)
 	req := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, "http://alice.example/", http.NoBody)
 	return func() { s.servePlain(make(sink), req) }
 }
@@ -98,10 +112,10 @@ func TestGuestsAreNotEdges(t *testing.T) {
 
 // TestPageIsNotEncoded: a page that takes the place of a compressed file is plain text.
 func TestPageIsNotEncoded(t *testing.T) {
-	for name, size := range map[string]int64{"no room for another open file": maxKept + 1, "no content": 1} {
+	for name, size := range map[string]int64{"no room for another open file": blobs.MaxKept + 1, "no content": 1} {
 		t.Run(name, func(t *testing.T) {
 			sites, err := NewSites(SitesOptions{
-				Engine: noModules{}, Blobs: noContent{}, Verifier: everyHost{},
+				Engine: stubEngine{}, Blobs: emptyFiles{}, Verifier: everyHost{},
 				Guest: func(*tenant.Snapshot, tenant.Limits) *hostcalls.Tenant { return &hostcalls.Tenant{} },
 			})
 			if err != nil {

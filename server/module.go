@@ -12,6 +12,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/server/internal/modules"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -86,11 +87,11 @@ func (v *visit) unfit(r *release, err error) {
 	v.logTenant(r, v.guest.Module+" at revision "+r.revision.Short()+" answered "+strconv.Itoa(v.code)+": "+err.Error())
 }
 
-func (v *visit) run(ctx context.Context, m *module, x *hostcalls.Exchange, r *release) error {
+func (v *visit) run(ctx context.Context, m *modules.Module, x *hostcalls.Exchange, r *release) error {
 	v.ends = time.Now().Add(r.wall())
 	d := &deadline{Context: ctx, at: v.ends}
 	defer d.end()
-	return v.srv.opts.Sites.modules.run(d, m, x) //nolint:contextcheck // d is ctx with an end
+	return v.srv.opts.Sites.modules.Run(d, m, x) //nolint:contextcheck // d is ctx with an end
 }
 
 func (v *visit) scheme() string {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
+	"github.com/terrane/terrane/server/internal/regions"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -32,7 +34,7 @@ func (v *visit) retryLater(code int, why, reason string) {
 	v.refused = !v.ran
 	v.Header()["Retry-After"] = []string{"1"}
 	if v.refused && v.forwarded && code == http.StatusServiceUnavailable {
-		v.Header()[notBegun] = []string{"1"}
+		v.Header()[regions.NotBegun] = []string{"1"}
 	}
 	v.page(code, reason)
 }
@@ -65,4 +67,24 @@ func (v *visit) redirect(code int, to string) {
 	v.Header()["Location"] = []string{to}
 	v.Header()["Content-Length"] = []string{"0"}
 	v.WriteHeader(code)
+}
+
+// brief makes an error response one that no cache stores for long and that is displayed,
+// not saved, whatever the rules say of its page.
+func brief(h http.Header) {
+	control := "no-cache"
+	if strings.Contains(strings.ToLower(strings.Join(h["Cache-Control"], ",")), "no-store") {
+		control = "no-store"
+	}
+	for name := range h {
+		switch name {
+		case "Age", "Content-Disposition", "Edge-Control", "Expires", "Pragma", "Surrogate-Control", "X-Accel-Expires":
+			delete(h, name)
+		default:
+			if strings.HasSuffix(name, "Cache-Control") { // of one CDN or of all
+				delete(h, name)
+			}
+		}
+	}
+	h["Cache-Control"] = []string{control}
 }

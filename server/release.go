@@ -10,6 +10,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/server/internal/modules"
+	"github.com/terrane/terrane/server/internal/rules"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -43,17 +45,17 @@ func (s *site) leave() { s.inFlight.Add(-1) }
 
 // release is one snapshot ready to serve. It is immutable but for its holders.
 type release struct {
-	id       tenant.ID
-	revision tenant.Revision
-	manifest *tenant.Manifest
-	files    map[string]tenant.File
-	paths    *tenant.Site
-	modules  map[string]*module
-	moved    *redirects
-	headers  *headers
-	limits   tenant.Limits
-	guest    *hostcalls.Tenant
-	rate     *rate.Limiter // nil: unlimited
+	id        tenant.ID
+	revision  tenant.Revision
+	manifest  *tenant.Manifest
+	files     map[string]tenant.File
+	paths     *tenant.Site
+	modules   map[string]*modules.Module
+	redirects *rules.Redirects // nil: none
+	headers   *rules.Headers   // nil: none
+	limits    tenant.Limits
+	guest     *hostcalls.Tenant
+	rate      *rate.Limiter // nil: unlimited
 
 	revisionHeader []string // shared by all responses; nobody writes to it
 

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/terrane/terrane/internal/conns"
+	"github.com/terrane/terrane/server/internal/regions"
 	"github.com/terrane/terrane/server/internal/share"
 )
 
@@ -143,7 +144,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.drain(base, servers, cut)
 	if s.forwarder != nil {
-		s.forwarder.Transport.(retrying).CloseIdleConnections()
+		s.forwarder.Transport.(*regions.Transport).CloseIdleConnections()
 	}
 	stopHelpers()
 	return errors.Join(helpers.Wait(), g.Wait())

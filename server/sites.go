@@ -1,11 +1,9 @@
 package server
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -17,13 +15,14 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/server/internal/blobs"
+	"github.com/terrane/terrane/server/internal/modules"
+	"github.com/terrane/terrane/server/internal/rules"
 	"github.com/terrane/terrane/tenant"
 )
 
-// Blobs is where the content of files stands, under its hash.
-type Blobs interface {
-	Open(h tenant.Hash) (io.ReadSeekCloser, error)
-}
+// Blobs is where the content of files is, under its hash.
+type Blobs = blobs.Source
 
 // Verifier says what DNS has to say of a host. It is asked for each request: it
 // must answer a host that it knows from memory. source is the visitor's address, so
@@ -59,8 +58,8 @@ type SitesOptions struct {
 type Sites struct {
 	opts    SitesOptions
 	log     *slog.Logger
-	modules modules
-	files   fileCache
+	modules *modules.Table
+	files   *blobs.Cache
 
 	byTenant sync.Map   // tenant.ID -> *site
 	mu       sync.Mutex // orders Publish's swap and Remove
@@ -79,8 +78,8 @@ func NewSites(o SitesOptions) (*Sites, error) {
 	}
 	s := &Sites{
 		opts: o, log: o.Logger,
-		modules: modules{engine: o.Engine, blobs: o.Blobs, budget: max(0, o.ModuleBytes), byKey: make(map[moduleKey]*module)},
-		files:   fileCache{blobs: o.Blobs, room: o.CacheBytes, byHash: make(map[tenant.Hash]*list.Element)},
+		modules: modules.New(o.Engine, o.Blobs, o.ModuleBytes),
+		files:   blobs.NewCache(o.Blobs, o.CacheBytes),
 	}
 	if err := s.register(o.Metrics); err != nil {
 		return nil, err
@@ -95,13 +94,13 @@ func (s *Sites) register(reg prometheus.Registerer) error {
 	return errors.Join(
 		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "terrane_server_modules_count", Help: "Compiled modules of live releases.",
-		}, func() float64 { return float64(s.modules.count()) })),
+		}, func() float64 { return float64(s.modules.Count()) })),
 		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "terrane_server_modules_loaded_bytes", Help: "Memory that loaded modules take, about.",
-		}, func() float64 { return float64(s.modules.loaded.Load()) })),
+		}, func() float64 { return float64(s.modules.LoadedBytes()) })),
 		reg.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "terrane_server_modules_loads_total", Help: "Modules loaded anew for a request, because they had been unloaded.",
-		}, func() float64 { return float64(s.modules.loads.Load()) })),
+			Name: "terrane_server_modules_loads_total", Help: "Modules loaded again for a request, because they had been unloaded.",
+		}, func() float64 { return float64(s.modules.Loads()) })),
 		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "terrane_server_sites_count", Help: "Tenants with a live release.",
 		}, func() float64 { return float64(s.count()) })),
@@ -119,7 +118,7 @@ func (s *Sites) count() (n int) {
 // Modules that the live release has already are not compiled again.
 func (s *Sites) Publish(ctx context.Context, snap *tenant.Snapshot) error {
 	limits := s.opts.Limits.Lower(snap.Manifest.Limits)
-	moved, headers, err := s.rules(snap)
+	redirects, headers, err := s.rules(snap)
 	if err := errors.Join(checkRoutes(snap), err); err != nil {
 		return err
 	}
@@ -134,7 +133,7 @@ func (s *Sites) Publish(ctx context.Context, snap *tenant.Snapshot) error {
 		files:          snap.Files,
 		paths:          tenant.NewSite(snap),
 		modules:        compiled,
-		moved:          moved,
+		redirects:      redirects,
 		headers:        headers,
 		limits:         limits,
 		guest:          s.opts.Guest(snap, limits),
@@ -195,27 +194,36 @@ func checkRoutes(snap *tenant.Snapshot) error {
 }
 
 // rules reads _redirects and _headers.
-func (s *Sites) rules(snap *tenant.Snapshot) (moved *redirects, hs *headers, err error) {
-	text, err := s.ruleFile(snap, redirectsName)
+func (s *Sites) rules(snap *tenant.Snapshot) (*rules.Redirects, *rules.Headers, error) {
+	var redirects *rules.Redirects
+	var headers *rules.Headers
+	text, err := s.ruleFile(snap, rules.RedirectsFile)
 	if err != nil {
 		return nil, nil, err
 	}
+	var redirectsErr, headersErr error
 	if text != "" {
-		moved, err = parseRedirects(text)
+		redirects, redirectsErr = rules.ParseRedirects(text)
 	}
-	text, readErr := s.ruleFile(snap, headersName)
-	if readErr != nil {
-		return nil, nil, readErr
+	if text, err = s.ruleFile(snap, rules.HeadersFile); err != nil {
+		return nil, nil, err
 	}
 	if text != "" {
-		var headersErr error
-		hs, headersErr = parseHeaders(text)
-		err = errors.Join(err, headersErr)
+		headers, headersErr = rules.ParseHeaders(text, edgeSets)
 	}
-	if err != nil {
+	if err := errors.Join(redirectsErr, headersErr); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", err, engine.ErrRefused)
 	}
-	return moved, hs, nil
+	return redirects, headers, nil
+}
+
+// edgeSets reports whether a file's header of that canonical name is for the edge to set.
+func edgeSets(name string) bool {
+	switch name {
+	case "Content-Encoding", "Content-Range", "Etag", "Date":
+		return true
+	}
+	return hopByHop(name) || ofEdges(name)
 }
 
 // ruleFile is the text of a file of rules, empty if the folder has none.
@@ -224,34 +232,34 @@ func (s *Sites) ruleFile(snap *tenant.Snapshot, name string) (string, error) {
 	if !ok {
 		return "", nil
 	}
-	if f.Size > maxRuleFile {
-		return "", fmt.Errorf("%s: %d bytes: it may have %d: %w", name, f.Size, maxRuleFile, engine.ErrRefused)
+	if f.Size > rules.MaxFile {
+		return "", fmt.Errorf("%s: %d bytes: it may have %d: %w", name, f.Size, rules.MaxFile, engine.ErrRefused)
 	}
-	text, err := readBlob(s.opts.Blobs, f)
+	text, err := blobs.Read(s.opts.Blobs, f)
 	return string(text), err
 }
 
 // compile acquires every module of the snapshot, or none.
-func (s *Sites) compile(ctx context.Context, snap *tenant.Snapshot, limits tenant.Limits) (map[string]*module, error) {
+func (s *Sites) compile(ctx context.Context, snap *tenant.Snapshot, limits tenant.Limits) (map[string]*modules.Module, error) {
 	names := snap.Modules()
 	slices.Sort(names)
-	modules, errs := make([]*module, len(names)), make([]error, len(names))
+	all, errs := make([]*modules.Module, len(names)), make([]error, len(names))
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, name := range names {
 		g.Go(func() error {
 			var err error
-			if modules[i], err = s.compileFile(ctx, snap.Files[name], limits); err != nil {
+			if all[i], err = s.compileFile(ctx, snap.Files[name], limits); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", name, err)
 			}
 			return nil
 		})
 	}
 	_ = g.Wait() // errs has them all
-	compiled := make(map[string]*module, len(names))
+	compiled := make(map[string]*modules.Module, len(names))
 	for i, name := range names {
-		if modules[i] != nil {
-			compiled[name] = modules[i]
+		if all[i] != nil {
+			compiled[name] = all[i]
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -261,17 +269,17 @@ func (s *Sites) compile(ctx context.Context, snap *tenant.Snapshot, limits tenan
 	return compiled, nil
 }
 
-func (s *Sites) compileFile(ctx context.Context, f tenant.File, limits tenant.Limits) (*module, error) {
+func (s *Sites) compileFile(ctx context.Context, f tenant.File, limits tenant.Limits) (*modules.Module, error) {
 	if limits.ModuleSize > 0 && f.Size > limits.ModuleSize {
 		return nil, fmt.Errorf("%d bytes: a module may have %d here: %w", f.Size, limits.ModuleSize, engine.ErrRefused)
 	}
-	key := moduleKey{f.Hash, engine.Limits{Memory: limits.Memory, CPU: limits.CPU}}
-	return s.modules.acquire(ctx, key, f.Size)
+	key := modules.Key{Hash: f.Hash, Limits: engine.Limits{Memory: limits.Memory, CPU: limits.CPU}}
+	return s.modules.Acquire(ctx, key, f.Size)
 }
 
-func (s *Sites) closeModules(ctx context.Context, ms map[string]*module) {
+func (s *Sites) closeModules(ctx context.Context, ms map[string]*modules.Module) {
 	for name, m := range ms {
-		if err := s.modules.release(ctx, m); err != nil {
+		if err := s.modules.Release(ctx, m); err != nil {
 			s.log.Error("close module", "module", name, "err", err)
 		}
 	}

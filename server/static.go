@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/terrane/terrane/server/internal/blobs"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -69,10 +70,10 @@ func (v *visit) open(ctx context.Context, name string, missing bool) (io.ReadSee
 			break
 		}
 	}
-	if file.Size > maxKept && !v.holdFile(ctx) {
+	if file.Size > blobs.MaxKept && !v.holdFile(ctx) {
 		return nil, false
 	}
-	content, err := v.srv.opts.Sites.files.open(file)
+	content, err := v.srv.opts.Sites.files.Open(file)
 	if err != nil {
 		v.note = err.Error()
 		v.srv.log.Error("open file", "tenant", v.place.release.id, "host", v.host, "file", name, "err", err)
@@ -89,7 +90,7 @@ func (v *visit) open(ctx context.Context, name string, missing bool) (io.ReadSee
 		h["Content-Length"] = []string{strconv.FormatInt(file.Size, 10)}
 	}
 	own := h["Content-Type"]
-	if v.place.release.headers.set(h, name); missing {
+	if v.place.release.headers.Set(h, name); missing {
 		if delete(h, "Content-Type"); own != nil {
 			h["Content-Type"] = own
 		}

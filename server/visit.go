@@ -11,6 +11,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/conns"
+	"github.com/terrane/terrane/server/internal/rules"
 	"github.com/terrane/terrane/server/internal/share"
 	"github.com/terrane/terrane/tenant"
 )
@@ -276,27 +277,27 @@ func (v *visit) answer(ctx context.Context) {
 	r := v.place.release
 	path := v.r.URL.Path
 	t := r.paths.Resolve(path)
-	if r.moved != nil {
-		if rule, got := r.moved.find(path, r.has(path, t)); rule != nil && v.moved(ctx, rule, got) {
+	if r.redirects != nil {
+		if m, ok := r.redirects.Find(path, r.has(path, t)); ok && v.apply(ctx, m) {
 			return
 		}
 	}
 	v.show(ctx, t)
 }
 
-// moved does what a line of _redirects says. It is false for a line that leads
+// apply does what a line of _redirects says. It is false for a line that leads
 // nowhere.
-func (v *visit) moved(ctx context.Context, rule *redirect, got captures) bool {
-	if !rule.stays() {
-		to := rule.location(got, v.r.URL.RawQuery)
+func (v *visit) apply(ctx context.Context, m rules.Match) bool {
+	if !m.Stays() {
+		to := m.Location(v.r.URL.RawQuery)
 		if to != "" {
-			v.redirect(rule.status, to)
+			v.redirect(m.Status(), to)
 		}
 		return to != ""
 	}
-	t := v.place.release.paths.Resolve(rule.path(got))
+	t := v.place.release.paths.Resolve(m.Path())
 	switch {
-	case rule.status == http.StatusOK:
+	case m.Status() == http.StatusOK:
 		v.show(ctx, t)
 	case t.Kind == tenant.Static:
 		v.notFound(ctx, t.File)

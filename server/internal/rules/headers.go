@@ -1,4 +1,4 @@
-package server
+package rules
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// headersName is the file of a folder that holds headers for its files, as Netlify
+// HeadersFile is the file of a folder that holds headers for its files, as Netlify
 // and Cloudflare Pages read it:
 //
 //	/assets/*
@@ -21,10 +21,10 @@ import (
 // A rule is for files: it matches the path of the file that is served, "/a/index.html"
 // or "/a/" for a folder's page, whatever path a visitor asked for. All rules that match
 // count. Modules set their own headers.
-const headersName = "_headers"
+const HeadersFile = "_headers"
 
-// headers are a folder's rules. They are immutable; nil has none.
-type headers struct{ rules []headerRule }
+// Headers are the headers that a folder adds to its files. They are immutable; nil has none.
+type Headers struct{ rules []headerRule }
 
 type headerRule struct {
 	path   pattern
@@ -33,9 +33,11 @@ type headerRule struct {
 
 type headerField struct{ name, value string }
 
-func parseHeaders(text string) (*headers, error) {
-	hs := new(headers)
-	err := eachLine(headersName, text, func(line string) error {
+// ParseHeaders reads a file of headers. reserved reports names, in canonical form, that no
+// folder may set. The error names each faulty line.
+func ParseHeaders(text string, reserved func(name string) bool) (*Headers, error) {
+	hs := new(Headers)
+	err := eachLine(HeadersFile, text, func(line string) error {
 		if line[0] != ' ' && line[0] != '\t' {
 			p, err := parsePattern(line)
 			if err == nil && len(hs.rules) == maxPatterns {
@@ -47,7 +49,7 @@ func parseHeaders(text string) (*headers, error) {
 		if len(hs.rules) == 0 {
 			return errors.New("a header stands below the path that it is for")
 		}
-		f, err := parseHeader(strings.TrimLeft(line, " \t"))
+		f, err := parseHeader(strings.TrimLeft(line, " \t"), reserved)
 		last := &hs.rules[len(hs.rules)-1]
 		last.fields = append(last.fields, f)
 		return err
@@ -55,7 +57,7 @@ func parseHeaders(text string) (*headers, error) {
 	return hs, err
 }
 
-func parseHeader(line string) (headerField, error) {
+func parseHeader(line string, reserved func(string) bool) (headerField, error) {
 	name, value, ok := strings.Cut(line, ":")
 	name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
 	f := headerField{name, strings.TrimSpace(value)}
@@ -66,15 +68,15 @@ func parseHeader(line string) (headerField, error) {
 		return f, fmt.Errorf("%s: the value has a control character", name)
 	case name == "Basic-Auth":
 		return f, errors.New("passwords by Basic-Auth are not known here, and visitors would see them")
-	case hopByHop(name), ofEdges(name), name == "Content-Encoding", name == "Content-Range", name == "Etag", name == "Date":
+	case reserved(name):
 		return f, fmt.Errorf("%s is for the edge to set", name)
 	}
 	return f, nil
 }
 
-// set adds the headers of all rules that match the file. The first value of a name
+// Set adds the headers of all rules that match the file. The first value of a name
 // takes the place of the edge's own, as with Content-Type.
-func (hs *headers) set(h http.Header, file string) {
+func (hs *Headers) Set(h http.Header, file string) {
 	if hs == nil {
 		return
 	}
@@ -99,24 +101,4 @@ func (hs *headers) set(h http.Header, file string) {
 			h[f.name] = append(h[f.name], f.value)
 		}
 	}
-}
-
-// brief makes an error response one that no cache stores for long and that is displayed,
-// not saved, whatever the rules say of its page.
-func brief(h http.Header) {
-	control := "no-cache"
-	if strings.Contains(strings.ToLower(strings.Join(h["Cache-Control"], ",")), "no-store") {
-		control = "no-store"
-	}
-	for name := range h {
-		switch name {
-		case "Age", "Content-Disposition", "Edge-Control", "Expires", "Pragma", "Surrogate-Control", "X-Accel-Expires":
-			delete(h, name)
-		default:
-			if strings.HasSuffix(name, "Cache-Control") { // of one CDN or of all
-				delete(h, name)
-			}
-		}
-	}
-	h["Cache-Control"] = []string{control}
 }

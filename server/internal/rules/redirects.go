@@ -1,4 +1,4 @@
-package server
+package rules
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// redirectsName is the file of a folder that holds its redirects, as Netlify and
+// RedirectsFile is the file of a folder that holds its redirects, as Netlify and
 // Cloudflare Pages read it:
 //
 //	# from          to                        status
@@ -23,10 +23,10 @@ import (
 // The first line that matches counts. It does when nothing else has the path, or
 // when the status ends in "!". Status 200 shows what is at the other path; 404 shows
 // that file as what is missing.
-const redirectsName = "_redirects"
+const RedirectsFile = "_redirects"
 
-// redirects are a folder's rules. They are immutable.
-type redirects struct {
+// Redirects are the redirects of a folder. They are immutable; nil has none.
+type Redirects struct {
 	rules    []redirect
 	literal  map[string][]int // rules by the one path that they match, in order
 	patterns []int            // all others, in order
@@ -40,9 +40,10 @@ type redirect struct {
 	force  bool
 }
 
-func parseRedirects(text string) (*redirects, error) {
-	rs := &redirects{literal: make(map[string][]int)}
-	err := eachLine(redirectsName, text, func(line string) error {
+// ParseRedirects reads a file of redirects. Its error names each faulty line.
+func ParseRedirects(text string) (*Redirects, error) {
+	rs := &Redirects{literal: make(map[string][]int)}
+	err := eachLine(RedirectsFile, text, func(line string) error {
 		r, err := parseRedirect(strings.Fields(line))
 		if err != nil {
 			return err
@@ -126,9 +127,25 @@ func (r *redirect) stays() bool {
 	return r.status == http.StatusOK || r.status == http.StatusNotFound
 }
 
-// find returns the first rule that matches, and what its placeholders stand for;
-// nil if there is none. taken says that the folder has something at the path.
-func (rs *redirects) find(path string, taken bool) (*redirect, captures) {
+// Match is a redirect that applies to a path.
+type Match struct {
+	rule *redirect
+	got  captures
+}
+
+// Status is what the visitor is answered with, if Stays is false.
+func (m Match) Status() int { return m.rule.status }
+
+// Stays reports whether the visitor's address stays as it is: Path shows what is there, for
+// Status 200 as such, for 404 as the page of what is missing.
+func (m Match) Stays() bool { return m.rule.stays() }
+
+// Find returns the first rule that applies to an absolute, decoded path; false if there is
+// none. taken says that the folder has something at the path.
+func (rs *Redirects) Find(path string, taken bool) (Match, bool) {
+	if rs == nil {
+		return Match{}, false
+	}
 	first := len(rs.rules)
 	for _, i := range rs.literal[path] {
 		if rs.rules[i].force || !taken {
@@ -147,28 +164,28 @@ func (rs *redirects) find(path string, taken bool) (*redirect, captures) {
 		if r.from.match(path, nil) {
 			var got captures
 			r.from.match(path, &got)
-			return r, got
+			return Match{r, got}, true
 		}
 	}
 	if first == len(rs.rules) {
-		return nil, nil
+		return Match{}, false
 	}
-	return &rs.rules[first], nil
+	return Match{&rs.rules[first], nil}, true
 }
 
-// path is the path, decoded, whose target the rule shows.
-func (r *redirect) path(got captures) string {
-	return r.to.fill(got, func(s string) string { return s })
+// Path is the decoded path whose target is shown.
+func (m Match) Path() string {
+	return m.rule.to.fill(m.got, func(s string) string { return s })
 }
 
-// location is where the rule sends a visitor. It is empty if that would be another
-// host than the rule names: "//host" is one to a browser.
-func (r *redirect) location(got captures, query string) string {
-	to := r.to.fill(got, escapeCapture)
+// Location is where the visitor is sent, with the query of the request. It is empty if that
+// would be another host than the rule names: "//host" is one to a browser.
+func (m Match) Location(query string) string {
+	to := m.rule.to.fill(m.got, escapeCapture)
 	if strings.HasPrefix(to, "//") {
 		return ""
 	}
-	if query != "" && !r.query {
+	if query != "" && !m.rule.query {
 		to += "?" + query
 	}
 	return to

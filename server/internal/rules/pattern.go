@@ -1,4 +1,4 @@
-package server
+package rules
 
 import (
 	"errors"
@@ -153,7 +153,7 @@ func escapeCapture(s string) string {
 // The bounds of a file of rules. A request is matched against each rule that has a
 // placeholder or a "*".
 const (
-	maxRuleFile = 256 << 10 // bytes
+	MaxFile     = 256 << 10 // bytes
 	maxRuleLine = 2000      // bytes
 	maxRules    = 2000
 	maxPatterns = 200 // rules with a placeholder or "*"

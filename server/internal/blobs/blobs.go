@@ -1,4 +1,4 @@
-package server
+package blobs
 
 import (
 	"bytes"
@@ -11,12 +11,16 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-// fileCache opens files, and keeps the small ones that were asked for last in memory:
-// opening one costs as much as all the rest of a request. Content under a hash never
-// changes, so nothing kept is ever stale.
-type fileCache struct {
-	blobs Blobs
-	room  int64 // bytes kept
+// Source is where the content of files is, under its hash.
+type Source interface {
+	Open(h tenant.Hash) (io.ReadSeekCloser, error)
+}
+
+// Cache opens files, and keeps the small ones that were opened last in memory: opening one
+// on disk costs as much as the rest of a request. It is safe for concurrent use.
+type Cache struct {
+	from Source
+	room int64 // bytes kept
 
 	mu     sync.Mutex
 	byHash map[tenant.Hash]*list.Element // of kept; guarded by mu
@@ -29,8 +33,13 @@ type kept struct {
 	data []byte
 }
 
-// maxKept is the largest file that is kept.
-const maxKept = 64 << 10
+// NewCache returns an empty Cache of the files in from, which keeps at most room bytes.
+func NewCache(from Source, room int64) *Cache {
+	return &Cache{from: from, room: room, byHash: make(map[tenant.Hash]*list.Element)}
+}
+
+// MaxKept is the largest file that is kept, in bytes.
+const MaxKept = 64 << 10
 
 // inMemory is a kept file, open.
 type inMemory struct{ bytes.Reader }
@@ -38,14 +47,15 @@ type inMemory struct{ bytes.Reader }
 // Close implements io.Closer.
 func (*inMemory) Close() error { return nil }
 
-func (c *fileCache) open(f tenant.File) (io.ReadSeekCloser, error) {
-	if f.Size > maxKept {
-		return c.blobs.Open(f.Hash)
+// Open opens a file. Its caller closes it.
+func (c *Cache) Open(f tenant.File) (io.ReadSeekCloser, error) {
+	if f.Size > MaxKept {
+		return c.from.Open(f.Hash)
 	}
 	data, ok := c.find(f.Hash)
 	if !ok {
 		var err error
-		if data, err = readBlob(c.blobs, f); err != nil {
+		if data, err = Read(c.from, f); err != nil {
 			return nil, err
 		}
 		c.keep(kept{f.Hash, data})
@@ -55,7 +65,7 @@ func (c *fileCache) open(f tenant.File) (io.ReadSeekCloser, error) {
 	return m, nil
 }
 
-func (c *fileCache) find(h tenant.Hash) ([]byte, bool) {
+func (c *Cache) find(h tenant.Hash) ([]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.byHash[h]
@@ -66,7 +76,7 @@ func (c *fileCache) find(h tenant.Hash) ([]byte, bool) {
 	return e.Value.(kept).data, true
 }
 
-func (c *fileCache) keep(k kept) {
+func (c *Cache) keep(k kept) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.byHash[k.hash]; ok {
@@ -81,8 +91,8 @@ func (c *fileCache) keep(k kept) {
 	}
 }
 
-// readBlob reads a whole file, which has been found to be of its size.
-func readBlob(from Blobs, f tenant.File) (_ []byte, err error) {
+// Read reads a whole file. It fails if the file is not what its size and hash say.
+func Read(from Source, f tenant.File) (_ []byte, err error) {
 	r, err := from.Open(f.Hash)
 	if err != nil {
 		return nil, err

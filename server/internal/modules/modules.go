@@ -1,4 +1,4 @@
-package server
+package modules
 
 import (
 	"cmp"
@@ -13,33 +13,40 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/server/internal/blobs"
 	"github.com/terrane/terrane/tenant"
 )
 
-// moduleKey is all that compiled code depends on: releases and tenants that agree
+// Key is everything that compiled code depends on: releases and tenants that agree
 // on it share one module.
-type moduleKey struct {
-	hash   tenant.Hash
-	limits engine.Limits
+type Key struct {
+	Hash   tenant.Hash
+	Limits engine.Limits
 }
 
-// modules holds the modules of all live releases, each once.
-type modules struct {
+// Table holds the modules of all live releases, each once. It is safe for concurrent use.
+type Table struct {
 	engine engine.Engine
-	blobs  Blobs
-	budget int64        // bytes that loaded ones may take; 0: without end
+	blobs  blobs.Source
+	budget int64        // bytes that loaded ones may take; 0: no bound
 	loaded atomic.Int64 // bytes
 	loads  atomic.Int64 // modules that were loaded again
 
 	mu    sync.Mutex
-	byKey map[moduleKey]*module
+	byKey map[Key]*Module
 }
 
-// module is one compiled module, and how many releases hold it.
-type module struct {
-	key  moduleKey
+// New returns an empty Table of modules that e compiles from the files in b. budget bounds
+// the memory of those that are loaded, in bytes; 0: no bound.
+func New(e engine.Engine, b blobs.Source, budget int64) *Table {
+	return &Table{engine: e, blobs: b, budget: max(0, budget), byKey: make(map[Key]*Module)}
+}
+
+// Module is one compiled module, shared by all that have acquired it.
+type Module struct {
+	key  Key
 	size int64 // of its file
-	refs int   // guarded by modules.mu
+	refs int   // guarded by Table.mu
 	done chan struct{}
 	err  error // once done is closed
 
@@ -48,14 +55,14 @@ type module struct {
 	code    engine.Module // nil while it is not loaded; guarded by running
 }
 
-// acquire returns the module, compiled by this call or another one. Whoever gets
-// it must release it.
-func (ms *modules) acquire(ctx context.Context, key moduleKey, size int64) (*module, error) {
+// Acquire returns the module of a file of size bytes, compiled by this call or another one.
+// Its caller calls Release. An error that wraps engine.ErrRefused is for the tenant.
+func (ms *Table) Acquire(ctx context.Context, key Key, size int64) (*Module, error) {
 	for {
 		ms.mu.Lock()
 		m, found := ms.byKey[key]
 		if !found {
-			m = &module{key: key, size: size, done: make(chan struct{})}
+			m = &Module{key: key, size: size, done: make(chan struct{})}
 			ms.byKey[key] = m
 		}
 		m.refs++
@@ -68,12 +75,12 @@ func (ms *modules) acquire(ctx context.Context, key moduleKey, size int64) (*mod
 		select {
 		case <-m.done:
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), ms.release(ctx, m))
+			return nil, errors.Join(ctx.Err(), ms.Release(ctx, m))
 		}
 		if m.err == nil {
 			return m, nil
 		}
-		if err := ms.release(ctx, m); err != nil {
+		if err := ms.Release(ctx, m); err != nil {
 			return nil, err
 		}
 		// Another call gave up, not this one.
@@ -84,8 +91,8 @@ func (ms *modules) acquire(ctx context.Context, key moduleKey, size int64) (*mod
 	}
 }
 
-// release gives m back. The last one closes it, and forgets it if it failed.
-func (ms *modules) release(ctx context.Context, m *module) error {
+// Release gives m back. The last holder closes it.
+func (ms *Table) Release(ctx context.Context, m *Module) error {
 	ms.mu.Lock()
 	m.refs--
 	last := m.refs == 0
@@ -96,13 +103,13 @@ func (ms *modules) release(ctx context.Context, m *module) error {
 	if !last {
 		return nil
 	}
-	// The one who compiles holds m until it has: the last one finds it done.
+	// The call that compiles holds m until it has ended: the last one finds it done.
 	m.running.Lock()
 	defer m.running.Unlock()
 	return ms.unload(context.WithoutCancel(ctx), m)
 }
 
-func (m *module) failed() bool {
+func (m *Module) failed() bool {
 	select {
 	case <-m.done:
 		return m.err != nil
@@ -111,8 +118,8 @@ func (m *module) failed() bool {
 	}
 }
 
-// run lets the module answer a request. One that was unloaded is loaded first.
-func (ms *modules) run(ctx context.Context, m *module, x *hostcalls.Exchange) error {
+// Run lets the module answer a request. One that was unloaded is loaded first.
+func (ms *Table) Run(ctx context.Context, m *Module, x *hostcalls.Exchange) error {
 	for {
 		if ran, err := m.run(ctx, x); ran {
 			return err
@@ -125,7 +132,7 @@ func (ms *modules) run(ctx context.Context, m *module, x *hostcalls.Exchange) er
 }
 
 // run reports whether the module was loaded.
-func (m *module) run(ctx context.Context, x *hostcalls.Exchange) (ran bool, err error) {
+func (m *Module) run(ctx context.Context, x *hostcalls.Exchange) (ran bool, err error) {
 	m.running.RLock()
 	defer m.running.RUnlock()
 	if m.code == nil {
@@ -137,7 +144,7 @@ func (m *module) run(ctx context.Context, x *hostcalls.Exchange) (ran bool, err 
 
 // load makes the module ready to run. The engine compiles it, unless it has its code
 // on disk.
-func (ms *modules) load(ctx context.Context, m *module) error {
+func (ms *Table) load(ctx context.Context, m *Module) error {
 	if err := ms.ensure(ctx, m); err != nil {
 		return err
 	}
@@ -145,17 +152,17 @@ func (ms *modules) load(ctx context.Context, m *module) error {
 	return nil
 }
 
-func (ms *modules) ensure(ctx context.Context, m *module) error {
+func (ms *Table) ensure(ctx context.Context, m *Module) error {
 	m.running.Lock()
 	defer m.running.Unlock()
 	if m.code != nil {
 		return nil
 	}
-	wasm, err := readBlob(ms.blobs, tenant.File{Hash: m.key.hash, Size: m.size})
+	wasm, err := blobs.Read(ms.blobs, tenant.File{Hash: m.key.Hash, Size: m.size})
 	if err != nil {
 		return err
 	}
-	if m.code, err = ms.engine.Compile(ctx, wasm, m.key.limits); err != nil {
+	if m.code, err = ms.engine.Compile(ctx, wasm, m.key.Limits); err != nil {
 		return err
 	}
 	m.used.Store(time.Now().UnixNano())
@@ -166,22 +173,22 @@ func (ms *modules) ensure(ctx context.Context, m *module) error {
 // cost is about what a loaded module takes, in bytes: machine code, and what the engine
 // knows of each function. Measured with wazero. Small ones take mappings rather than bytes, of
 // which Linux gives a process 65,530.
-func (m *module) cost() int64 { return max(64<<10, 24<<10+6*m.size) }
+func (m *Module) cost() int64 { return max(64<<10, 24<<10+6*m.size) }
 
 // shrink unloads modules that nobody uses, those unused for longest first, if what is
 // loaded exceeds the budget. It makes room for some more, so as not to be needed each time.
-func (ms *modules) shrink(ctx context.Context) {
+func (ms *Table) shrink(ctx context.Context) {
 	if ms.budget == 0 || ms.loaded.Load() <= ms.budget {
 		return
 	}
 	ms.mu.Lock()
 	all := slices.Collect(maps.Values(ms.byKey))
 	ms.mu.Unlock()
-	last := make(map[*module]int64, len(all)) // it must not change while it is sorted by
+	last := make(map[*Module]int64, len(all)) // it must not change while it is sorted by
 	for _, m := range all {
 		last[m] = m.used.Load()
 	}
-	slices.SortFunc(all, func(a, b *module) int { return cmp.Compare(last[a], last[b]) })
+	slices.SortFunc(all, func(a, b *Module) int { return cmp.Compare(last[a], last[b]) })
 	for _, m := range all[:max(0, len(all)-1)] { // the newest was just loaded
 		if ms.loaded.Load() <= ms.budget-ms.budget/8 {
 			return
@@ -194,7 +201,7 @@ func (ms *modules) shrink(ctx context.Context) {
 }
 
 // unload frees the module's code, if it is loaded. Its lock is held.
-func (ms *modules) unload(ctx context.Context, m *module) error {
+func (ms *Table) unload(ctx context.Context, m *Module) error {
 	if m.code == nil {
 		return nil
 	}
@@ -204,8 +211,15 @@ func (ms *modules) unload(ctx context.Context, m *module) error {
 	return err
 }
 
-func (ms *modules) count() int {
+// Count is the number of modules, loaded or not.
+func (ms *Table) Count() int {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	return len(ms.byKey)
 }
+
+// LoadedBytes is about how much memory the loaded modules take.
+func (ms *Table) LoadedBytes() int64 { return ms.loaded.Load() }
+
+// Loads is how many modules were loaded again for a request, after they had been unloaded.
+func (ms *Table) Loads() int64 { return ms.loads.Load() }
