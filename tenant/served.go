@@ -19,6 +19,25 @@ type Pin struct {
 	At     time.Time `json:"at"`               // by that edge's clock
 }
 
+// Summary says in words why a release is live that is not what the folder has. A nil Pin
+// is one whose reason is not known.
+func (p *Pin) Summary() string {
+	if p == nil {
+		return "pinned"
+	}
+	s := "pinned " + p.At.Local().Format(time.DateTime)
+	if p.By != "" {
+		s += " by " + p.By
+	}
+	if p.Edge != "" {
+		s += " at " + p.Edge
+	}
+	if p.Reason != "" {
+		s += fmt.Sprintf(" (%s)", p.Reason)
+	}
+	return s + " until the folder changes"
+}
+
 // Newer reports whether p was made after q. Either may be nil, which is older than all.
 func (p *Pin) Newer(q *Pin) bool {
 	switch {

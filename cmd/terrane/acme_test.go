@@ -13,17 +13,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/terrane/terrane/internal/admin"
 	"github.com/terrane/terrane/internal/certs/certstest"
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 	"github.com/terrane/terrane/internal/tomlfile"
 )
 
 // startACME runs an edge that gets its certificates from Pebble, which asks the same
 // DNS as the edge does.
-func startACME(t testing.TB, change func(*config.Config)) (*anEdge, *certstest.Pebble) {
+func startACME(t testing.TB, change func(*config.Config)) (*edgetest.Edge, *certstest.Pebble) {
 	t.Helper()
 	var p *certstest.Pebble
-	e := startEdge(t, func(c *config.Config) {
+	e := edgetest.Start(t, func(c *config.Config) {
 		p = certstest.StartPebble(t, certstest.PebbleOptions{DNS: c.DNS.Resolvers[0].String()})
 		roots := filepath.Join(t.TempDir(), "roots.pem")
 		if err := os.WriteFile(roots, p.Roots, 0o600); err != nil {
@@ -34,8 +36,8 @@ func startACME(t testing.TB, change func(*config.Config)) (*anEdge, *certstest.P
 			change(c)
 		}
 	})
-	e.roots = p.Issuer
-	plain, secure := e.edge.server.Addrs()
+	e.Roots = p.Issuer
+	plain, secure := e.Server.Addrs()
 	p.HTTP.To(plain[0].String())
 	p.TLS.To(secure[0].String())
 	return e, p
@@ -48,25 +50,25 @@ func TestACME(t *testing.T) {
 		c.DNS.MinTTL = tomlfile.Duration(time.Second)
 	})
 	const host = "alice.example"
-	e.deploy("alice", map[string][]byte{"index.html": []byte("alice")})
-	e.domain(host) // the A record alone
-	if status, body := e.request("", host, "/.well-known/terrane"); !strings.Contains(body, "there is no TXT record") {
+	e.Deploy("alice", map[string][]byte{"index.html": []byte("alice")})
+	e.Domain(host) // the A record alone
+	if status, body := e.Request("", host, "/.well-known/terrane"); !strings.Contains(body, "there is no TXT record") {
 		t.Errorf("over HTTP: %d %s", status, body)
 	}
-	if _, body := e.request(host, host, "/"); !strings.Contains(body, "tls: ") {
+	if _, body := e.Request(host, host, "/"); !strings.Contains(body, "tls: ") {
 		t.Errorf("without a TXT record: %s", body)
 	}
 	if n := p.Orders(t); n != 0 {
 		t.Fatalf("%d orders for a domain that is not verified", n)
 	}
-	e.domain(host, "terrane=/sites/alice/")
-	e.await("HTTPS", func() bool { status, _ := e.request(host, host, "/"); return status == http.StatusOK })
-	e.want(host, "/", http.StatusOK, "alice")
+	e.Domain(host, "terrane=/sites/alice/")
+	e.Await("HTTPS", func() bool { status, _ := e.Request(host, host, "/"); return status == http.StatusOK })
+	e.Want(host, "/", http.StatusOK, "alice")
 	if n := p.Orders(t); n != 1 {
 		t.Errorf("%d orders", n)
 	}
 
-	_, secure := e.edge.server.Addrs()
+	_, secure := e.Server.Addrs()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(p.Issuer)
 	conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: host}}).DialContext(t.Context(), "tcp", secure[0].String())
@@ -79,27 +81,27 @@ func TestACME(t *testing.T) {
 	if err := conn.Close(); err != nil {
 		t.Error(err)
 	}
-	if status, _ := e.request(host, "bob.example", "/"); status != http.StatusMisdirectedRequest {
+	if status, _ := e.Request(host, "bob.example", "/"); status != http.StatusMisdirectedRequest {
 		t.Errorf("SNI and Host that differ: %d", status)
 	}
 
 	// The TXT record goes: the certificate stays, service ends.
-	e.domain(host)
-	if err := e.dns.Set("_terrane." + host); err != nil {
+	e.Domain(host)
+	if err := e.DNS.Set("_terrane." + host); err != nil {
 		t.Fatal(err)
 	}
-	e.await("the end of service", func() bool { status, _ := e.request(host, host, "/"); return status == http.StatusNotFound })
-	e.want(host, "/", http.StatusNotFound, "there is no TXT record")
+	e.Await("the end of service", func() bool { status, _ := e.Request(host, host, "/"); return status == http.StatusNotFound })
+	e.Want(host, "/", http.StatusNotFound, "there is no TXT record")
 }
 
 // TestDoctorOfCertificates is what doctor says of orders, and of CAA records.
 func TestDoctorOfCertificates(t *testing.T) {
 	e, p := startACME(t, nil)
-	admin := "--admin=http://" + e.edge.admin.Addr().String()
-	e.deploy("alice", map[string][]byte{"index.html": nil})
+	at := "--admin=http://" + e.Admin.Addr().String()
+	e.Deploy("alice", map[string][]byte{"index.html": nil})
 	doctor := func(host string, healthy bool, want ...string) {
 		t.Helper()
-		out, err := terrane(t, "doctor", host, admin)
+		out, err := terrane(t, "doctor", host, at)
 		if (err == nil) != healthy {
 			t.Errorf("doctor %s: %v\n%s", host, err, out)
 		}
@@ -109,12 +111,12 @@ func TestDoctorOfCertificates(t *testing.T) {
 			}
 		}
 	}
-	e.domain("good.example", "terrane=/sites/alice/")
-	if err := e.dns.Set("good.example", "A 127.0.0.1", `CAA 0 issue "pebble.letsencrypt.org"`); err != nil {
+	e.Domain("good.example", "terrane=/sites/alice/")
+	if err := e.DNS.Set("good.example", "A 127.0.0.1", `CAA 0 issue "pebble.letsencrypt.org"`); err != nil {
 		t.Fatal(err)
 	}
 	doctor("good.example", true, "certificate  by CN=Pebble", "its renewal is due at")
-	if err := e.dns.Set("good.example", "A 127.0.0.1", `CAA 0 issue "other.example"`); err != nil {
+	if err := e.DNS.Set("good.example", "A 127.0.0.1", `CAA 0 issue "other.example"`); err != nil {
 		t.Fatal(err)
 	}
 	doctor("good.example", true, "let none of this platform's CAs issue", `add CAA 0 issue "pebble.letsencrypt.org" there`)
@@ -122,10 +124,10 @@ func TestDoctorOfCertificates(t *testing.T) {
 	// The CA cannot reach the domain.
 	p.HTTP.Shut()
 	p.TLS.Shut()
-	e.domain("bad.example", "terrane=/sites/alice/")
+	e.Domain("bad.example", "terrane=/sites/alice/")
 	doctor("bad.example", false, "urn:ietf:params:acme:error:", "must reach this platform at port 80 or 443", "the next try is after")
-	out, _ := terrane(t, "doctor", "bad.example", "--json", admin)
-	var x examination
+	out, _ := terrane(t, "doctor", "bad.example", "--json", at)
+	var x admin.Examination
 	if err := json.Unmarshal([]byte(out), &x); err != nil || x.Healthy || x.Certificate.ACME.NextTry.IsZero() || x.Certificate.ACME.Problem == "" {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -145,17 +147,17 @@ func BenchmarkOnboarding(b *testing.B) {
 	}{{"first-visit", false}, {"polled", true}} {
 		b.Run(tt.name, func(b *testing.B) {
 			e, _ := startACME(b, func(c *config.Config) { c.DNS.MinTTL = 0 })
-			e.deploy("alice", map[string][]byte{"index.html": nil})
+			e.Deploy("alice", map[string][]byte{"index.html": nil})
 			var took []time.Duration
 			for i := 0; b.Loop(); i++ {
 				host := fmt.Sprintf("a%d.onboarding%d.example", i, i) // a registrable domain each, or the quota ends it
-				e.domain(host)
+				e.Domain(host)
 				if tt.polled {
-					e.request(host, host, "/")
+					e.Request(host, host, "/")
 				}
 				start := time.Now()
-				e.domain(host, "terrane=/sites/alice/")
-				e.await("HTTPS", func() bool { status, _ := e.request(host, host, "/"); return status == http.StatusOK })
+				e.Domain(host, "terrane=/sites/alice/")
+				e.Await("HTTPS", func() bool { status, _ := e.Request(host, host, "/"); return status == http.StatusOK })
 				took = append(took, time.Since(start))
 			}
 			slices.Sort(took)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/terrane/terrane/internal/admin"
 	"github.com/terrane/terrane/internal/config"
 )
 
@@ -87,11 +88,11 @@ func (f *adminFlags) where() (base, token string, err error) {
 		if cfg.Admin.Listen == "" {
 			return "", "", fmt.Errorf("%s: the edge has no admin listener (admin.listen)", f.config)
 		}
-		return "http://" + reachable(cfg.Admin.Listen), string(cfg.Admin.Token), nil
+		return admin.URL(cfg.Admin.Listen), string(cfg.Admin.Token), nil
 	}
 	base = strings.TrimSuffix(f.url, "/")
 	if base == "" {
-		base = "http://" + config.Default().Admin.Listen
+		base = admin.URL(config.Default().Admin.Listen)
 	}
 	return base, os.Getenv("TERRANE_ADMIN_TOKEN"), nil
 }

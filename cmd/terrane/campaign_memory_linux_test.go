@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/internal/campaign"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 )
 
 // memoryGroup makes a cgroup of so many bytes, version 1 or 2, and returns its folder.
@@ -79,7 +80,7 @@ func TestCampaignSmallMemory(t *testing.T) {
 	rounds := campaign.Tries(1, 20)
 	group := memoryGroup(t, room)
 	p := startProcess(t, build(t, "small-memory"), "", inGroup(group))
-	hog, file := testdata(t, "cmd/terrane/testdata/guests/hog.wasm"), make([]byte, 20<<20)
+	hog, file := edgetest.File(t, "cmd/terrane/testdata/guests/hog.wasm"), make([]byte, 20<<20)
 	for i := range tenants {
 		name := "hog" + strconv.Itoa(i)
 		p.domain(name)
@@ -90,7 +91,7 @@ func TestCampaignSmallMemory(t *testing.T) {
 		p.deploy(name, files)
 	}
 	p.domain("small")
-	p.deploy("small", map[string][]byte{"index.html": []byte("small"), "hello.wasm": testdata(t, "examples/hello-rust/hello.wasm")})
+	p.deploy("small", map[string][]byte{"index.html": []byte("small"), "hello.wasm": edgetest.File(t, "examples/hello-rust/hello.wasm")})
 	p.await("the small site", func() bool { return p.shows("small", "/", "small") })
 	p.await("the last hog", func() bool {
 		code, _, err := p.ask("hog"+strconv.Itoa(tenants-1), "/", "")
@@ -129,7 +130,7 @@ func TestCampaignSmallMemory(t *testing.T) {
 			}
 		}
 		page := fmt.Sprint("page ", round)
-		p.deploy("small", map[string][]byte{"index.html": []byte(page), "hello.wasm": testdata(t, "examples/hello-rust/hello.wasm")})
+		p.deploy("small", map[string][]byte{"index.html": []byte(page), "hello.wasm": edgetest.File(t, "examples/hello-rust/hello.wasm")})
 		done := make(chan struct{})
 		go func() { defer close(done); load.Wait() }()
 		for small, end := 0, false; !end; small++ {

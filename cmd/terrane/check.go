@@ -1,17 +1,12 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/terrane/terrane/internal/config"
-	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/edge"
 )
 
 func checkCommand() *cobra.Command {
@@ -30,7 +25,7 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := checkEdge(cmd.Context(), cfg, log); err != nil {
+			if err := edge.Check(cmd.Context(), cfg, log); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: good\n", file)
@@ -40,27 +35,4 @@ func checkCommand() *cobra.Command {
 	configFlag(cmd, &file)
 	logs.register(cmd, "text")
 	return cmd
-}
-
-// checkEdge builds the edge on a data folder that does not last: whoever checks may
-// not be the user that serves, and must leave no files of theirs behind.
-func checkEdge(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	if info, err := os.Stat(cfg.Edge.Data); err == nil && !info.IsDir() {
-		cfg.Fault("edge.data", "%s is a file: want a folder", cfg.Edge.Data)
-	}
-	o := latticeOptions(&cfg.Lattice)
-	o.Name, o.Region, o.Dir = cfg.Edge.Name, cfg.Edge.Region, latticeDir(cfg)
-	if f := lattice.CheckDir(o); f != nil {
-		cfg.Fault("lattice."+f.Key, "%v", f.Err)
-	}
-	scratch, err := os.MkdirTemp("", "terrane-check-")
-	if err != nil {
-		return err
-	}
-	cfg.Edge.Data, cfg.TLS.Storage = scratch, filepath.Join(scratch, "certs")
-	e, err := newEdge(ctx, cfg, edgeOptions{log: log})
-	if err == nil {
-		err = e.engine.Close(ctx)
-	}
-	return errors.Join(err, os.RemoveAll(scratch))
 }

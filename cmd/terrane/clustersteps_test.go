@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/tomlfile"
@@ -48,12 +49,12 @@ type clusterSteps struct {
 	t       *testing.T
 	options []lattice.Options // of all edges there will ever be
 	data    []string
-	edges   map[int]*anEdge
+	edges   map[int]*edgetest.Edge
 	dir     string // where files of the commands are
 }
 
-func (c *clusterSteps) start(n int) *anEdge {
-	e := startEdge(c.t, func(conf *config.Config) {
+func (c *clusterSteps) start(n int) *edgetest.Edge {
+	e := edgetest.Start(c.t, func(conf *config.Config) {
 		conf.Edge.Name, conf.Edge.Region, conf.Edge.Data = c.options[n].Name, c.options[n].Region, c.data[n]
 		conf.Lattice.Cluster = config.Cluster{Listen: c.options[n].Cluster.Listen, Routes: c.routes(n)}
 		conf.State.Timeout = tomlfile.Duration(30 * time.Second)
@@ -73,7 +74,7 @@ func (c *clusterSteps) routes(n int) (list []string) {
 }
 
 func (c *clusterSteps) stop(n int) {
-	c.edges[n].stop()
+	c.edges[n].Stop()
 	delete(c.edges, n)
 }
 
@@ -97,7 +98,7 @@ func (c *clusterSteps) run(at int, command []string) (out string, err error) {
 		}
 	}
 	if e := c.edges[at]; e != nil && args[0] != "check" {
-		args = append(args, "--admin=http://"+e.edge.admin.Addr().String())
+		args = append(args, "--admin=http://"+e.Admin.Addr().String())
 	}
 	var text strings.Builder
 	cmd := newCommand()
@@ -112,7 +113,7 @@ func (c *clusterSteps) run(at int, command []string) (out string, err error) {
 func (c *clusterSteps) healthy(at int, lost ...int) {
 	c.t.Helper()
 	var found []lattice.Finding
-	c.edges[at].await("a healthy cluster", func() bool {
+	c.edges[at].Await("a healthy cluster", func() bool {
 		out, _ := c.run(at, []string{"doctor", "--json"})
 		found = nil
 		if err := json.Unmarshal([]byte(out), &found); err != nil {
@@ -140,15 +141,15 @@ func (c *clusterSteps) has(at int) {
 // TestClusterSteps executes the guides' steps: an edge alone becomes one of a cluster, an
 // edge is added, a dead one is replaced, one is removed.
 func TestClusterSteps(t *testing.T) {
-	c := &clusterSteps{t: t, options: latticetest.Cluster(t, "ams", 4), edges: map[int]*anEdge{}, dir: t.TempDir()}
+	c := &clusterSteps{t: t, options: latticetest.Cluster(t, "ams", 4), edges: map[int]*edgetest.Edge{}, dir: t.TempDir()}
 	for range c.options {
 		c.data = append(c.data, t.TempDir())
 	}
-	alone := startEdge(t, func(conf *config.Config) { conf.Edge.Name, conf.Edge.Region, conf.Edge.Data = "ams1", "ams", c.data[0] })
+	alone := edgetest.Start(t, func(conf *config.Config) { conf.Edge.Name, conf.Edge.Region, conf.Edge.Data = "ams1", "ams", c.data[0] })
 	for i := range 10 {
-		alone.kv(t, "put", "/sites/alice", fmt.Sprint("key", i), fmt.Sprint("value", i))
+		kv(t, alone, "put", "/sites/alice", fmt.Sprint("key", i), fmt.Sprint("value", i))
 	}
-	alone.stop()
+	alone.Stop()
 	c.configure()
 	for _, command := range [][]string{{"check", "--config", "/etc/terrane/terrane.toml"}} {
 		if out, err := c.run(0, command); err == nil || !strings.Contains(err.Error(), "terrane lattice grow") {
@@ -166,7 +167,7 @@ func TestClusterSteps(t *testing.T) {
 	for n := range 3 {
 		c.start(n)
 	}
-	if ready, unmet := c.edges[0].edge.ready(); ready || !strings.Contains(strings.Join(unmet, ";"), "cluster") {
+	if ready, unmet := c.edges[0].Ready(); ready || !strings.Contains(strings.Join(unmet, ";"), "cluster") {
 		t.Errorf("a cluster that is being born is ready: %v %q", ready, unmet)
 	}
 	if out, err := c.run(0, moving[1]); err != nil || out != "10 entries imported, 0 were there already, 0 have expired\n" {
@@ -178,7 +179,7 @@ func TestClusterSteps(t *testing.T) {
 	c.healthy(0)
 	for n := range 3 {
 		c.has(n)
-		c.edges[n].await("readiness", func() bool { ready, _ := c.edges[n].edge.ready(); return ready })
+		c.edges[n].Await("readiness", func() bool { ready, _ := c.edges[n].Ready(); return ready })
 	}
 
 	c.start(3) // "Add an edge"
@@ -186,7 +187,7 @@ func TestClusterSteps(t *testing.T) {
 		t.Errorf("the steps to add an edge are %q", got)
 	}
 	c.healthy(3)
-	c.edges[3].await("readiness", func() bool { ready, _ := c.edges[3].edge.ready(); return ready })
+	c.edges[3].Await("readiness", func() bool { ready, _ := c.edges[3].Ready(); return ready })
 
 	replacing := steps(t, "lattice.md", "### Replace a dead edge")
 	if len(replacing) != 2 || !slices.Equal(replacing[1], []string{"doctor"}) {
@@ -199,7 +200,7 @@ func TestClusterSteps(t *testing.T) {
 	c.forget(0, replacing[0])
 	c.healthy(0, 2)
 	copies := regexp.MustCompile(`copies +state +3 of 3\n`)
-	c.edges[3].await("all copies in its status", func() bool {
+	c.edges[3].Await("all copies in its status", func() bool {
 		out, err := c.run(3, []string{"status"})
 		return err == nil && copies.MatchString(out)
 	})
@@ -227,7 +228,7 @@ func TestClusterSteps(t *testing.T) {
 func (c *clusterSteps) forget(at int, command []string) (out string) {
 	c.t.Helper()
 	var err error
-	c.edges[at].await("the silence of an edge", func() bool {
+	c.edges[at].Await("the silence of an edge", func() bool {
 		out, err = c.run(at, command)
 		return err == nil || !strings.Contains(err.Error(), "heard")
 	})

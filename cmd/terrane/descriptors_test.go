@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/internal/conns"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 	"github.com/terrane/terrane/internal/health"
 )
 
@@ -117,17 +118,17 @@ func TestHalfRequestsAtFewDescriptors(t *testing.T) {
 
 // serveFew runs the edge until standard input ends.
 func serveFew(t *testing.T) {
-	e := startEdge(t, nil)
-	e.deploy("alice", map[string][]byte{"index.html": []byte("alice")})
-	e.domain("alice.example", "terrane=/sites/alice/")
-	e.await("readiness", func() bool { ready, _ := e.edge.ready(); return ready })
-	e.want("alice.example", "/", http.StatusOK, "alice")
-	plain, secure := e.edge.server.Addrs()
+	e := edgetest.Start(t, nil)
+	e.Deploy("alice", map[string][]byte{"index.html": []byte("alice")})
+	e.Domain("alice.example", "terrane=/sites/alice/")
+	e.Await("readiness", func() bool { ready, _ := e.Ready(); return ready })
+	e.Want("alice.example", "/", http.StatusOK, "alice")
+	plain, secure := e.Server.Addrs()
 	open, _ := os.ReadDir("/proc/self/fd")
 	fmt.Printf("%d descriptors in use\n", len(open))
-	fmt.Println("edge at", plain[0], secure[0], e.edge.admin.Addr())
+	fmt.Println("edge at", plain[0], secure[0], e.Admin.Addr())
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	_, metrics := e.admin("/metrics")
+	_, metrics := e.Get("/metrics")
 	for line := range strings.Lines(metrics) {
 		if strings.HasPrefix(line, "terrane_conns_") {
 			fmt.Print(line)

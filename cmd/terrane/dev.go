@@ -19,6 +19,8 @@ import (
 
 	"github.com/terrane/terrane/dnsverify/zone"
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge"
+	"github.com/terrane/terrane/internal/parts"
 	"github.com/terrane/terrane/internal/tomlfile"
 	tenantsync "github.com/terrane/terrane/sync"
 )
@@ -84,14 +86,15 @@ func dev(ctx context.Context, dir string, f *devFlags, stdout, stderr io.Writer)
 	if err != nil {
 		return err
 	}
-	names := newDevNames(dns, log)
+	names := edge.NewDevNames(dns, log)
 	ca := filepath.Join(base, "ca")
-	e, err := newEdge(ctx, devConfig(dir, base, dns.Addr(), f), edgeOptions{
-		log:        log,
-		servePlain: true,
-		forgetful:  true, // its DNS server is empty when it starts
-		caDir:      ca,
-		publisher: func(next tenantsync.Publisher) tenantsync.Publisher {
+	e, err := edge.New(ctx, devConfig(dir, base, dns.Addr(), f), edge.Options{
+		Version:    version(),
+		Logger:     log,
+		ServePlain: true,
+		Forgetful:  true, // its DNS server is empty when it starts
+		CADir:      ca,
+		Publisher: func(next tenantsync.Publisher) tenantsync.Publisher {
 			names.Publisher = next
 			return names
 		},
@@ -103,10 +106,12 @@ func dev(ctx context.Context, dir string, f *devFlags, stdout, stderr io.Writer)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGPIPE)
 	defer stop()
 	return logEnd(ctx, log, func(ctx context.Context) error {
-		return runParts(ctx, []part{
-			{"dns", dns.Run},
-			{"edge", e.run},
-			{"greeting", func(ctx context.Context) error { return greet(ctx, e, names, filepath.Join(ca, "root.crt"), stdout) }},
+		return parts.Run(ctx, []parts.Part{
+			{Name: "dns", Run: dns.Run},
+			{Name: "edge", Run: e.Run},
+			{Name: "greeting", Run: func(ctx context.Context) error {
+				return greet(ctx, e, names, dir, filepath.Join(ca, "root.crt"), stdout)
+			}},
 		})
 	})
 }
@@ -143,23 +148,23 @@ func devConfig(dir, base string, resolver netip.AddrPort, f *devFlags) *config.C
 }
 
 // greet prints what can be tried, once it can be.
-func greet(ctx context.Context, e *edge, names *devNames, root string, w io.Writer) error {
-	for _, ready := range []<-chan struct{}{e.server.Ready(), e.syncer.Mirrored()} {
+func greet(ctx context.Context, e *edge.Edge, names *edge.DevNames, dir, root string, w io.Writer) error {
+	for _, ready := range []<-chan struct{}{e.Server.Ready(), e.Syncer.Mirrored()} {
 		select {
 		case <-ready:
 		case <-ctx.Done():
 			return nil
 		}
 	}
-	plain, secure := e.server.Addrs()
-	hosts := names.hosts()
+	plain, secure := e.Server.Addrs()
+	hosts := names.Hosts()
 	if len(hosts) == 0 {
-		_, _ = fmt.Fprintf(w, "No tenant yet: make a folder in %s.\n", e.cfg.Stores[0].Path)
+		_, _ = fmt.Fprintf(w, "No tenant yet: make a folder in %s.\n", dir)
 	}
 	for _, h := range slices.Sorted(slices.Values(hosts)) {
 		_, _ = fmt.Fprintf(w, "curl http://%s/\ncurl --cacert %s https://%s/\n", at(h, plain[0]), root, at(h, secure[0]))
 	}
-	_, err := fmt.Fprintf(w, "Ready. A change in %s is live a moment later; Ctrl-C ends.\n", e.cfg.Stores[0].Path)
+	_, err := fmt.Fprintf(w, "Ready. A change in %s is live a moment later; Ctrl-C ends.\n", dir)
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"net/url"
 	"strings"
 	"text/tabwriter"
@@ -16,115 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/net/idna"
 
-	"github.com/terrane/terrane/dnsverify"
-	"github.com/terrane/terrane/internal/certs/acme"
-	"github.com/terrane/terrane/tenant"
+	"github.com/terrane/terrane/internal/admin"
+	"github.com/terrane/terrane/internal/lattice"
 )
-
-// examination is what an edge finds about a domain.
-type examination struct {
-	Edge        string           `json:"edge"`
-	DNS         dnsverify.Report `json:"dns"`
-	Revision    tenant.Revision  `json:"revision,omitempty"` // live
-	Refused     string           `json:"refused,omitempty"`  // why a newer one is not
-	Problem     string           `json:"problem,omitempty"`  // why the edge would not show the folder
-	Certificate *certificate     `json:"certificate,omitempty"`
-	Unnamed     string           `json:"caa_not_compared,omitempty"` // why CAA records were not compared with all CAs
-	Healthy     bool             `json:"healthy"`
-}
-
-// certificate is what the edge's own listener shows for the domain.
-type certificate struct {
-	Issuer  string    `json:"issuer,omitempty"`
-	Expires time.Time `json:"expires,omitzero"`
-	Problem string    `json:"problem,omitempty"`
-	Mend    string    `json:"mend,omitempty"`
-	// ACME is what the edges remember of orders for it; nil where there are none.
-	ACME *acme.Status `json:"acme,omitempty"`
-}
-
-// examine asks DNS anew and looks at all that a request for the host would meet.
-func (e *edge) examine(ctx context.Context, h tenant.Host) *examination {
-	cas, unnamed := e.caaIdentities(ctx)
-	x := &examination{Edge: e.cfg.Edge.Name, Unnamed: unnamed}
-	if name, of, _, err := tenant.ParsePreviewHost(h, tenant.Host(e.cfg.Preview.Domain)); err == nil {
-		x.DNS = e.verifier.Explain(ctx, of, cas)
-		x.DNS.Verdict = previewOf(x.DNS.Verdict, name, of)
-	} else {
-		x.DNS = e.verifier.Explain(ctx, h, cas)
-	}
-	if id := x.DNS.Verdict.Tenant; id != "" {
-		x.Revision, _ = e.sites.Revision(id)
-		if rev, reason, refused := e.refused(id); refused {
-			x.Refused = rev.Short() + ": " + reason
-		}
-	}
-	if err := e.sites.Permit(ctx, h, netip.Addr{}); err != nil {
-		x.Problem = err.Error()
-	} else {
-		x.Certificate = e.certificate(ctx, h)
-	}
-	x.Healthy = x.DNS.Verdict.Standing == tenant.Verified && x.Problem == "" && x.Certificate.Problem == ""
-	return x
-}
-
-// caaIdentities are the names of the CAs in CAA records, and why some are missing.
-func (e *edge) caaIdentities(ctx context.Context) (names []string, missing string) {
-	if e.acme == nil {
-		return nil, ""
-	}
-	names, err := e.acme.CAAIdentities(ctx)
-	if err != nil {
-		return nil, err.Error() // one that is not known may be the one that is allowed
-	}
-	return names, ""
-}
-
-// certificate looks at what the listener shows, which may order it, and at why it shows nothing.
-func (e *edge) certificate(ctx context.Context, h tenant.Host) *certificate {
-	c := e.shown(ctx, h)
-	if e.acme == nil {
-		return c
-	}
-	s := e.acme.Status(ctx, string(h))
-	c.ACME = &s
-	if c.Problem != "" && s.Problem != "" {
-		c.Problem = s.Problem
-		c.Mend = "mend what the authority found: it must reach this platform at port 80 or 443 of each address of the domain, and no CAA record may forbid it"
-		if !s.NextTry.IsZero() {
-			c.Mend += "; the next try is after " + s.NextTry.UTC().Format(time.DateTime) + " UTC"
-		}
-	}
-	return c
-}
-
-// shown is the certificate of a handshake with the edge's own listener.
-func (e *edge) shown(ctx context.Context, h tenant.Host) *certificate {
-	_, https := e.server.Addrs()
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	raw, err := e.server.DialSelf(ctx, reachable(https[0].String()))
-	if err != nil {
-		return &certificate{Problem: err.Error()}
-	}
-	conn := tls.Client(raw, &tls.Config{
-		ServerName:         string(h),
-		InsecureSkipVerify: true, //nolint:gosec // it is looked at, not trusted
-	})
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return &certificate{Problem: errors.Join(err, raw.Close()).Error()}
-	}
-	state := conn.ConnectionState()
-	c := &certificate{Issuer: state.PeerCertificates[0].Issuer.String(), Expires: state.PeerCertificates[0].NotAfter}
-	err = errors.Join(state.PeerCertificates[0].VerifyHostname(string(h)), conn.Close())
-	if time.Now().After(c.Expires) {
-		err = errors.Join(err, errors.New("the certificate has expired"))
-	}
-	if err != nil {
-		c.Problem = err.Error()
-	}
-	return c
-}
 
 func doctorCommand() *cobra.Command {
 	var f adminFlags
@@ -152,7 +43,7 @@ The exit status is 1 if anything is wrong.`,
 			if err != nil {
 				return err
 			}
-			var x examination
+			var x admin.Examination
 			if err := errors.Join(json.NewDecoder(body).Decode(&x), body.Close()); err != nil {
 				return err
 			}
@@ -161,7 +52,7 @@ The exit status is 1 if anything is wrong.`,
 				enc.SetIndent("", "  ")
 				err = enc.Encode(x)
 			} else {
-				err = x.print(cmd.OutOrStdout())
+				err = printExamination(cmd.OutOrStdout(), &x)
 			}
 			if err == nil && !x.Healthy {
 				err = fmt.Errorf("%s is not served", host)
@@ -174,7 +65,7 @@ The exit status is 1 if anything is wrong.`,
 	return cmd
 }
 
-func (x *examination) print(w io.Writer) error {
+func printExamination(w io.Writer, x *admin.Examination) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	row := func(format string, args ...any) { _, _ = fmt.Fprintf(tw, format+"\n", args...) } // Flush returns what fails
 	for _, r := range x.DNS.Records {
@@ -204,12 +95,12 @@ func (x *examination) print(w io.Writer) error {
 		row("refused\t%s", x.Refused)
 	}
 	if x.Certificate != nil {
-		x.Certificate.print(row)
+		printCertificate(row, x.Certificate)
 	}
 	return tw.Flush()
 }
 
-func (c *certificate) print(row func(format string, args ...any)) {
+func printCertificate(row func(format string, args ...any), c *admin.Certificate) {
 	if c.Problem != "" {
 		row("certificate\t%s", c.Problem)
 		if c.Mend != "" {
@@ -227,4 +118,34 @@ func (c *certificate) print(row func(format string, args ...any)) {
 	if c.ACME.Problem != "" {
 		row("\tits renewal failed: %s", c.ACME.Problem)
 	}
+}
+
+// doctorLattice prints what an edge finds.
+func doctorLattice(cmd *cobra.Command, f *adminFlags, asJSON bool) error {
+	body, err := f.get(cmd.Context(), "/doctor", nil)
+	if err != nil {
+		return err
+	}
+	var found []lattice.Finding
+	if err := errors.Join(json.NewDecoder(body).Decode(&found), body.Close()); err != nil {
+		return err
+	}
+	if asJSON {
+		enc := json.NewEncoder(cmd.OutOrStdout())
+		enc.SetIndent("", "  ")
+		err = enc.Encode(found)
+	} else {
+		tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+		for _, x := range found {
+			_, _ = fmt.Fprintf(tw, "%s\t%s\n\t%s\n", x.Where, x.Problem, x.Mend) // Flush returns what fails
+		}
+		if len(found) == 0 {
+			_, _ = fmt.Fprintln(tw, "lattice\tnothing is wrong")
+		}
+		err = tw.Flush()
+	}
+	if err == nil && len(found) > 0 {
+		err = errors.New("the lattice is not as it should be")
+	}
+	return err
 }

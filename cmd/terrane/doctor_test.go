@@ -4,17 +4,19 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/terrane/terrane/internal/edge/edgetest"
 )
 
 func TestDoctor(t *testing.T) {
-	e := startEdge(t, nil)
-	admin := "--admin=http://" + e.edge.admin.Addr().String()
-	e.deploy("alice", map[string][]byte{"index.wasm": testdata(t, "examples/hello-wat/hello.wasm")})
-	e.deploy("shy", map[string][]byte{"terrane.toml": []byte(`domains = ["other.example"]`), "index.html": nil})
-	e.domain("good.example", "terrane=/sites/alice/")
-	e.domain("shy.example", "terrane=/sites/shy/")
-	e.domain("empty.example", "terrane=/sites/nobody/")
-	e.domain("xn--bcher-kva.example", "terrane=/sites/alice/")
+	e := edgetest.Start(t, nil)
+	admin := "--admin=http://" + e.Admin.Addr().String()
+	e.Deploy("alice", map[string][]byte{"index.wasm": edgetest.File(t, "examples/hello-wat/hello.wasm")})
+	e.Deploy("shy", map[string][]byte{"terrane.toml": []byte(`domains = ["other.example"]`), "index.html": nil})
+	e.Domain("good.example", "terrane=/sites/alice/")
+	e.Domain("shy.example", "terrane=/sites/shy/")
+	e.Domain("empty.example", "terrane=/sites/nobody/")
+	e.Domain("xn--bcher-kva.example", "terrane=/sites/alice/")
 	for _, tt := range []struct {
 		host    string
 		healthy bool
@@ -39,7 +41,7 @@ func TestDoctor(t *testing.T) {
 	if out, err := terrane(t, "doctor", "good.example", "--json", admin); err != nil || !strings.Contains(out, `"healthy": true`) {
 		t.Errorf("doctor --json: %v\n%s", err, out)
 	}
-	if status, body := e.admin("/doctor?host=shy.example"); status != http.StatusOK || !strings.Contains(body, `"healthy": false`) || !strings.Contains(body, `"records": [`) {
+	if status, body := e.Get("/doctor?host=shy.example"); status != http.StatusOK || !strings.Contains(body, `"healthy": false`) || !strings.Contains(body, `"records": [`) {
 		t.Errorf("/doctor: %d %s", status, body)
 	}
 	for _, bad := range []string{"a..b", "192.0.2.1", "localhost"} {

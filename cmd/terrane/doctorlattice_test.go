@@ -3,22 +3,22 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 )
 
 func TestDoctorOfLattice(t *testing.T) {
-	start := func(change func(*config.Lattice)) *anEdge {
-		e := startEdge(t, func(c *config.Config) { change(&c.Lattice) })
-		if _, err := e.edge.lattice.Conn(t.Context()); err != nil {
+	start := func(change func(*config.Lattice)) *edgetest.Edge {
+		e := edgetest.Start(t, func(c *config.Config) { change(&c.Lattice) })
+		if _, err := e.Lattice.Conn(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return e
 	}
-	says := func(e *anEdge, healthy bool, want string) {
+	says := func(e *edgetest.Edge, healthy bool, want string) {
 		t.Helper()
-		out, err := terrane(t, "doctor", "--admin=http://"+e.edge.admin.Addr().String())
+		out, err := terrane(t, "doctor", "--admin=http://"+e.Admin.Addr().String())
 		if (err == nil) != healthy || !strings.Contains(out, want) {
 			t.Errorf("%v, want %q in\n%s", err, want, out)
 		}
@@ -27,10 +27,8 @@ func TestDoctorOfLattice(t *testing.T) {
 	says(hub, true, "nothing is wrong")
 	says(start(func(l *config.Lattice) { l.Leaf = []string{"nats://127.0.0.1:9"} }), false, "not reached")
 
-	at, _, _ := hub.edge.lattice.Addrs()
+	at, _, _ := hub.Lattice.Addrs()
 	twin := start(func(l *config.Lattice) { l.URL = []string{"nats://" + at.String()} })
-	twin.await("the twin", twin.edge.lattice.presence.Twin)
+	twin.Await("the twin", twin.Lattice.Presence.Twin)
 	says(twin, false, "another edge of the lattice has this name")
-	twin.edge.states.clock = func() time.Duration { return -90 * time.Second }
-	says(twin, false, "this one is 1m30s ahead of that of the edge that leads")
 }

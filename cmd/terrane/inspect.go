@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge"
 	"github.com/terrane/terrane/internal/engine"
 )
 
@@ -82,7 +83,7 @@ func inspect(ctx context.Context, name string, cfg *config.Config) (*inspection,
 	if err := checkSize(wasm, cfg); err != nil {
 		in.refuse(err)
 	}
-	eng, err := newEngine(cfg.Engine, engineOptions{}) //nolint:contextcheck // starts nothing
+	eng, err := edge.NewEngine(cfg.Engine, edge.EngineOptions{}) //nolint:contextcheck // starts nothing
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func (in *inspection) refuse(err error) {
 }
 
 func engineLimits(cfg *config.Config) engine.Limits {
-	l := limits(&cfg.Limits)
+	l := edge.Limits(&cfg.Limits)
 	return engine.Limits{Memory: l.Memory, CPU: l.CPU}
 }
 

@@ -10,33 +10,34 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 )
 
 // TestDamagedState flips a bit of the state of an edge that is down. It then says so
 // wherever operators look, refuses writes, and is ready again when the loss was accepted.
 func TestDamagedState(t *testing.T) {
 	data := t.TempDir()
-	start := func() *anEdge {
-		return startEdge(t, func(c *config.Config) { c.Edge.Data = data })
+	start := func() *edgetest.Edge {
+		return edgetest.Start(t, func(c *config.Config) { c.Edge.Data = data })
 	}
 	e := start()
-	kv := e.edge.states.of("/sites/alice", false)
+	state := e.State("/sites/alice", false)
 	for _, key := range []string{"first", "second", "third"} {
-		if _, err := kv.Put(t.Context(), key, []byte("the "+key), 0, time.Time{}); err != nil {
+		if _, err := state.Put(t.Context(), key, []byte("the "+key), 0, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	backup := e.kv(t, "export")
-	e.stop()
+	backup := kv(t, e, "export")
+	e.Stop()
 	flipState(t, data, "the second")
 
 	e = start()
-	admin := "--admin=http://" + e.edge.admin.Addr().String()
-	e.await("readiness names the damage", func() bool {
-		status, body := e.admin("/readyz")
+	admin := "--admin=http://" + e.Admin.Addr().String()
+	e.Await("readiness names the damage", func() bool {
+		status, body := e.Get("/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "1 entries that were acknowledged are missing") && strings.Contains(body, "terrane lattice repair")
 	})
-	if st := e.edge.health.Status(); st.Losses != 0 {
+	if st := e.Health.Status(); st.Losses != 0 {
 		t.Errorf("the edge was ready before its state was compared: %+v", st)
 	}
 	for _, c := range []struct {
@@ -60,8 +61,8 @@ func TestDamagedState(t *testing.T) {
 	if out, err := terrane(t, "lattice", "repair", "--accept-loss", admin); err != nil {
 		t.Fatalf("%s, %v", out, err)
 	}
-	e.await("the edge is ready again", func() bool { status, _ := e.admin("/readyz"); return status == http.StatusOK })
-	if got := e.kvImport(t, backup, ""); !strings.HasPrefix(got, "1 entries imported, 2 were there") {
+	e.Await("the edge is ready again", func() bool { status, _ := e.Get("/readyz"); return status == http.StatusOK })
+	if got := kvImport(t, e, backup, ""); !strings.HasPrefix(got, "1 entries imported, 2 were there") {
 		t.Errorf("import: %s", got)
 	}
 	if out, err := terrane(t, "kv", "get", admin, "/sites/alice", "second"); err != nil || out != "the second" {
@@ -75,7 +76,7 @@ func TestDamagedState(t *testing.T) {
 // flipState flips a bit of a value in the files of an edge's state.
 func flipState(t *testing.T, data, value string) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(data, "lattice", "jetstream", "$G", "streams", "KV_"+stateBucket, "msgs", "*.blk"))
+	files, err := filepath.Glob(filepath.Join(data, "lattice", "jetstream", "$G", "streams", "KV_terrane_state", "msgs", "*.blk"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 	"github.com/terrane/terrane/internal/rediskv/redistest"
 	"github.com/terrane/terrane/internal/statemove"
 )
@@ -23,32 +24,32 @@ func TestState(t *testing.T) {
 			change := func(c *config.Config) {
 				c.Edge.Data, c.State.Provider, c.State.URL = data, provider, config.Secret(url)
 			}
-			e := startEdge(t, change)
-			e.domain("alice.example", "terrane=/sites/alice/")
-			e.deploy("alice", map[string][]byte{"index.wasm": testdata(t, "examples/vote/vote.wasm")})
-			e.await("the guest", func() bool { code, _ := e.request("alice.example", "alice.example", "/"); return code == 200 })
-			keys := e.kv(t, "list", "/sites/alice")
+			e := edgetest.Start(t, change)
+			e.Domain("alice.example", "terrane=/sites/alice/")
+			e.Deploy("alice", map[string][]byte{"index.wasm": edgetest.File(t, "examples/vote/vote.wasm")})
+			e.Await("the guest", func() bool { code, _ := e.Request("alice.example", "alice.example", "/"); return code == 200 })
+			keys := kv(t, e, "list", "/sites/alice")
 			if keys == "" {
 				t.Error("the guest's keys are not listed")
 			}
-			version := e.kv(t, "put", "/sites/alice", "by hand", "a value")
-			if got := e.kv(t, "get", "/sites/alice", "by hand"); got != "a value" {
+			version := kv(t, e, "put", "/sites/alice", "by hand", "a value")
+			if got := kv(t, e, "get", "/sites/alice", "by hand"); got != "a value" {
 				t.Errorf("got %q", got)
 			}
-			e.stop()
+			e.Stop()
 
-			e = startEdge(t, change)
+			e = edgetest.Start(t, change)
 			if !kept {
-				if got := e.kv(t, "list", "/sites/alice"); got != "" {
+				if got := kv(t, e, "list", "/sites/alice"); got != "" {
 					t.Errorf("memory has %q", got)
 				}
 				return
 			}
-			if got := e.kv(t, "list", "/sites/alice"); !strings.Contains(got, keys) || !strings.Contains(got, "by hand\n") {
+			if got := kv(t, e, "list", "/sites/alice"); !strings.Contains(got, keys) || !strings.Contains(got, "by hand\n") {
 				t.Errorf("after the restart %q, before %q", got, keys)
 			}
 			var entry statemove.Entry
-			if err := json.Unmarshal([]byte(e.kv(t, "get", "/sites/alice", "by hand", "--json", "--strict")), &entry); err != nil ||
+			if err := json.Unmarshal([]byte(kv(t, e, "get", "/sites/alice", "by hand", "--json", "--strict")), &entry); err != nil ||
 				string(entry.Bytes()) != "a value" || strings.TrimSpace(version) != strconv.FormatUint(entry.Version, 10) {
 				t.Errorf("%+v, %v; the version was %s", entry, err, version)
 			}
@@ -57,9 +58,9 @@ func TestState(t *testing.T) {
 }
 
 // kv runs terrane kv on the edge.
-func (e *anEdge) kv(t *testing.T, args ...string) string {
+func kv(t *testing.T, e *edgetest.Edge, args ...string) string {
 	t.Helper()
-	out, err := terrane(t, append(append([]string{"kv"}, args...), "--admin=http://"+e.edge.admin.Addr().String())...)
+	out, err := terrane(t, append(append([]string{"kv"}, args...), "--admin=http://"+e.Admin.Addr().String())...)
 	if err != nil {
 		t.Errorf("kv %v: %v", args, err)
 	}
@@ -67,20 +68,20 @@ func (e *anEdge) kv(t *testing.T, args ...string) string {
 }
 
 func TestKVCommand(t *testing.T) {
-	e := startEdge(t, func(c *config.Config) { c.State.Provider, c.State.Keys = "memory", 3 })
-	first := strings.TrimSpace(e.kv(t, "put", "/sites/alice", "a\xff", "one"))
-	e.kv(t, "put", "/sites/alice", "b", "two", "--ttl", "1h", "--version", "0")
-	e.kv(t, "put", "/sites/alice", "", "empty")
-	if got := e.kv(t, "list", "/sites/alice", "-n", "10"); got != "\"a\\xff\"\nb\n" {
+	e := edgetest.Start(t, func(c *config.Config) { c.State.Provider, c.State.Keys = "memory", 3 })
+	first := strings.TrimSpace(kv(t, e, "put", "/sites/alice", "a\xff", "one"))
+	kv(t, e, "put", "/sites/alice", "b", "two", "--ttl", "1h", "--version", "0")
+	kv(t, e, "put", "/sites/alice", "", "empty")
+	if got := kv(t, e, "list", "/sites/alice", "-n", "10"); got != "\"a\\xff\"\nb\n" {
 		t.Errorf("list: %q", got)
 	}
-	if got := e.kv(t, "list", "/sites/alice", "a", "--json"); strings.TrimSpace(got) != `[{"key_base64":"Yf8="}]` {
+	if got := kv(t, e, "list", "/sites/alice", "a", "--json"); strings.TrimSpace(got) != `[{"key_base64":"Yf8="}]` {
 		t.Errorf("list --json: %s", got)
 	}
-	if got := e.kv(t, "get", "/sites/alice", "b", "--json"); !strings.Contains(got, `"value":"two"`) || !strings.Contains(got, `"expires":"`) {
+	if got := kv(t, e, "get", "/sites/alice", "b", "--json"); !strings.Contains(got, `"value":"two"`) || !strings.Contains(got, `"expires":"`) {
 		t.Errorf("get --json: %s", got)
 	}
-	e.kv(t, "del", "/sites/alice", "b")
+	kv(t, e, "del", "/sites/alice", "b")
 	for want, args := range map[string][]string{
 		"404 Not Found: no such key": {"get", "/sites/alice", "b"},
 		"the key has changed":        {"put", "/sites/alice", "a\xff", "x", "--version", first + "9"},
@@ -91,13 +92,13 @@ func TestKVCommand(t *testing.T) {
 		"starts with neither":        {"get", "alice", "a"},
 		"at most 1048576":            {"put", "/sites/alice", "a", strings.Repeat("x", 1<<20+1)},
 	} {
-		args = append(append([]string{"kv"}, args...), "--admin=http://"+e.edge.admin.Addr().String())
+		args = append(append([]string{"kv"}, args...), "--admin=http://"+e.Admin.Addr().String())
 		if out, err := terrane(t, args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v %s, want %q", args, err, out, want)
 		}
 	}
-	e.kv(t, "put", "/sites/alice", "c", "x")
-	if _, err := terrane(t, "kv", "put", "/sites/alice", "d", "x", "--admin=http://"+e.edge.admin.Addr().String()); err == nil || !strings.Contains(err.Error(), "507") {
+	kv(t, e, "put", "/sites/alice", "c", "x")
+	if _, err := terrane(t, "kv", "put", "/sites/alice", "d", "x", "--admin=http://"+e.Admin.Addr().String()); err == nil || !strings.Contains(err.Error(), "507") {
 		t.Errorf("beyond the quota: %v", err)
 	}
 }

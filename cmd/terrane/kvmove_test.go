@@ -11,6 +11,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 	"github.com/terrane/terrane/internal/rediskv/redistest"
 	"github.com/terrane/terrane/internal/statemove"
 	"github.com/terrane/terrane/tenant"
@@ -18,17 +19,18 @@ import (
 
 // TestStateMoves moves state from provider to provider.
 func TestStateMoves(t *testing.T) {
-	start := func(provider string) *anEdge {
-		return startEdge(t, func(c *config.Config) {
+	start := func(provider string) *edgetest.Edge {
+		return edgetest.Start(t, func(c *config.Config) {
 			if c.State.Provider = provider; provider == "redis" {
 				c.State.URL = config.Secret(redistest.Start(t, t.TempDir()).URL)
 			}
 		})
 	}
+	const listed = 1000 // one answer of a store names that many keys
 	from := start("lattice")
 	put := func(id tenant.ID, key, value string, expires time.Time) {
 		t.Helper()
-		if _, err := from.edge.states.of(id, false).Put(t.Context(), key, []byte(value), 0, expires); err != nil {
+		if _, err := from.State(id, false).Put(t.Context(), key, []byte(value), 0, expires); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,34 +39,34 @@ func TestStateMoves(t *testing.T) {
 	put("/sites/alice", "a\xff", "\xfe\x00", soon)
 	put("/sites/alice", "largest", strings.Repeat("\x00", hostcalls.KVValueMax), time.Time{})
 	put("/sites/alice", "empty", "", time.Time{})
-	for i := range maxListed + 7 {
+	for i := range listed + 7 {
 		put("/sites/bob", fmt.Sprintf("key%04d", i), "value", time.Time{})
 	}
-	text := from.kv(t, "export")
+	text := kv(t, from, "export")
 	want := entries(t, text)
-	if len(want) != maxListed+11 || !strings.Contains(text, `"entries":1011}`) {
+	if len(want) != listed+11 || !strings.Contains(text, `"entries":1011}`) {
 		t.Fatalf("%d entries are exported", len(want))
 	}
 	for _, provider := range []string{"redis", "memory", "lattice"} {
 		to := start(provider)
-		if got := to.kvImport(t, text, ""); got != "1011 entries imported, 0 were there already, 0 have expired\n" {
+		if got := kvImport(t, to, text, ""); got != "1011 entries imported, 0 were there already, 0 have expired\n" {
 			t.Errorf("%s: %s", provider, got)
 		}
-		text = to.kv(t, "export")
+		text = kv(t, to, "export")
 		if got := entries(t, text); !slices.Equal(got, want) {
 			t.Errorf("%s has %d entries, others than were exported", provider, len(got))
 		}
 		from = to
 	}
-	if got := entries(t, from.kv(t, "export", "/sites/alice")); len(got) != 4 {
+	if got := entries(t, kv(t, from, "export", "/sites/alice")); len(got) != 4 {
 		t.Errorf("one tenant has %q", got)
 	}
 	entry := `{"tenant":"/sites/bob","key":"key0000","value":"another"}` + "\n"
 	gone := fmt.Sprintf(`{"tenant":"/sites/bob","key":"gone","value":"","expires":%q}`+"\n", time.Now().Add(-time.Second).Format(time.RFC3339Nano))
-	if got := from.kvImport(t, entry+gone+`{"entries":2}`, ""); got != "0 entries imported, 1 were there already, 1 have expired; 1 of those that were there have other values, which stay (--replace replaces them)\n" {
+	if got := kvImport(t, from, entry+gone+`{"entries":2}`, ""); got != "0 entries imported, 1 were there already, 1 have expired; 1 of those that were there have other values, which stay (--replace replaces them)\n" {
 		t.Error(got)
 	}
-	if from.kvImport(t, entry+`{"entries":1}`, "", "--replace"); from.kv(t, "get", "/sites/bob", "key0000") != "another" {
+	if kvImport(t, from, entry+`{"entries":1}`, "", "--replace"); kv(t, from, "get", "/sites/bob", "key0000") != "another" {
 		t.Error("the value was not replaced")
 	}
 	for want, text := range map[string]string{
@@ -77,18 +79,18 @@ func TestStateMoves(t *testing.T) {
 		"the store is full":                        `{"tenant":"/sites/full","key":"k","value":"` + strings.Repeat("v", 1<<10) + `"}` + "\n" + `{"entries":1}`,
 	} {
 		if strings.Contains(want, "full") {
-			from = startEdge(t, func(c *config.Config) { c.State.Provider, c.State.Bytes = "memory", 1000 })
+			from = edgetest.Start(t, func(c *config.Config) { c.State.Provider, c.State.Bytes = "memory", 1000 })
 		}
-		from.kvImport(t, text, want)
+		kvImport(t, from, text, want)
 	}
 }
 
 // kvImport runs terrane kv import, which must fail as said, if anything is.
-func (e *anEdge) kvImport(t *testing.T, text, fails string, args ...string) string {
+func kvImport(t *testing.T, e *edgetest.Edge, text, fails string, args ...string) string {
 	t.Helper()
 	cmd := newCommand()
 	var out bytes.Buffer
-	cmd.SetArgs(append([]string{"kv", "import", "--admin=http://" + e.edge.admin.Addr().String()}, args...))
+	cmd.SetArgs(append([]string{"kv", "import", "--admin=http://" + e.Admin.Addr().String()}, args...))
 	cmd.SetIn(strings.NewReader(text))
 	cmd.SetOut(&out)
 	err := cmd.ExecuteContext(t.Context())

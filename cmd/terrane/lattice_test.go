@@ -12,49 +12,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 	"github.com/terrane/terrane/internal/lattice"
 )
-
-// startLattice starts a hub and a leaf that mirror a repository and hardly ever poll.
-func startLattice(t *testing.T, g *gitStore) (hub, leaf *anEdge) {
-	t.Helper()
-	start := func(name string, change func(*config.Lattice)) *anEdge {
-		return startEdge(t, func(c *config.Config) {
-			g.store(time.Hour)(c)
-			c.Edge.Name, c.Edge.Region = name+"1", name
-			c.TLS.Key = "a secret of at least 32 characters"
-			change(&c.Lattice)
-		}, func(e *anEdge) { e.domain("alice.example", "terrane=/git/alice/") })
-	}
-	hub = start("ams", func(l *config.Lattice) { l.LeafListen = "127.0.0.1:0" })
-	if _, err := hub.edge.lattice.Conn(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	_, _, at := hub.edge.lattice.Addrs()
-	leaf = start("fra", func(l *config.Lattice) { l.Leaf = []string{"nats://" + at.String()} })
-	for _, e := range []*anEdge{hub, leaf} {
-		e.await("the other edge", func() bool { return len(e.heard()) == 2 })
-	}
-	return hub, leaf
-}
-
-// heard are the names of the edges that are not silent.
-func (e *anEdge) heard() (names []string) {
-	for _, p := range e.edge.lattice.presence.Edges() {
-		if !p.Silent {
-			names = append(names, p.Name)
-		}
-	}
-	return names
-}
-
-func (e *anEdge) shows(text string) func() bool {
-	return func() bool { _, body := e.request("alice.example", "alice.example", "/"); return body == text }
-}
 
 // TestLatticeExamples wants nothing wrong with them but that this machine lacks their secrets.
 func TestLatticeExamples(t *testing.T) {
@@ -68,7 +32,7 @@ func TestLatticeExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := latticeOptions(&c.Lattice)
+		o := edge.LatticeOptions(&c.Lattice)
 		o.Name, o.Region = c.Edge.Name, c.Edge.Region
 		_, err = lattice.New(o)
 		faults, ok := errors.AsType[lattice.Faults](err)
@@ -84,17 +48,17 @@ func TestLatticeExamples(t *testing.T) {
 }
 
 func TestEdgesWakeEachOther(t *testing.T) {
-	g := newGitStore(t)
-	g.push("alice/index.html", "before")
-	hub, leaf := startLattice(t, g)
-	leaf.await("the first release", leaf.shows("before"))
-	admin := "--admin=http://" + leaf.edge.admin.Addr().String()
+	g := edgetest.NewGitStore(t)
+	g.Push("alice/index.html", "before")
+	hub, leaf := edgetest.StartLattice(t, g)
+	leaf.Await("the first release", leaf.Shows("before"))
+	admin := "--admin=http://" + leaf.Admin.Addr().String()
 
-	after := g.push("alice/index.html", "after")
+	after := g.Push("alice/index.html", "after")
 	if out, err := terrane(t, "status", admin, "--wait", after, "--timeout", "300ms"); err == nil {
 		t.Errorf("status --wait before any edge was told: %s", out)
 	}
-	if code := hub.hook("s3cret"); code != http.StatusAccepted { // one edge is told ...
+	if code := hub.Hook("s3cret"); code != http.StatusAccepted { // one edge is told ...
 		t.Errorf("a webhook: %d", code)
 	}
 	out, err := terrane(t, "status", admin, "--wait", after) // ... and all take it
@@ -106,26 +70,26 @@ func TestEdgesWakeEachOther(t *testing.T) {
 			t.Errorf("status does not show %s:\n%s", want, out)
 		}
 	}
-	for _, e := range []*anEdge{hub, leaf} {
-		if !e.shows("after")() {
-			t.Errorf("%s is behind", e.edge.cfg.Edge.Name)
+	for _, e := range []*edgetest.Edge{hub, leaf} {
+		if !e.Shows("after")() {
+			t.Errorf("%s is behind", e.Name())
 		}
 	}
 
-	broken := g.push("alice/index.wasm", "no module")
-	hub.hook("s3cret")
+	broken := g.Push("alice/index.wasm", "no module")
+	hub.Hook("s3cret")
 	if out, err := terrane(t, "status", admin, "--wait", broken); err == nil || !strings.Contains(err.Error(), "1: /git/alice: index.wasm") {
 		t.Errorf("status --wait for a broken release: %v %s", err, out)
 	}
 }
 
 func TestLogsOfAllEdges(t *testing.T) {
-	g := newGitStore(t)
-	g.push("alice/index.html", "text")
-	hub, leaf := startLattice(t, g)
-	for _, e := range []*anEdge{hub, leaf} {
-		e.await("the release", e.shows("text"))
-		e.edge.logs.Of("/git/alice").Log(&hostcalls.Request{ID: "request", Module: "m.wasm"}, slog.LevelWarn, "a line")
+	g := edgetest.NewGitStore(t)
+	g.Push("alice/index.html", "text")
+	hub, leaf := edgetest.StartLattice(t, g)
+	for _, e := range []*edgetest.Edge{hub, leaf} {
+		e.Await("the release", e.Shows("text"))
+		e.Logs.Of("/git/alice").Log(&hostcalls.Request{ID: "request", Module: "m.wasm"}, slog.LevelWarn, "a line")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -133,7 +97,7 @@ func TestLogsOfAllEdges(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		cmd := newCommand()
-		cmd.SetArgs([]string{"logs", "/git/alice", "-f", "--admin=http://" + leaf.edge.admin.Addr().String()})
+		cmd.SetArgs([]string{"logs", "/git/alice", "-f", "--admin=http://" + leaf.Admin.Addr().String()})
 		cmd.SetOut(in)
 		ended <- errors.Join(cmd.ExecuteContext(ctx), in.Close())
 	}()
@@ -146,7 +110,7 @@ func TestLogsOfAllEdges(t *testing.T) {
 	}
 	wants(" ams1 warn  request m.wasm a line")
 	wants(" fra1 warn  request m.wasm a line")
-	hub.edge.logs.Of("/git/alice").Log(&hostcalls.Request{ID: "request"}, slog.LevelInfo, "another")
+	hub.Logs.Of("/git/alice").Log(&hostcalls.Request{ID: "request"}, slog.LevelInfo, "another")
 	wants(" ams1 info  request  another")
 	cancel()
 	if err := <-ended; err != nil {
@@ -156,19 +120,19 @@ func TestLogsOfAllEdges(t *testing.T) {
 
 // TestSessionsResumeAtAnyEdge has a client come to one edge and then to the other.
 func TestSessionsResumeAtAnyEdge(t *testing.T) {
-	g := newGitStore(t)
-	g.push("alice/index.html", "text")
-	hub, leaf := startLattice(t, g)
-	for _, e := range []*anEdge{hub, leaf} {
-		e.await("the release", e.shows("text"))
+	g := edgetest.NewGitStore(t)
+	g.Push("alice/index.html", "text")
+	hub, leaf := edgetest.StartLattice(t, g)
+	for _, e := range []*edgetest.Edge{hub, leaf} {
+		e.Await("the release", e.Shows("text"))
 	}
-	resumes := func(first, then *anEdge) bool {
+	resumes := func(first, then *edgetest.Edge) bool {
 		client := &tls.Config{
 			ServerName: "alice.example", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1),
 		}
 		var state tls.ConnectionState
-		for _, e := range []*anEdge{first, then} {
-			_, https := e.edge.server.Addrs()
+		for _, e := range []*edgetest.Edge{first, then} {
+			_, https := e.Server.Addrs()
 			conn, err := tls.Dial("tcp", https[0].String(), client)
 			if err != nil {
 				t.Fatal(err)
@@ -187,25 +151,25 @@ func TestSessionsResumeAtAnyEdge(t *testing.T) {
 		}
 		return state.DidResume
 	}
-	hub.await("keys that edges share", func() bool { return resumes(hub, leaf) && resumes(leaf, hub) })
+	hub.Await("keys that edges share", func() bool { return resumes(hub, leaf) && resumes(leaf, hub) })
 }
 
 // TestCutOffEdgeServesOn stops the hub.
 func TestCutOffEdgeServesOn(t *testing.T) {
-	g := newGitStore(t)
-	g.push("alice/index.html", "before")
-	hub, leaf := startLattice(t, g)
-	leaf.await("the first release", leaf.shows("before"))
-	hub.stop()
-	leaf.await("the hub's goodbye", func() bool { return len(leaf.heard()) == 1 })
-	if !leaf.shows("before")() {
+	g := edgetest.NewGitStore(t)
+	g.Push("alice/index.html", "before")
+	hub, leaf := edgetest.StartLattice(t, g)
+	leaf.Await("the first release", leaf.Shows("before"))
+	hub.Stop()
+	leaf.Await("the hub's goodbye", func() bool { return len(leaf.Heard()) == 1 })
+	if !leaf.Shows("before")() {
 		t.Error("an edge without its hub does not serve")
 	}
-	g.push("alice/index.html", "after")
-	leaf.hook("s3cret")
-	leaf.await("a deploy without the hub", leaf.shows("after"))
-	leaf.await("readiness", func() bool { ready, _ := leaf.edge.ready(); return ready })
-	out, err := terrane(t, "status", "--admin=http://"+leaf.edge.admin.Addr().String())
+	g.Push("alice/index.html", "after")
+	leaf.Hook("s3cret")
+	leaf.Await("a deploy without the hub", leaf.Shows("after"))
+	leaf.Await("readiness", func() bool { ready, _ := leaf.Ready(); return ready })
+	out, err := terrane(t, "status", "--admin=http://"+leaf.Admin.Addr().String())
 	if err != nil || !strings.Contains(out, "ams1") || !strings.Contains(out, "left at") {
 		t.Errorf("status: %v\n%s", err, out)
 	}
@@ -213,23 +177,23 @@ func TestCutOffEdgeServesOn(t *testing.T) {
 
 // TestRollbackEverywhere rolls back by way of one edge.
 func TestRollbackEverywhere(t *testing.T) {
-	g := newGitStore(t)
-	before := g.push("alice/index.html", "before")
-	hub, leaf := startLattice(t, g)
-	leaf.await("the first release", leaf.shows("before"))
-	hub.await("the first release", hub.shows("before"))
-	g.push("alice/index.html", "after")
-	hub.hook("s3cret")
-	leaf.await("the second release", leaf.shows("after"))
-	hub.await("the second release", hub.shows("after"))
+	g := edgetest.NewGitStore(t)
+	before := g.Push("alice/index.html", "before")
+	hub, leaf := edgetest.StartLattice(t, g)
+	leaf.Await("the first release", leaf.Shows("before"))
+	hub.Await("the first release", hub.Shows("before"))
+	g.Push("alice/index.html", "after")
+	hub.Hook("s3cret")
+	leaf.Await("the second release", leaf.Shows("after"))
+	hub.Await("the second release", hub.Shows("after"))
 
-	admin := "--admin=http://" + leaf.edge.admin.Addr().String()
+	admin := "--admin=http://" + leaf.Admin.Addr().String()
 	if out, err := terrane(t, "rollback", "/git/alice", before, admin); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
-	for _, e := range []*anEdge{hub, leaf} {
-		if !e.shows("before")() {
-			t.Errorf("%s is not rolled back", e.edge.cfg.Edge.Name)
+	for _, e := range []*edgetest.Edge{hub, leaf} {
+		if !e.Shows("before")() {
+			t.Errorf("%s is not rolled back", e.Name())
 		}
 	}
 }

@@ -2,11 +2,11 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge"
 	"github.com/terrane/terrane/internal/lattice"
 )
 
@@ -32,13 +32,10 @@ them forget this one (terrane lattice forget).`,
 	return cmd
 }
 
-// latticeDir is where an edge has its copies.
-func latticeDir(c *config.Config) string { return filepath.Join(c.Edge.Data, "lattice") }
-
 func resetLattice(cmd *cobra.Command, cfg *config.Config) error {
-	to, err := lattice.Reset(latticeDir(cfg))
+	to, err := lattice.Reset(edge.LatticeDir(cfg))
 	if err != nil {
-		return fmt.Errorf("set aside the state in %s (is the edge stopped?): %w", latticeDir(cfg), err)
+		return fmt.Errorf("set aside the state in %s (is the edge stopped?): %w", edge.LatticeDir(cfg), err)
 	}
 	if to == "" {
 		to = "nowhere: there was none"

@@ -2,8 +2,8 @@
 // WebAssembly modules that tenants deploy by git push or cp, on domains they bring
 // by DNS alone.
 //
-// There is one file per subcommand. edge.go wires the packages together, and is
-// the only place that does.
+// There is one file per subcommand. Package internal/edge wires the packages together,
+// and is the only place that does.
 package main
 
 import (

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/terrane/terrane/dnsverify/zone"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 )
 
 // readmeNamespace is set in the process that has a network of its own.
@@ -126,7 +125,7 @@ type session struct {
 	dns  *zone.Server
 	proc *exec.Cmd // in the background
 	last string    // its command
-	out  *watched
+	out  *edgetest.Output
 }
 
 func (s *session) step(b block) {
@@ -179,14 +178,14 @@ func (s *session) start(script, until string) {
 	s.t.Helper()
 	cmd := s.command("exec " + script)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run has a child
-	s.out = newWatched(until)
+	s.out = edgetest.NewOutput(until)
 	cmd.Stdout, cmd.Stderr = s.out, s.out
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.proc, s.last = cmd, script
 	select {
-	case <-s.out.seen:
+	case <-s.out.Seen:
 	case <-time.After(time.Minute):
 		s.t.Fatalf("%s said nothing of %q:\n%s", script, until, s.out)
 	}
@@ -343,40 +342,4 @@ func goEnv(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// watched keeps what a program says, and tells when a line matches.
-type watched struct {
-	want string
-	seen chan struct{}
-
-	mu   sync.Mutex
-	text bytes.Buffer
-	told bool
-}
-
-func newWatched(want string) *watched { return &watched{want: want, seen: make(chan struct{})} }
-
-func (w *watched) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.text.Write(p)
-	if !w.told && strings.Contains(w.text.String(), w.want) {
-		w.told = true
-		close(w.seen)
-	}
-	return len(p), nil
-}
-
-func (w *watched) String() string {
-	if w == nil {
-		return ""
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var tail []string
-	for sc := bufio.NewScanner(bytes.NewReader(w.text.Bytes())); sc.Scan(); {
-		tail = append(tail, sc.Text())
-	}
-	return strings.Join(tail[max(0, len(tail)-40):], "\n")
 }

@@ -59,29 +59,11 @@ func printReleases(w io.Writer, list []tenantsync.Release) error {
 			state = "live since " + r.Since.Format(time.DateTime)
 		}
 		if r.Pinned {
-			state += ", " + pinned(r.Pin)
+			state += ", " + r.Pin.Summary()
 		}
 		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Revision, r.Time.Format(time.DateTime), state) // Flush returns what fails
 	}
 	return tw.Flush()
-}
-
-// pinned says why a release is live that is not what the folder has.
-func pinned(p *tenant.Pin) string {
-	if p == nil {
-		return "pinned"
-	}
-	s := "pinned " + p.At.Local().Format(time.DateTime)
-	if p.By != "" {
-		s += " by " + p.By
-	}
-	if p.Edge != "" {
-		s += " at " + p.Edge
-	}
-	if p.Reason != "" {
-		s += fmt.Sprintf(" (%s)", p.Reason)
-	}
-	return s + " until the folder changes"
 }
 
 func rollbackCommand() *cobra.Command {

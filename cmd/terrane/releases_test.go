@@ -6,47 +6,49 @@ import (
 	"testing"
 	"time"
 
+	"github.com/terrane/terrane/internal/admin"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 	tenantsync "github.com/terrane/terrane/sync"
 )
 
 func TestReleasesAndRollback(t *testing.T) {
-	g := newGitStore(t)
-	first := g.push("alice/index.html", "one")
-	e := startEdge(t, g.store(50*time.Millisecond))
-	admin := "--admin=http://" + e.edge.admin.Addr().String()
-	e.domain("alice.example", "terrane=/git/alice/")
+	g := edgetest.NewGitStore(t)
+	first := g.Push("alice/index.html", "one")
+	e := edgetest.Start(t, g.Store(50*time.Millisecond))
+	at := "--admin=http://" + e.Admin.Addr().String()
+	e.Domain("alice.example", "terrane=/git/alice/")
 	shows := func(want string) func() bool {
-		return func() bool { _, body := e.request("alice.example", "alice.example", "/"); return body == want }
+		return func() bool { _, body := e.Request("alice.example", "alice.example", "/"); return body == want }
 	}
-	e.await("the first release", shows("one"))
-	second := g.push("alice/index.html", "two")
-	if out, err := terrane(t, "status", admin, "--wait", second); err != nil || !strings.Contains(out, second[:7]) {
+	e.Await("the first release", shows("one"))
+	second := g.Push("alice/index.html", "two")
+	if out, err := terrane(t, "status", at, "--wait", second); err != nil || !strings.Contains(out, second[:7]) {
 		t.Fatalf("status --wait: %v\n%s", err, out)
 	}
 
-	out, err := terrane(t, "releases", "/git/alice/", admin)
+	out, err := terrane(t, "releases", "/git/alice/", at)
 	if lines := strings.Split(out, "\n"); err != nil || len(lines) != 3 || !strings.HasPrefix(lines[0], second) ||
 		!strings.Contains(lines[0], "live since") || !strings.HasPrefix(lines[1], first) || strings.Contains(lines[1], "live") {
 		t.Errorf("releases: %v\n%s", err, out)
 	}
-	if out, err := terrane(t, "rollback", "/git/alice", first[:8], admin, "--reason", "it fails"); err != nil || out != "" {
+	if out, err := terrane(t, "rollback", "/git/alice", first[:8], at, "--reason", "it fails"); err != nil || out != "" {
 		t.Errorf("rollback: %v %s", err, out)
 	}
 	if !shows("one")() {
 		t.Error("rolled back, and not live")
 	}
-	for _, command := range [][]string{{"releases", "/git/alice", admin}, {"status", admin}} {
+	for _, command := range [][]string{{"releases", "/git/alice", at}, {"status", at}} {
 		if out, err = terrane(t, command...); err != nil || !strings.Contains(out, whoami()+" at test (it fails) until the folder changes") {
 			t.Errorf("%v: %v\n%s", command, err, out)
 		}
 	}
-	out, err = terrane(t, "releases", "/git/alice", admin, "--json")
+	out, err = terrane(t, "releases", "/git/alice", at, "--json")
 	var list []tenantsync.Release
 	if err != nil || json.Unmarshal([]byte(out), &list) != nil || len(list) != 2 || !list[0].Live || !list[0].Pinned || list[0].Pin.By != whoami() || list[1].Live || list[1].Pinned || string(list[0].Revision) != first {
 		t.Errorf("releases --json: %v\n%s", err, out)
 	}
-	g.push("alice/index.html", "three")
-	e.await("the next push", shows("three"))
+	g.Push("alice/index.html", "three")
+	e.Await("the next push", shows("three"))
 
 	for want, args := range map[string][]string{
 		"not known here":        {"rollback", "/git/alice", "0000000"},
@@ -55,18 +57,18 @@ func TestReleasesAndRollback(t *testing.T) {
 		"tenant /git/bob: not":  {"releases", "/git/bob"},
 		"starts with neither":   {"releases", "bob"},
 	} {
-		if out, err := terrane(t, append(args, admin)...); err == nil || !strings.Contains(err.Error(), want) {
+		if out, err := terrane(t, append(args, at)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v %s, want %q", args, err, out, want)
 		}
 	}
 }
 
 func TestStatusWait(t *testing.T) {
-	g := newGitStore(t)
-	g.push("alice/index.html", "one")
-	e := startEdge(t, g.store(50*time.Millisecond))
-	admin := "--admin=http://" + e.edge.admin.Addr().String()
-	broken := g.push("alice/index.wasm", "no module")
+	g := edgetest.NewGitStore(t)
+	g.Push("alice/index.html", "one")
+	e := edgetest.Start(t, g.Store(50*time.Millisecond))
+	at := "--admin=http://" + e.Admin.Addr().String()
+	broken := g.Push("alice/index.wasm", "no module")
 	for want, args := range map[string][]string{
 		"is not live at test: /git/alice: index.wasm": {"--wait", broken[:12]},
 		"0123456789 is not live at test after 200ms":  {"--wait", "0123456789", "--timeout", "200ms"},
@@ -74,14 +76,14 @@ func TestStatusWait(t *testing.T) {
 		"want at least 7 characters": {"--wait", "0123"},
 		"is not live at no edge after 1ns: see what its stores": {"--wait", broken, "--timeout", "1ns"},
 	} {
-		args := append([]string{"status", admin}, args...)
+		args := append([]string{"status", at}, args...)
 		if out, err := terrane(t, args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v\n%s, want %q", args, err, out, want)
 		}
 	}
-	mended := g.push("alice/index.wasm", string(testdata(t, "examples/hello-wat/hello.wasm")))
-	out, err := terrane(t, "status", admin, "--wait", mended, "--json")
-	var s edgeStatus
+	mended := g.Push("alice/index.wasm", string(edgetest.File(t, "examples/hello-wat/hello.wasm")))
+	out, err := terrane(t, "status", at, "--wait", mended, "--json")
+	var s admin.Status
 	if err != nil || json.Unmarshal([]byte(out), &s) != nil || s.Sync.Stores[0].Head != mended {
 		t.Errorf("status --wait --json: %v\n%s", err, out)
 	}

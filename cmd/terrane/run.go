@@ -19,6 +19,7 @@ import (
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/hostcalls/memorykv"
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/fetch"
 )
@@ -112,7 +113,7 @@ func runModule(ctx context.Context, file string, cfg *config.Config, t *hostcall
 	if err := checkSize(wasm, cfg); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	eng, err := newEngine(cfg.Engine, engineOptions{}) //nolint:contextcheck // starts nothing
+	eng, err := edge.NewEngine(cfg.Engine, edge.EngineOptions{}) //nolint:contextcheck // starts nothing
 	if err != nil {
 		return err
 	}
@@ -143,14 +144,14 @@ func (f *runFlags) tenant(cfg *config.Config, stderr io.Writer) (*hostcalls.Tena
 	if err != nil {
 		return nil, err
 	}
-	resolver, err := newResolver(nil)
+	resolver, err := edge.NewResolver(nil)
 	if err != nil {
 		return nil, err
 	}
 	t := &hostcalls.Tenant{
 		ID:       "/run",
 		Env:      map[string]string{},
-		Limits:   limits(&cfg.Limits),
+		Limits:   edge.Limits(&cfg.Limits),
 		KV:       memorykv.New(hostcalls.Quota{}),
 		Fetcher:  fetcher,
 		Resolver: resolver,

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge"
 )
 
 // logFlags say how a command logs.
@@ -58,7 +59,7 @@ once. It goes on serving when nobody reads its output any more.`,
 			if err != nil {
 				return err
 			}
-			return errors.Join(serve(cmd.Context(), file, edgeOptions{log: log, accessLog: out}), closeOut())
+			return errors.Join(serve(cmd.Context(), file, edge.Options{Version: version(), Logger: log, AccessLog: out}), closeOut())
 		},
 	}
 	configFlag(cmd, &file)
@@ -67,21 +68,21 @@ once. It goes on serving when nobody reads its output any more.`,
 	return cmd
 }
 
-func serve(ctx context.Context, file string, opt edgeOptions) error {
+func serve(ctx context.Context, file string, opt edge.Options) error {
 	cfg, err := config.Load(file)
 	if err != nil {
 		return err
 	}
-	e, err := newEdge(ctx, cfg, opt)
+	e, err := edge.New(ctx, cfg, opt)
 	if err != nil {
 		return err
 	}
-	if heap := e.memory.Heap; heap > 0 && os.Getenv("GOMEMLIMIT") == "" {
+	if heap := e.Memory.Heap; heap > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(heap)
 	}
 	defer surviveBrokenPipe()()
-	opt.log.Info("edge starts", "edge", cfg.Edge.Name, "region", cfg.Edge.Region, "version", version())
-	return logEnd(ctx, opt.log, e.run)
+	opt.Logger.Info("edge starts", "edge", cfg.Edge.Name, "region", cfg.Edge.Region, "version", opt.Version)
+	return logEnd(ctx, opt.Logger, e.Run)
 }
 
 // accessLog opens what --access-log names.

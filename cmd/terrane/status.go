@@ -3,44 +3,15 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/netip"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/terrane/terrane/bgp"
-	"github.com/terrane/terrane/internal/health"
-	"github.com/terrane/terrane/internal/lattice"
-	"github.com/terrane/terrane/internal/lattice/fleet"
-	"github.com/terrane/terrane/internal/lattice/members"
-	"github.com/terrane/terrane/internal/lattice/presence"
-	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/internal/admin"
 	"github.com/terrane/terrane/tenant"
 )
-
-// edgeStatus is what /status says, as far as it is printed.
-type edgeStatus struct {
-	Edge   map[string]string `json:"edge"`
-	Ready  bool              `json:"ready"`
-	Unmet  []string          `json:"unmet"`
-	Health health.Status     `json:"health"`
-	Sync   tenantsync.Status `json:"sync"`
-	BGP    *bgp.Status       `json:"bgp"`
-	BFD    []struct {
-		Address netip.Addr `json:"address"`
-		State   string     `json:"state"`
-		Reason  string     `json:"reason"`
-	} `json:"bfd"`
-
-	Lattice lattice.Status  `json:"lattice"`
-	Members members.Status  `json:"members"`
-	Edges   []presence.Peer `json:"edges"`
-
-	Fleet []fleet.Difference `json:"fleet"`
-	Tasks tasksStatus        `json:"tasks"`
-}
 
 func statusCommand() *cobra.Command {
 	var f adminFlags
@@ -71,7 +42,7 @@ it is not live in time:
 			if err != nil {
 				return err
 			}
-			return s.print(cmd.OutOrStdout())
+			return printStatus(cmd.OutOrStdout(), s)
 		},
 	}
 	f.register(cmd)
@@ -80,7 +51,7 @@ it is not live in time:
 	return cmd
 }
 
-func (s *edgeStatus) print(w io.Writer) error {
+func printStatus(w io.Writer, s *admin.Status) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	row := func(format string, args ...any) { _, _ = fmt.Fprintf(tw, format+"\n", args...) } // Flush returns what fails
 	state := "ready"
@@ -91,11 +62,11 @@ func (s *edgeStatus) print(w io.Writer) error {
 	for _, why := range s.Unmet {
 		row("\t\t%s", why)
 	}
-	s.printLattice(row)
+	printLattice(row, s)
 	for i := range s.Fleet {
-		row("differs\t%s\t%s", s.Fleet[i].Tenant, difference(&s.Fleet[i]))
+		row("differs\t%s\t%s", s.Fleet[i].Tenant, s.Fleet[i].Summary())
 	}
-	s.Tasks.print(row)
+	printTasks(row, &s.Tasks)
 	for _, st := range s.Sync.Stores {
 		state := "reachable"
 		if !st.Reachable {
@@ -116,7 +87,7 @@ func (s *edgeStatus) print(w io.Writer) error {
 		}
 		row("tenant\t%s\t%s", t.ID, live)
 		if t.Live != nil && t.Live.Pinned {
-			row("\t%s", pinned(t.Live.Pin))
+			row("\t%s", t.Live.Pin.Summary())
 		}
 		if t.Refused != nil {
 			row("\trefused %s\t%s", t.Refused.Revision.Short(), t.Refused.Reason)
@@ -139,7 +110,7 @@ func (s *edgeStatus) print(w io.Writer) error {
 }
 
 // printLattice shows every edge that this one has heard.
-func (s *edgeStatus) printLattice(row func(format string, args ...any)) {
+func printLattice(row func(format string, args ...any), s *admin.Status) {
 	switch l := s.Lattice; {
 	case !l.Connected:
 		row("lattice\tcut off\t%s", l.Reason)
@@ -171,5 +142,18 @@ func (s *edgeStatus) printLattice(row func(format string, args ...any)) {
 		if len(e.Prefixes) > 0 {
 			row("\tannounces\t%s", strings.Join(e.Prefixes, ", "))
 		}
+	}
+}
+
+// printTasks shows what concerns an operator.
+func printTasks(row func(format string, args ...any), s *admin.Tasks) {
+	if s.Cron.Lines > 0 {
+		row("cron\t%s leads\t%d lines of this region", orNone(s.Cron.Leader), s.Cron.Lines)
+	}
+	switch {
+	case s.Waiting == nil:
+		row("messages\tout of reach")
+	case *s.Waiting > 0:
+		row("messages\t%d wait", *s.Waiting)
 	}
 }

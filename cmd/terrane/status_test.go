@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 )
 
 // terrane runs the command line in this process.
@@ -23,12 +24,12 @@ func terrane(t *testing.T, args ...string) (stdout string, err error) {
 }
 
 func TestStatusAndLogs(t *testing.T) {
-	e := startEdge(t, nil)
-	admin := "--admin=http://" + e.edge.admin.Addr().String()
-	e.domain("bob.example", "terrane=/sites/bob/")
-	e.deploy("bob", map[string][]byte{"trap.wasm": testdata(t, "server/testdata/trap.wasm")})
-	e.want("bob.example", "/trap", 500, "")
-	e.deploy("bob", map[string][]byte{"index.wasm": []byte("broken")})
+	e := edgetest.Start(t, nil)
+	admin := "--admin=http://" + e.Admin.Addr().String()
+	e.Domain("bob.example", "terrane=/sites/bob/")
+	e.Deploy("bob", map[string][]byte{"trap.wasm": edgetest.File(t, "server/testdata/trap.wasm")})
+	e.Want("bob.example", "/trap", 500, "")
+	e.Deploy("bob", map[string][]byte{"index.wasm": []byte("broken")})
 
 	out, err := terrane(t, "status", admin)
 	for _, want := range []string{"edge ", "store ", "/sites/", "reachable", "tenant ", "/sites/bob", "refused", "index.wasm: "} {
@@ -52,7 +53,7 @@ func TestStatusAndLogs(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	e := startEdge(t, func(c *config.Config) {
+	e := edgetest.Start(t, func(c *config.Config) {
 		c.BGP = &config.BGP{
 			ASN: 65001, RouterID: netip.MustParseAddr("198.51.100.7"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")},
 			// Nobody answers there, which changes nothing for a drain.
@@ -61,25 +62,25 @@ func TestDrain(t *testing.T) {
 			}},
 		}
 	})
-	admin := "--admin=http://" + e.edge.admin.Addr().String()
+	admin := "--admin=http://" + e.Admin.Addr().String()
 	state := func(want string) func() bool {
 		return func() bool { out, err := terrane(t, "status", admin); return err == nil && strings.Contains(out, want) }
 	}
-	e.await("an announcement", state("announcing"))
-	e.await("the reason for no session", state("connection refused"))
+	e.Await("an announcement", state("announcing"))
+	e.Await("the reason for no session", state("connection refused"))
 	down := regexp.MustCompile(`bfd +127\.0\.0\.2 +down`)
-	e.await("the state of BFD", func() bool { out, err := terrane(t, "status", admin); return err == nil && down.MatchString(out) })
+	e.Await("the state of BFD", func() bool { out, err := terrane(t, "status", admin); return err == nil && down.MatchString(out) })
 	if _, err := terrane(t, "drain", admin); err != nil {
 		t.Fatal(err)
 	}
-	e.await("the drain", state("drained"))
+	e.Await("the drain", state("drained"))
 	if _, err := terrane(t, "undrain", admin); err != nil {
 		t.Fatal(err)
 	}
-	e.await("another announcement", state("announcing"))
+	e.Await("another announcement", state("announcing"))
 
-	quiet := startEdge(t, nil)
-	if _, err := terrane(t, "drain", "--admin=http://"+quiet.edge.admin.Addr().String()); err == nil {
+	quiet := edgetest.Start(t, nil)
+	if _, err := terrane(t, "drain", "--admin=http://"+quiet.Admin.Addr().String()); err == nil {
 		t.Error("an edge without BGP was drained")
 	}
 }

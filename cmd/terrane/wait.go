@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/terrane/terrane/internal/admin"
 )
 
 // waitFlags say which revision is awaited, and for how long.
@@ -29,7 +31,7 @@ const (
 
 // wait returns once the revision is live at all edges that ask tells of, or why it is
 // not.
-func (f *waitFlags) wait(ctx context.Context, ask func(context.Context, string) ([]progress, error)) error {
+func (f *waitFlags) wait(ctx context.Context, ask func(context.Context, string) ([]admin.Progress, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	behind := "no edge"
@@ -57,7 +59,7 @@ func (f *waitFlags) wait(ctx context.Context, ask func(context.Context, string) 
 }
 
 // behind names an edge that has yet to take the revision, none if it is live at all.
-func (f *waitFlags) behind(edges []progress) (behind string, err error) {
+func (f *waitFlags) behind(edges []admin.Progress) (behind string, err error) {
 	var refusals []error
 	for _, e := range edges {
 		if e.Problem != "" {
@@ -71,20 +73,20 @@ func (f *waitFlags) behind(edges []progress) (behind string, err error) {
 }
 
 // progress asks an edge how far a revision has come at each one that it hears.
-func (f *adminFlags) progress(ctx context.Context, revision string) ([]progress, error) {
+func (f *adminFlags) progress(ctx context.Context, revision string) ([]admin.Progress, error) {
 	body, err := f.get(ctx, "/progress", url.Values{"revision": {revision}})
 	if err != nil {
 		return nil, err
 	}
-	var list []progress
+	var list []admin.Progress
 	return list, errors.Join(json.NewDecoder(body).Decode(&list), body.Close())
 }
 
-func (f *adminFlags) status(ctx context.Context) (*edgeStatus, error) {
+func (f *adminFlags) status(ctx context.Context) (*admin.Status, error) {
 	body, err := f.get(ctx, "/status", nil)
 	if err != nil {
 		return nil, err
 	}
-	s := new(edgeStatus)
+	s := new(admin.Status)
 	return s, errors.Join(json.NewDecoder(body).Decode(s), body.Close())
 }

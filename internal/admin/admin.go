@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/terrane/terrane/internal/conns"
+	"github.com/terrane/terrane/internal/statemove"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -53,7 +54,7 @@ type Options struct {
 	Rollback func(ctx context.Context, id tenant.ID, rev tenant.Revision, by, reason string) error
 	// Actions are done by a POST to the path of their name. An error is shown.
 	Actions map[string]func(ctx context.Context) error
-	KV      http.Handler // what is below /kv, tenants' state; nil: none
+	State   *statemove.Store // of tenants, for /kv; nil: no /kv
 	// Handlers have what is below the path of their name, such as "lattice".
 	Handlers map[string]http.Handler
 	Logger   *slog.Logger // nil discards
@@ -167,9 +168,10 @@ func (s *Server) handler() http.Handler {
 		mux.Handle("GET /releases", s.guarded(ofTenant(s.releases)))
 		mux.Handle("POST /rollback", s.guarded(ofTenant(s.rollback)))
 	}
-	if s.opts.KV != nil {
-		mux.Handle("/kv", s.guarded(s.opts.KV))
-		mux.Handle("/kv/", s.guarded(s.opts.KV))
+	if s.opts.State != nil {
+		kv := s.guarded(kvHandler(s.opts.State))
+		mux.Handle("/kv", kv)
+		mux.Handle("/kv/", kv)
 	}
 	for name, h := range s.opts.Handlers {
 		mux.Handle("/"+name+"/", s.guarded(h))

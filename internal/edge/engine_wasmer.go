@@ -1,0 +1,16 @@
+//go:build engine_wasmer
+
+package edge
+
+import (
+	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/internal/engine/wasmerengine"
+)
+
+func newOtherEngine(_ config.Engine, o EngineOptions) (engine.Engine, error) {
+	return wasmerengine.New(wasmerengine.Options{
+		Funcs: hostcalls.Functions(), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
+	})
+}
