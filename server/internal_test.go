@@ -16,49 +16,6 @@ import (
 	"time"
 )
 
-func TestDeadlineContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		parent, cancel := context.WithCancel(t.Context())
-		start := time.Now()
-		d := &deadline{Context: parent, at: start.Add(time.Minute)}
-		if at, ok := d.Deadline(); !ok || !at.Equal(d.at) || d.Err() != nil {
-			t.Errorf("new: %v %v %v", at, ok, d.Err())
-		}
-		time.Sleep(time.Minute)
-		if !errors.Is(d.Err(), context.DeadlineExceeded) {
-			t.Errorf("late, without a timer: %v", d.Err())
-		}
-
-		d = &deadline{Context: parent, at: time.Now().Add(time.Minute)}
-		child, stop := context.WithCancel(d)
-		defer stop()
-		<-child.Done()
-		if !errors.Is(d.Err(), context.DeadlineExceeded) || !errors.Is(child.Err(), context.DeadlineExceeded) {
-			t.Errorf("late: %v, child %v", d.Err(), child.Err())
-		}
-
-		d = &deadline{Context: parent, at: time.Now().Add(time.Minute)}
-		waits := d.Done()
-		d.end()
-		<-waits
-		ended := &deadline{Context: parent, at: time.Now().Add(time.Minute)}
-		ended.end()
-		if !errors.Is(d.Err(), context.Canceled) || !errors.Is(ended.Err(), context.Canceled) {
-			t.Errorf("ended: %v, %v", d.Err(), ended.Err())
-		}
-		<-ended.Done()
-
-		polled := &deadline{Context: parent, at: time.Now().Add(time.Minute)}
-		timed := &deadline{Context: parent, at: time.Now().Add(time.Minute)}
-		waits = timed.Done()
-		cancel()
-		<-waits
-		if !errors.Is(polled.Err(), context.Canceled) || !errors.Is(timed.Err(), context.Canceled) {
-			t.Errorf("left: %v, %v", polled.Err(), timed.Err())
-		}
-	})
-}
-
 // disk is slow, and at first it is full.
 type disk struct {
 	bytes.Buffer

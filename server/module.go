@@ -12,6 +12,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/engine"
+	"github.com/terrane/terrane/server/internal/deadline"
 	"github.com/terrane/terrane/server/internal/modules"
 	"github.com/terrane/terrane/tenant"
 )
@@ -89,8 +90,8 @@ func (v *visit) unfit(r *release, err error) {
 
 func (v *visit) run(ctx context.Context, m *modules.Module, x *hostcalls.Exchange, r *release) error {
 	v.ends = time.Now().Add(r.wall())
-	d := &deadline{Context: ctx, at: v.ends}
-	defer d.end()
+	d := deadline.New(ctx, v.ends)
+	defer d.End()
 	return v.srv.opts.Sites.modules.Run(d, m, x) //nolint:contextcheck // d is ctx with an end
 }
 

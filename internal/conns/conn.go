@@ -1,7 +1,6 @@
 package conns
 
 import (
-	"errors"
 	"net"
 	"sync/atomic"
 	"time"
@@ -10,8 +9,7 @@ import (
 // Conn is an admitted connection. Its methods are safe for concurrent use.
 type Conn struct {
 	net.Conn
-	reads, writes lazyDeadline
-	limiter       *Limiter
+	limiter *Limiter
 
 	of    *network // nil once it is closed, and for the edge's own; guarded by limiter.mu
 	index int      // in of.conns; guarded by limiter.mu
@@ -88,42 +86,25 @@ func (c *Conn) Stuck() bool {
 }
 
 // Read implements net.Conn.
-func (c *Conn) Read(b []byte) (n int, err error) {
-	if err := c.reads.begin(); err != nil {
-		return 0, err
-	}
-	defer c.reads.end()
-	for {
-		n, err = c.Conn.Read(b)
-		if n > 0 {
-			c.moved.Add(int64(n))
-			if !c.body.Load() && c.noise.Add(readNoise+int64(n)/16) > maxNoise {
-				c.limiter.drop(c, noisy)
-				return 0, net.ErrClosed
-			}
-		}
-		if err == nil || n > 0 || !c.reads.early(err) {
-			return n, err
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.moved.Add(int64(n))
+		if !c.body.Load() && c.noise.Add(readNoise+int64(n)/16) > maxNoise {
+			c.limiter.drop(c, noisy)
+			return 0, net.ErrClosed
 		}
 	}
+	return n, err
 }
 
 // Write implements net.Conn.
-func (c *Conn) Write(b []byte) (n int, err error) {
-	if err := c.writes.begin(); err != nil {
-		return 0, err
-	}
-	defer c.writes.end()
+func (c *Conn) Write(b []byte) (int, error) {
 	c.writing.Store(c.limiter.tick.Load())
 	defer c.writing.Store(0)
-	for {
-		more, err := c.Conn.Write(b[n:])
-		n += more
-		c.moved.Add(int64(more))
-		if err == nil || !c.writes.early(err) {
-			return n, err
-		}
-	}
+	n, err := c.Conn.Write(b)
+	c.moved.Add(int64(n))
+	return n, err
 }
 
 // Close implements net.Conn.
@@ -143,17 +124,6 @@ func (c *Conn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
-}
-
-// SetReadDeadline implements net.Conn.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.reads.change(t) }
-
-// SetWriteDeadline implements net.Conn.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.writes.change(t) }
-
-// SetDeadline implements net.Conn.
-func (c *Conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.reads.change(t), c.writes.change(t))
 }
 
 // abort closes the socket without waiting for what is in its buffers.

@@ -1,5 +1,5 @@
 // Package conns owns the connections of visitors below TLS and HTTP: how many there may
-// be, which of them are closed when there are too many, their deadlines, and the PROXY
+// be, which of them are closed when there are too many, and the PROXY
 // header of those that come from a balancer.
 //
 // A Limiter bounds the connections of all listeners together, and those of each client
@@ -10,9 +10,6 @@
 // The package reads no request. Whoever serves reports requests by Conn.Begin, Conn.End
 // and Conn.Progress. A connection that does not finish any request is idle, whatever it
 // sends: HTTP/2 pings, settings, priorities, window updates, and streams that it resets.
-//
-// Deadlines are lazy: net/http sets and clears seven per request, nearly all of which
-// nothing ever waits for.
 //
 // Run has one goroutine. Locks: a Limiter's mu, then nothing.
 package conns

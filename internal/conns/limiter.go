@@ -137,7 +137,6 @@ func (ln *listener) Accept() (net.Conn, error) {
 // admit adds a connection, and closes others if there are too many.
 func (l *Limiter) admit(raw net.Conn) *Conn {
 	c := &Conn{Conn: raw, limiter: l}
-	c.reads.set, c.writes.set = raw.SetReadDeadline, raw.SetWriteDeadline
 	c.served.Store(l.since(time.Now()))
 	from := addrOf(raw.RemoteAddr())
 	l.mu.Lock()
