@@ -90,7 +90,7 @@ func TestStoreIsServed(t *testing.T) {
 		{"alice", "/hello", tenant.Target{Kind: tenant.Module, File: "hello.wasm"}},
 		{"alice", "/nowhere", tenant.Target{Kind: tenant.NotFound, File: "404.html"}},
 		{"bob", "/", tenant.Target{Kind: tenant.Module, File: "index.wasm"}},
-		{"bob", "/any/path", tenant.Target{Kind: tenant.Module, File: "index.wasm"}},
+		{"bob", "/any/path", tenant.Target{Kind: tenant.Module, File: "index.wasm", Fallback: true}},
 		{"bob", "/greet/you", tenant.Target{Kind: tenant.Module, File: "hello.wasm"}},
 		{"bob", "/style.css", tenant.Target{Kind: tenant.Static, File: "style.css"}},
 		{"carol", "/", tenant.Target{Kind: tenant.Static, File: "index.html"}},

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -29,8 +28,9 @@ func (s *Sites) find(ctx context.Context, h tenant.Host, source netip.Addr) plac
 		p.problem = p.verdict.Reason
 		return p
 	}
-	id, domain := p.verdict.Tenant, cmp.Or(p.verdict.Host, h)
-	if p.verdict.Host != "" { // what a domain does not show it has no preview of
+	id, domain := p.verdict.Tenant, h
+	if p.verdict.Preview { // what a domain does not show it has no preview of
+		domain = p.verdict.Host
 		of, _, _ := id.CutPreview()
 		folder := place{}
 		if s.open(ctx, &folder, of, domain); folder.release == nil {

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -103,21 +101,3 @@ func newRate(perSecond int, before *release) *rate.Limiter {
 
 // allowed takes one request from the tenant's rate.
 func (r *release) allowed(now time.Time) bool { return r.rate == nil || r.rate.AllowN(now, 1) }
-
-// has reports whether the folder has something of its own at the path, which is t:
-// a file, a route or a module that the path names, and not the module that answers
-// for all else.
-func (r *release) has(path string, t tenant.Target) bool {
-	switch {
-	case t.Kind == tenant.NotFound:
-		return false
-	case t.Kind != tenant.Module || t.File != "index.wasm" || t.Info != "":
-		return true
-	case path == "/" || path == "/index" || path == "/index.wasm":
-		return true
-	}
-	return slices.ContainsFunc(r.manifest.Routes, func(route tenant.Route) bool {
-		below, wild := strings.CutSuffix(route.Path, "*")
-		return route.Path == path || wild && strings.HasPrefix(path, below)
-	})
-}

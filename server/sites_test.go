@@ -191,3 +191,30 @@ func TestPanicCostsOneRequest(t *testing.T) {
 	}
 	get(t, c, "https://alice.example/").want(t, http.StatusOK, "alice")
 }
+
+// TestPreview: a preview is shown by the domain's folder and consent, says that it is none for
+// search engines, and ends with what the domain shows.
+func TestPreview(t *testing.T) {
+	e := startEdge(t, edgeOptions{engine: newStub()})
+	e.deploy("alice.example", "index.html", "live")
+	const host = "red--alice-example.preview.test"
+	id := tenant.ID("/git/alice").Preview("red")
+	e.zone.set(host, tenant.Verdict{Standing: tenant.Verified, Tenant: id, Preview: true, Host: "alice.example"})
+	s := e.snapshot(id, "p1", "index.html", "red")
+	s.Manifest.Domains = []tenant.Pattern{"alice.example"} // and not the preview's own name
+	if err := e.sites.Publish(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	c := e.client()
+	if a := get(t, c, "https://"+host+"/"); a.body != "red" || a.Header.Get("X-Robots-Tag") != "noindex" {
+		t.Errorf("the preview: %q, %v", a.body, a.Header)
+	}
+	if a := get(t, c, "https://alice.example/"); a.body != "live" || a.Header["X-Robots-Tag"] != nil {
+		t.Errorf("the domain itself: %q, %v", a.body, a.Header)
+	}
+	get(t, c, "https://"+host+"/.well-known/terrane").want(t, 200, `"preview": true`)
+	if err := e.sites.Remove(t.Context(), "/git/alice"); err != nil {
+		t.Fatal(err)
+	}
+	get(t, c, "https://"+host+"/").want(t, 404, `names "/git/alice"`)
+}

@@ -138,7 +138,7 @@ func (v *visit) WriteHeader(code int) {
 		if !v.elsewhere {
 			h["Terrane-Edge"] = v.srv.edge
 		}
-		if v.place.verdict.Host != "" { // a preview
+		if v.place.verdict.Preview {
 			h["X-Robots-Tag"] = []string{"noindex"}
 		}
 		if v.place.release != nil {
@@ -278,7 +278,7 @@ func (v *visit) answer(ctx context.Context) {
 	path := v.r.URL.Path
 	t := r.paths.Resolve(path)
 	if r.redirects != nil {
-		if m, ok := r.redirects.Find(path, r.has(path, t)); ok && v.apply(ctx, m) {
+		if m, ok := r.redirects.Find(path, t.Kind != tenant.NotFound && !t.Fallback); ok && v.apply(ctx, m) {
 			return
 		}
 	}

@@ -31,6 +31,9 @@ type Target struct {
 	Kind TargetKind
 	File string // relative path in the Snapshot
 	Info string // the path's rest behind a module's name: "/rest" of "/hello.wasm/rest"
+	// Fallback says that the folder has nothing for this path in particular: File is the module
+	// that answers every path which leads nowhere else.
+	Fallback bool
 }
 
 const (
@@ -61,7 +64,7 @@ func (s *Site) Resolve(urlPath string) Target {
 		return t
 	}
 	if _, ok := s.files[indexModule]; ok {
-		return Target{Kind: Module, File: indexModule}
+		return Target{Kind: Module, File: indexModule, Fallback: rel != ""}
 	}
 	return s.miss()
 }

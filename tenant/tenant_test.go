@@ -183,7 +183,7 @@ func TestSiteResolve(t *testing.T) {
 		}
 		return NewSite(&Snapshot{Files: files, Manifest: Manifest{Routes: routes}})
 	}
-	full := site([]Route{{"/api/*", "api.wasm"}, {"/tick", "cron.wasm"}},
+	full := site([]Route{{"/api/*", "api.wasm"}, {"/tick", "cron.wasm"}, {"/all/*", "index.wasm"}},
 		"hello.wasm", "index.wasm", "api.wasm", "cron.wasm", "style.css", "docs/index.html", "a/deep.wasm",
 		"terrane.toml", "_redirects", ".git/config", "a/.env", ".hid.wasm", "api/static.txt", "both", "both.wasm")
 	pages := site(nil, "index.html", "404.html", "index.wasm.txt")
@@ -206,14 +206,18 @@ func TestSiteResolve(t *testing.T) {
 		{"exact route", full, "/tick", Target{Kind: Module, File: "cron.wasm"}},
 		{"folder index", full, "/docs/", Target{Kind: Static, File: "docs/index.html"}},
 		{"folder without slash", full, "/docs", Target{Kind: Redirect}},
-		{"fallback", full, "/nothing", Target{Kind: Module, File: "index.wasm"}},
+		{"fallback", full, "/nothing", Target{Kind: Module, File: "index.wasm", Fallback: true}},
 		{"root", full, "/", Target{Kind: Module, File: "index.wasm"}},
-		{"manifest hidden", full, "/terrane.toml", Target{Kind: Module, File: "index.wasm"}},
-		{"git hidden", full, "/.git/config", Target{Kind: Module, File: "index.wasm"}},
-		{"dot file hidden", full, "/a/.env", Target{Kind: Module, File: "index.wasm"}},
-		{"dot module hidden", full, "/.hid.wasm", Target{Kind: Module, File: "index.wasm"}},
+		{"index module by name", full, "/index.wasm", Target{Kind: Module, File: "index.wasm"}},
+		{"index module by short name", full, "/index", Target{Kind: Module, File: "index.wasm"}},
+		{"index module with rest", full, "/index.wasm/a", Target{Kind: Module, File: "index.wasm", Info: "/a"}},
+		{"route to the index module", full, "/all/x", Target{Kind: Module, File: "index.wasm"}},
+		{"manifest hidden", full, "/terrane.toml", Target{Kind: Module, File: "index.wasm", Fallback: true}},
+		{"git hidden", full, "/.git/config", Target{Kind: Module, File: "index.wasm", Fallback: true}},
+		{"dot file hidden", full, "/a/.env", Target{Kind: Module, File: "index.wasm", Fallback: true}},
+		{"dot module hidden", full, "/.hid.wasm", Target{Kind: Module, File: "index.wasm", Fallback: true}},
 		{"index.html before index.wasm", both, "/", Target{Kind: Static, File: "index.html"}},
-		{"index.wasm for the rest", both, "/x", Target{Kind: Module, File: "index.wasm"}},
+		{"index.wasm for the rest", both, "/x", Target{Kind: Module, File: "index.wasm", Fallback: true}},
 		{"miss page", pages, "/x", Target{File: "404.html"}},
 		{"dotdot", pages, "/../x", Target{File: "404.html"}},
 		{"double slash", pages, "//index.html", Target{File: "404.html"}},

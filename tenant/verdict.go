@@ -45,7 +45,8 @@ type Verdict struct {
 	// Reason is one sentence for the domain's owner: which record was found, and
 	// which is wanted.
 	Reason string `json:"reason"`
-	// Host is the domain whose preview this is, empty for all others: what holds for it
-	// holds for its previews.
-	Host Host `json:"host,omitempty"`
+	// Preview says that the verdict is that on Host, whose preview this is: what holds for
+	// Host holds for its previews.
+	Preview bool `json:"preview,omitempty"`
+	Host    Host `json:"host,omitempty"` // only with Preview
 }

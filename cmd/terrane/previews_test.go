@@ -33,7 +33,7 @@ func TestPreviews(t *testing.T) {
 	g.PushTo("preview/red", "alice/index.html", "red")
 	e.Await("the preview", shows(red, "red"))
 	e.Want("www.alice.example", "/", 200, "one")
-	e.Want(red, "/.well-known/terrane", 200, `"host": "www.alice.example"`)
+	e.Want(red, "/.well-known/terrane", 200, "\"preview\": true,\n    \"host\": \"www.alice.example\"")
 
 	// An edge must give no certificate to names that show nothing.
 	refused := func(host, why string) {

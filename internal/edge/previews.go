@@ -38,7 +38,7 @@ func (p previews) VerifyFrom(ctx context.Context, h tenant.Host, source netip.Ad
 
 // previewOf makes the verdict on a domain that on one of its previews.
 func previewOf(v tenant.Verdict, name string, of tenant.Host) tenant.Verdict {
-	v.Host, v.Reason = of, fmt.Sprintf("preview %s of %s: %s", name, of, v.Reason)
+	v.Preview, v.Host, v.Reason = true, of, fmt.Sprintf("preview %s of %s: %s", name, of, v.Reason)
 	if v.Standing == tenant.Verified {
 		v.Tenant = v.Tenant.Preview(name)
 	}
