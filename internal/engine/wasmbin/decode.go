@@ -87,7 +87,7 @@ func order(id byte) int {
 func section(r *Reader) (Section, *Reader) {
 	s := Section{ID: r.Byte()}
 	size := r.U32()
-	s.Offset = r.base + r.pos
+	s.Offset = r.Offset()
 	s.Payload = r.Bytes(size)
 	if r.Err() != nil {
 		return s, nil
@@ -103,9 +103,9 @@ func (m *Module) decode(s *Section, r *Reader) {
 		s.Payload = s.Payload[r.pos:]
 		return
 	case SecType:
-		m.Types = vector(r, funcType)
+		m.Types = vector(r, ReadFuncType)
 	case SecImport:
-		m.Imports = vector(r, importOf)
+		m.Imports = vector(r, ReadImport)
 	case SecFunction:
 		m.Funcs = vector(r, (*Reader).U32)
 	case SecTable:
@@ -154,7 +154,8 @@ func valType(r *Reader) ValType {
 	return v
 }
 
-func funcType(r *Reader) FuncType {
+// ReadFuncType reads the type of a function.
+func ReadFuncType(r *Reader) FuncType {
 	if b := r.Byte(); b != 0x60 {
 		r.Fail("type form 0x%02x is not part of WebAssembly 2.0", b)
 	}
@@ -213,8 +214,17 @@ func globalOf(r *Reader) Global {
 	return g
 }
 
-func importOf(r *Reader) Import {
-	i := Import{Module: r.Name(), Name: r.Name(), Kind: Kind(r.Byte())}
+// ReadImport reads an import.
+func ReadImport(r *Reader) Import {
+	module := r.Name()
+	i := ReadExtern(r)
+	i.Module = module
+	return i
+}
+
+// ReadExtern reads a name and a type: an import without its module.
+func ReadExtern(r *Reader) Import {
+	i := Import{Name: r.Name(), Kind: Kind(r.Byte())}
 	switch i.Kind {
 	case KindFunc:
 		i.Type = r.U32()
@@ -225,7 +235,7 @@ func importOf(r *Reader) Import {
 	case KindGlobal:
 		i.Global = globalType(r)
 	default:
-		r.Fail("import %q %q is of kind %d, which is not part of WebAssembly 2.0", i.Module, i.Name, i.Kind)
+		r.Fail("import %q is of kind %d, which is not part of WebAssembly 2.0", i.Name, i.Kind)
 	}
 	return i
 }
@@ -243,7 +253,7 @@ const maxLocals = 50_000
 
 func bodyOf(r *Reader) Body {
 	size := r.U32()
-	at := r.base + r.pos
+	at := r.Offset()
 	in := NewReader(r.Bytes(size), at)
 	if r.Err() != nil {
 		return Body{}

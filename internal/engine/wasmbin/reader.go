@@ -32,6 +32,9 @@ func (r *Reader) Len() int {
 // Pos is the number of bytes read.
 func (r *Reader) Pos() int { return r.pos }
 
+// Offset is the present position in the file.
+func (r *Reader) Offset() int { return r.base + r.pos }
+
 // Since returns the bytes from position start to the present one.
 func (r *Reader) Since(start int) []byte { return r.data[start:r.pos] }
 
@@ -53,6 +56,17 @@ func (r *Reader) Byte() byte {
 	b := r.data[r.pos]
 	r.pos++
 	return b
+}
+
+// Peek is the next byte, which is not read; 0 at the end.
+func (r *Reader) Peek() byte { return r.PeekAt(0) }
+
+// PeekAt is the byte behind the next n; 0 if there is none.
+func (r *Reader) PeekAt(n int) byte {
+	if r.Len() <= n {
+		return 0
+	}
+	return r.data[r.pos+n]
 }
 
 // Bytes reads n bytes, without copying them.
@@ -116,4 +130,37 @@ func (r *Reader) Name() string {
 		return ""
 	}
 	return string(b)
+}
+
+// TypeIndex reads an index that is encoded as a signed number.
+func (r *Reader) TypeIndex() uint32 {
+	start := r.pos
+	v := r.U32()
+	if r.fault == nil && r.pos-start < 5 && r.data[r.pos-1]&0x40 != 0 {
+		r.Fail("a negative number where an index is expected")
+	}
+	return v
+}
+
+// S32 reads a signed LEB128 number of 32 bits.
+func (r *Reader) S32() int32 {
+	var v int64
+	for shift := 0; shift < 35; shift += 7 {
+		b := r.Byte()
+		v |= int64(b&0x7f) << shift
+		if b < 0x80 {
+			if b&0x40 != 0 {
+				v |= -1 << (shift + 7)
+			}
+			return int32(v)
+		}
+	}
+	r.Fail("a number is longer than 5 bytes")
+	return 0
+}
+
+// PeekU32 is what U32 would read.
+func (r *Reader) PeekU32() uint32 {
+	c := *r
+	return c.U32()
 }
