@@ -144,6 +144,10 @@ func (in *inspection) print(w io.Writer, asJSON bool) error {
 
 func (in *inspection) rows(row func(label, format string, args ...any)) {
 	row("size", "%d bytes", in.Size)
+	if w := in.World; w != nil {
+		row("component", "imports %s", orNone(strings.Join(w.Imports, ", ")))
+		row("", "exports %s", orNone(strings.Join(w.Exports, ", ")))
+	}
 	row("speaks", "%s", orNone(strings.Join(in.Dialects, ", ")))
 	row("entry", "%s", orNone(in.Entry))
 	if m := in.Memory; m != nil {

@@ -12,8 +12,8 @@ import (
 // Check reports every reason why a host that offers funcs cannot run the module
 // within the limits, each one line in the joined error; all wrap ErrRefused.
 func Check(info *Info, funcs []hostcalls.Func, limits Limits) error {
-	var faults []error
-	for _, im := range info.Imports {
+	imports, faults := checkInterfaces(info.Imports, funcs)
+	for _, im := range imports {
 		faults = append(faults, checkImport(im, funcs))
 	}
 	faults = append(faults, checkEntry(info))

@@ -16,12 +16,15 @@ const PageSize = 64 << 10
 type Info struct {
 	Size     int      `json:"size"` // bytes
 	Dialects []string `json:"dialects"`
-	Entry    string   `json:"entry,omitempty"` // the export that a request calls; empty if there is none
-	Imports  []Import `json:"imports"`
-	Exports  []Export `json:"exports"`
-	Memory   *Memory  `json:"memory,omitempty"` // nil if there is none
-	Tables   []Table  `json:"tables,omitempty"`
-	Start    bool     `json:"start"` // has a start section, which runs before the entry
+	// World is what a component imports and exports; nil for a core module. The fields below are
+	// those of the core module that is made of it.
+	World   *World   `json:"world,omitempty"`
+	Entry   string   `json:"entry,omitempty"` // the export that a request calls; empty if there is none
+	Imports []Import `json:"imports"`
+	Exports []Export `json:"exports"`
+	Memory  *Memory  `json:"memory,omitempty"` // nil if there is none
+	Tables  []Table  `json:"tables,omitempty"`
+	Start   bool     `json:"start"` // has a start section, which runs before the entry
 	// Fresh says which state cannot be put back exactly, and what changes it, so that each
 	// request gets a new instance; empty if instances are recycled, which is quicker.
 	Fresh string `json:"fresh,omitempty"`
@@ -57,11 +60,16 @@ type Table struct {
 // Inspect reads a module without running or compiling it. An error says what the
 // file is instead of a module that could run here, and wraps ErrRefused.
 func Inspect(wasm []byte) (*Info, error) {
-	info, err := Describe(wasm)
+	w, core, err := world(wasm)
 	if err != nil {
 		return nil, err
 	}
-	prepared, err := prepare.Prepare(wasm, prepare.Options{MemoryPages: 1 << 16, TableSize: MaxTable})
+	info, err := Describe(core)
+	if err != nil {
+		return nil, err
+	}
+	info.Size, info.World = len(wasm), w
+	prepared, err := prepare.Prepare(core, prepare.Options{MemoryPages: 1 << 16, TableSize: MaxTable})
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
@@ -69,7 +77,7 @@ func Inspect(wasm []byte) (*Info, error) {
 	return info, nil
 }
 
-// Describe is Inspect without a look at the functions' code: it leaves Fresh empty.
+// Describe is Inspect of a core module without a look at the functions' code: it leaves Fresh empty.
 func Describe(wasm []byte) (*Info, error) {
 	m, err := wasmbin.Decode(wasm)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/engine/component"
 	"github.com/terrane/terrane/internal/engine/prepare"
 )
 
@@ -14,7 +15,8 @@ const defaultMemory = 128 << 20
 const initializer = "_initialize"
 
 // Prepare is the first half of every engine's Compile: it checks that a host which offers funcs can
-// run the module within the limits, and rewrites it (package prepare). Of the options the
+// run the module within the limits, and rewrites it (package prepare). A component comes as its
+// Core. Of the options the
 // engine sets those that are about itself.
 func Prepare(wasm []byte, funcs []hostcalls.Func, limits Limits, o prepare.Options) (*Info, *prepare.Result, error) {
 	limits, o = complete(limits, o)
@@ -48,7 +50,7 @@ const rules = 2
 // and o.Mark, for those who keep it.
 func Fingerprint(funcs []hostcalls.Func, o prepare.Options) []byte {
 	limits, o := complete(Limits{}, o)
-	out := fmt.Appendf(nil, "%d %s %d %+v %s %+v", rules, prepare.Version, limits.Memory, o, initializer, hostcalls.Dialects())
+	out := fmt.Appendf(nil, "%d %s %s %d %+v %s %+v", rules, component.Version, prepare.Version, limits.Memory, o, initializer, hostcalls.Dialects())
 	for i := range funcs {
 		out = fmt.Appendf(out, " %q.%q %s", funcs[i].Module, funcs[i].Name, signature(&funcs[i]))
 	}

@@ -105,9 +105,10 @@ func (w *rewriter) instruction() {
 	case op == opI64Const:
 		r.Skip(10)
 	case opI64Const < op && op <= opLastNumeric:
-		if op == opF32Const {
+		switch op {
+		case opF32Const:
 			r.Bytes(4)
-		} else if op == opF64Const {
+		case opF64Const:
 			r.Bytes(8)
 		}
 	case op == opCall:

@@ -185,7 +185,7 @@ func (e *evaluator) define(f *frame, d compbin.Def, args map[string]value) error
 		f.coreFuncs = append(f.coreFuncs, fn)
 		return err
 	case compbin.ResourceOp:
-		fn, err := e.resourceOp(f.types[d.Type], d.Op)
+		fn, err := e.resourceOp(f.types[d.Type])
 		f.coreFuncs = append(f.coreFuncs, fn)
 		return err
 	default:
@@ -413,7 +413,7 @@ func (e *evaluator) hostFunc(h host) *function {
 	return e.hosts[key]
 }
 
-func (e *evaluator) resourceOp(r *resource, op byte) (*function, error) {
+func (e *evaluator) resourceOp(r *resource) (*function, error) {
 	if r == nil || r.face == "" {
 		return nil, errors.New("the component defines resources of its own, which is not supported yet")
 	}

@@ -9,6 +9,10 @@ import (
 	"github.com/terrane/terrane/internal/engine/component/ctype"
 )
 
+// Version names what Fuse makes of components. Whoever keeps what it made keeps it under this
+// name; TestVersion finds out that it must change.
+const Version = "936f22a1a789fc74"
+
 // Limits bound what Fuse takes. A zero field is the default.
 type Limits struct {
 	compbin.Limits
@@ -62,6 +66,9 @@ type Interface struct {
 
 // Func is a function of an interface.
 type Func struct{ Name, Type string }
+
+// Is reports whether the file is a component, of whatever version.
+func Is(wasm []byte) bool { return compbin.Recognise(wasm) }
 
 // Fuse makes one core module of a component. An error is for the component's author.
 func Fuse(wasm []byte, l Limits) (*Fused, error) {
@@ -118,19 +125,24 @@ func interfaces(all []ctype.Extern) (out []Interface) {
 	return out
 }
 
+// handler is an entry, and how its function is flattened.
+type handler struct {
+	kind            Entry
+	face, fn        string
+	params, results int
+}
+
 // handlers are the entries, in the order in which they are looked for.
-var handlers = [...]struct {
-	kind        Entry
-	face, fn    string
-	params, res int
-}{
-	{EntryHTTP, "wasi:http/incoming-handler", "handle", 2, 0},
-	{EntryRun, "wasi:cli/run", "run", 0, 1},
+func handlers() []handler {
+	return []handler{
+		{EntryHTTP, "wasi:http/incoming-handler", "handle", 2, 0},
+		{EntryRun, "wasi:cli/run", "run", 0, 1},
+	}
 }
 
 func findEntry(t *ctype.Component, f *frame) (*entry, error) {
 	var seen []string
-	for _, h := range handlers {
+	for _, h := range handlers() {
 		for _, x := range t.Exports {
 			n, err := ctype.ParseName(x.Name)
 			if err != nil || n.Interface != h.face {
@@ -149,7 +161,7 @@ func findEntry(t *ctype.Component, f *frame) (*entry, error) {
 			switch {
 			case call.core == nil:
 				return nil, fmt.Errorf("the component exports %s, which is an import that it only passes on", x.Name)
-			case call.async || len(core.Params) != h.params || len(core.Results) != h.res:
+			case call.async || len(core.Params) != h.params || len(core.Results) != h.results:
 				return nil, fmt.Errorf("the component exports %s with %s as %s, which is not the type of this interface", x.Name, h.fn, call.typ)
 			}
 			return &entry{h.kind, call}, nil

@@ -34,8 +34,8 @@ type merger struct {
 	declared map[uint32]bool   // functions of which code makes references
 	lacking  map[string]uint32 // functions that only trap, by their type
 
-	code, data, elements, names []byte
-	bodies, segments, elems     uint32
+	code, data, elements    []byte
+	bodies, segments, elems uint32
 }
 
 // added is a function that is not a unit's.
@@ -154,8 +154,9 @@ func (m *merger) collect(e *entry) {
 	}
 	use(e.call.core)
 	use(e.call.postReturn)
-	for i := 0; i < len(m.hosts); i++ { // it grows
-		use(m.hosts[i].host.realloc)
+	for at := 0; at < len(m.hosts); { // the list grows
+		use(m.hosts[at].host.realloc)
+		at++
 	}
 	for _, h := range e.imports() {
 		m.importIndex(h)

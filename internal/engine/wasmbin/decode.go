@@ -56,14 +56,13 @@ func recognise(wasm []byte) error {
 	case len(wasm) < len(header) && bytes.HasPrefix([]byte(header), wasm):
 		return fmt.Errorf("the file ends after %d bytes: it was not copied whole", len(wasm))
 	case bytes.HasPrefix(wasm, []byte("\x00asm\x0d\x00\x01\x00")):
-		return errors.New("this is a component (WASI 0.2); this edge runs core modules: " +
-			"build for wasm32-unknown-unknown or wasm32-wasip1, or extract the module with `wasm-tools component unbundle`")
+		return errors.New("this is a component where a core module is expected")
 	case bytes.HasPrefix(wasm, []byte(header[:4])):
 		return fmt.Errorf("this is WebAssembly of version % x; this edge runs version 1 (01 00 00 00)", wasm[4:8])
 	case bytes.HasPrefix(text, []byte("(module")) || bytes.HasPrefix(text, []byte(";;")) || bytes.HasPrefix(text, []byte("(;")):
 		return errors.New("this is WebAssembly text; translate it first: wat2wasm FILE.wat -o FILE.wasm")
 	case bytes.HasPrefix(text, []byte("(component")):
-		return errors.New("this is the text of a component; this edge runs core modules in the binary format")
+		return errors.New("this is the text of a component; translate it first: wasm-tools parse FILE.wat -o FILE.wasm")
 	case bytes.HasPrefix(wasm, []byte("version https://git-lfs")):
 		return errors.New("this is a pointer of Git LFS, not the file itself; commit the module without LFS")
 	case bytes.HasPrefix(wasm, []byte("\x7fELF")):

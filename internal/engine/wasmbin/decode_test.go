@@ -9,7 +9,7 @@ func TestDecodeTellsWhatAFileIs(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"empty", "", "empty"},
 		{"cut header", "\x00asm\x01", "ends after 5 bytes"},
-		{"component", "\x00asm\x0d\x00\x01\x00", "component (WASI 0.2)"},
+		{"component", "\x00asm\x0d\x00\x01\x00", "a component where a core module"},
 		{"version 2", "\x00asm\x02\x00\x00\x00", "version 02 00 00 00"},
 		{"text", " \n(module)", "wat2wasm"},
 		{"text that begins with a comment", ";; hello\n(module)", "wat2wasm"},

@@ -60,6 +60,10 @@ type export struct {
 
 // Compile implements engine.Engine.
 func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits) (engine.Module, error) {
+	wasm, err := engine.Core(wasm)
+	if err != nil {
+		return nil, err
+	}
 	info, prepared, err := engine.Prepare(wasm, e.funcs, limits, prepare.Options{Stack: stackBudget, Reach: true, Guard: true})
 	if err != nil {
 		return nil, err

@@ -52,7 +52,11 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 			return m, err
 		}
 	}
-	info, prepared, err := engine.Prepare(wasm, e.funcs, limits, o)
+	core, err := engine.Core(wasm)
+	if err != nil {
+		return nil, err
+	}
+	info, prepared, err := engine.Prepare(core, e.funcs, limits, o)
 	if err != nil {
 		return nil, err
 	}

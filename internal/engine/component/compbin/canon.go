@@ -11,13 +11,11 @@ import (
 
 // The first bytes of canonical definitions.
 const (
-	canonLift          = 0x00
-	canonLower         = 0x01
-	CanonResourceNew   = 0x02
-	CanonResourceDrop  = 0x03
-	CanonResourceRep   = 0x04
-	canonTaskCancel    = 0x05
-	canonSubtaskCancel = 0x06
+	canonLift         = 0x00
+	canonLower        = 0x01
+	CanonResourceNew  = 0x02
+	CanonResourceDrop = 0x03
+	CanonResourceRep  = 0x04
 )
 
 func (s *scope) canon(r *wasmbin.Reader) error {
@@ -57,7 +55,7 @@ func (s *scope) lift(r *wasmbin.Reader) error {
 		r.Fail("a definition that is lifted is of sort 0x%02x", b)
 	}
 	def := Lift{Core: r.U32()}
-	opts, err := s.options(r, &def.Options)
+	err := s.options(r, &def.Options)
 	if err != nil {
 		return err
 	}
@@ -80,7 +78,7 @@ func (s *scope) lift(r *wasmbin.Reader) error {
 	if !equal(core, want) {
 		return fmt.Errorf("core function %d is %s; as %s it must be %s", def.Core, core, def.Type, want)
 	}
-	if err := s.checkOptions(&def.Options, def.Type.LiftNeeds(), opts); err != nil {
+	if err := s.checkOptions(&def.Options, def.Type.LiftNeeds()); err != nil {
 		return err
 	}
 	if def.PostReturn != nil {
@@ -129,7 +127,7 @@ func (s *scope) lower(r *wasmbin.Reader) error {
 		r.Fail("a definition that is lowered is of sort 0x%02x", b)
 	}
 	def := Lower{Func: r.U32()}
-	opts, err := s.options(r, &def.Options)
+	err := s.options(r, &def.Options)
 	if err != nil || r.Err() != nil {
 		return err
 	}
@@ -143,7 +141,7 @@ func (s *scope) lower(r *wasmbin.Reader) error {
 	if def.Async {
 		t, needs = def.Type.LowerAsync()
 	}
-	if err := s.checkOptions(&def.Options, needs, opts); err != nil {
+	if err := s.checkOptions(&def.Options, needs); err != nil {
 		return err
 	}
 	s.coreFuncs = append(s.coreFuncs, t)
@@ -151,8 +149,9 @@ func (s *scope) lower(r *wasmbin.Reader) error {
 	return nil
 }
 
-// options reads the options of a canonical definition; opts is those that are there.
-func (s *scope) options(r *wasmbin.Reader, to *Options) (opts [8]bool, err error) {
+// options reads the options of a canonical definition.
+func (s *scope) options(r *wasmbin.Reader, to *Options) error {
+	var opts [8]bool
 	for range r.Count() {
 		b := r.Byte()
 		group := b
@@ -163,7 +162,7 @@ func (s *scope) options(r *wasmbin.Reader, to *Options) (opts [8]bool, err error
 			i := r.U32()
 			to.Memory = &i
 			if _, err := at(s.coreMemories, i, "core memory"); err != nil {
-				return opts, err
+				return err
 			}
 		case 0x04:
 			i := r.U32()
@@ -180,17 +179,17 @@ func (s *scope) options(r *wasmbin.Reader, to *Options) (opts [8]bool, err error
 			r.Fail("the option 0x%02x of a canonical definition is not supported", b)
 		}
 		if r.Err() != nil {
-			return opts, nil
+			return nil
 		}
 		if opts[group] {
-			return opts, fmt.Errorf("the option 0x%02x is there twice", b)
+			return fmt.Errorf("the option 0x%02x is there twice", b)
 		}
 		opts[group] = true
 	}
-	return opts, nil
+	return nil
 }
 
-func (s *scope) checkOptions(o *Options, needs ctype.Needs, opts [8]bool) error {
+func (s *scope) checkOptions(o *Options, needs ctype.Needs) error {
 	if o.Realloc != nil {
 		f, err := at(s.coreFuncs, *o.Realloc, "core function")
 		if err != nil {
@@ -209,27 +208,29 @@ func (s *scope) checkOptions(o *Options, needs ctype.Needs, opts [8]bool) error 
 	case needs.Realloc && o.Realloc == nil:
 		return errors.New("the function needs realloc, and none is given")
 	}
-	_ = opts
 	return nil
 }
 
 // builtin reads a built-in function of WASI 0.3, which is refused by its name for now.
 func (s *scope) builtin(r *wasmbin.Reader, op byte) error {
-	if name, ok := builtins[op]; ok {
+	if name, ok := builtins()[op]; ok {
 		return fmt.Errorf("the component uses %s: the built-in functions of WASI 0.3 are not supported yet", name)
 	}
 	r.Fail("0x%02x is no canonical definition", op)
 	return nil
 }
 
-var builtins = map[byte]string{
-	0x05: "task.cancel", 0x06: "subtask.cancel", 0x08: "backpressure.set", 0x09: "task.return", 0x0a: "context.get", 0x0b: "context.set",
-	0x0c: "thread.yield", 0x0d: "subtask.drop", 0x0e: "stream.new", 0x0f: "stream.read", 0x10: "stream.write", 0x11: "stream.cancel-read",
-	0x12: "stream.cancel-write", 0x13: "stream.drop-readable", 0x14: "stream.drop-writable", 0x15: "future.new", 0x16: "future.read",
-	0x17: "future.write", 0x18: "future.cancel-read", 0x19: "future.cancel-write", 0x1a: "future.drop-readable", 0x1b: "future.drop-writable",
-	0x1c: "error-context.new", 0x1d: "error-context.debug-message", 0x1e: "error-context.drop", 0x1f: "waitable-set.new", 0x20: "waitable-set.wait",
-	0x21: "waitable-set.poll", 0x22: "waitable-set.drop", 0x23: "waitable.join", 0x24: "backpressure.inc", 0x25: "backpressure.dec",
-	0x26: "thread.index", 0x27: "thread.new-indirect", 0x28: "thread.resume-later", 0x29: "thread.suspend", 0x2a: "thread.suspend-then-resume",
-	0x2b: "thread.yield-then-resume", 0x2c: "thread.suspend-then-promote", 0x2d: "thread.yield-then-promote",
-	0x40: "thread.spawn-ref", 0x41: "thread.spawn-indirect", 0x42: "thread.available-parallelism",
+// builtins are the built-in functions by the first byte of their definition.
+func builtins() map[byte]string {
+	return map[byte]string{
+		0x05: "task.cancel", 0x06: "subtask.cancel", 0x08: "backpressure.set", 0x09: "task.return", 0x0a: "context.get", 0x0b: "context.set",
+		0x0c: "thread.yield", 0x0d: "subtask.drop", 0x0e: "stream.new", 0x0f: "stream.read", 0x10: "stream.write", 0x11: "stream.cancel-read",
+		0x12: "stream.cancel-write", 0x13: "stream.drop-readable", 0x14: "stream.drop-writable", 0x15: "future.new", 0x16: "future.read",
+		0x17: "future.write", 0x18: "future.cancel-read", 0x19: "future.cancel-write", 0x1a: "future.drop-readable", 0x1b: "future.drop-writable",
+		0x1c: "error-context.new", 0x1d: "error-context.debug-message", 0x1e: "error-context.drop", 0x1f: "waitable-set.new", 0x20: "waitable-set.wait",
+		0x21: "waitable-set.poll", 0x22: "waitable-set.drop", 0x23: "waitable.join", 0x24: "backpressure.inc", 0x25: "backpressure.dec",
+		0x26: "thread.index", 0x27: "thread.new-indirect", 0x28: "thread.resume-later", 0x29: "thread.suspend", 0x2a: "thread.suspend-then-resume",
+		0x2b: "thread.yield-then-resume", 0x2c: "thread.suspend-then-promote", 0x2d: "thread.yield-then-promote",
+		0x40: "thread.spawn-ref", 0x41: "thread.spawn-indirect", 0x42: "thread.available-parallelism",
+	}
 }

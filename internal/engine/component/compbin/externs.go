@@ -227,8 +227,8 @@ func (s *scope) nameTypes(to *side, importing bool, sort ctype.Sort, t ctype.Typ
 	if s.kind == inInstanceType {
 		return true
 	}
-	switch {
-	case sort == ctype.SortType:
+	switch sort {
+	case ctype.SortType:
 		if !ctype.Named(t, to.named) {
 			return false
 		}
@@ -236,13 +236,13 @@ func (s *scope) nameTypes(to *side, importing bool, sort ctype.Sort, t ctype.Typ
 		if importing {
 			s.exports.named[t] = true
 		}
-	case sort == ctype.SortInstance:
+	case ctype.SortInstance:
 		for _, e := range t.(*ctype.Instance).Exports {
 			if !s.nameTypes(to, importing, e.Sort, e.Type) {
 				return false
 			}
 		}
-	case sort == ctype.SortFunc:
+	case ctype.SortFunc:
 		return ctype.Named(t, to.named)
 	}
 	return true

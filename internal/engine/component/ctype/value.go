@@ -38,8 +38,11 @@ const (
 	Future
 )
 
-var kindNames = [...]string{"bool", "s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64", "f32", "f64", "char", "string",
-	"record", "variant", "list", "tuple", "flags", "enum", "option", "result", "own", "borrow", "stream", "future"}
+// String is the kind's name in WIT.
+func (k Kind) String() string {
+	return [...]string{"bool", "s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64", "f32", "f64", "char", "string",
+		"record", "variant", "list", "tuple", "flags", "enum", "option", "result", "own", "borrow", "stream", "future"}[k]
+}
 
 // Value is a value type.
 type Value struct {
@@ -83,19 +86,12 @@ const (
 	tooFlat  = 17 // more than MaxParams; the number no longer matters
 )
 
-// Primitive returns the type of a kind up to String.
-func Primitive(k Kind) *Value { return &primitives[k] }
-
-var primitives = func() (all [String + 1]Value) {
-	for k := range all {
-		all[k].Kind = Kind(k)
-		_ = all[k].finish() // primitives exceed no bound
-	}
-	return all
-}()
-
-// sizes are the sizes of primitives in memory, which are their alignments too, but for a string.
-var sizes = [...]uint32{Bool: 1, S8: 1, U8: 1, S16: 2, U16: 2, S32: 4, U32: 4, S64: 8, U64: 8, F32: 4, F64: 8, Char: 4, String: 8}
+// Primitive makes a type of a kind up to String.
+func Primitive(k Kind) *Value {
+	v := &Value{Kind: k}
+	_ = v.finish() // primitives exceed no bound
+	return v
+}
 
 // MaxFlags bounds the flags of one type.
 const MaxFlags = 32
@@ -131,6 +127,8 @@ func (v *Value) finish() error {
 		v.lists, v.strings = false, false
 	case List:
 		v.lists, v.flat, v.size, v.align = true, 2, 8, 4
+	case String:
+		v.lists, v.strings, v.flat, v.size, v.align = true, true, 2, 8, 4
 	case Record, Tuple:
 		return v.product()
 	case Variant, Enum, Option, Result:
@@ -146,12 +144,22 @@ func (v *Value) finish() error {
 			v.size, v.align = 4, 4
 		}
 	default:
-		v.flat, v.size, v.align = 1, sizes[v.Kind], sizes[v.Kind]
-		if v.Kind == String {
-			v.flat, v.align, v.lists, v.strings = 2, 4, true, true
-		}
+		v.flat, v.size, v.align = 1, v.Kind.size(), v.Kind.size()
 	}
 	return nil
+}
+
+// size is the size of a primitive type in memory, which is its alignment too.
+func (k Kind) size() uint32 {
+	switch k {
+	case Bool, S8, U8:
+		return 1
+	case S16, U16:
+		return 2
+	case S64, U64, F64:
+		return 8
+	}
+	return 4
 }
 
 // parts calls f for each type that v is made of, repetitions included.
@@ -295,7 +303,7 @@ func (v *Value) write(b *strings.Builder, depth int) {
 		b.WriteByte('_')
 		return
 	}
-	b.WriteString(kindNames[v.Kind])
+	b.WriteString(v.Kind.String())
 	if depth == writtenDepth && v.Kind > String || v.Kind <= String {
 		return
 	}
