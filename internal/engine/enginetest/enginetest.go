@@ -41,6 +41,7 @@ func Run(t *testing.T, newEngine New) {
 	t.Run("Refusals", func(t *testing.T) { testRefusals(t, newEngine) })
 	t.Run("Neighbours", func(t *testing.T) { testNeighbours(t, newEngine) })
 	t.Run("Random", func(t *testing.T) { testRandom(t, newEngine) })
+	t.Run("Components", func(t *testing.T) { testComponents(t, newEngine) })
 	t.Run("Close", func(t *testing.T) { testClose(t, newEngine) })
 }
 
