@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"path/filepath"
@@ -83,7 +84,9 @@ func (e *Edge) filesConfig() (*tls.Config, error) {
 // certStorage is where edges share certificates.
 func (e *Edge) certStorage() (storage.Storage, error) {
 	if e.shared != nil {
-		return storage.NewShared(e.shared.KV("certs", state.Cautious), 0), nil
+		const id = "certs"
+		kv := storage.Refreshed(e.shared.KV(id, state.Near), func(ctx context.Context) error { return e.shared.Refresh(ctx, id) })
+		return storage.NewShared(kv, 0), nil
 	}
 	return storage.NewFolder(storage.FolderOptions{Dir: e.cfg.TLS.Storage})
 }

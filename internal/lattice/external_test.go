@@ -20,6 +20,7 @@ import (
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/hostcalls/kvtest"
 	"github.com/terrane/terrane/internal/certs/certstest"
+	"github.com/terrane/terrane/internal/certs/storage"
 	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/ask"
 	"github.com/terrane/terrane/internal/lattice/cron"
@@ -185,7 +186,10 @@ func keepsState(t *testing.T, a, b *lattice.Lattice) {
 	ca, cb := open(a, "terrane_certs"), open(b, "terrane_certs")
 	certstest.RunShared(t, 2*time.Second, func(*testing.T) (hostcalls.KV, hostcalls.KV) {
 		name := fmt.Sprint("certs", n.Add(1))
-		return ca.KV(name, state.Cautious), cb.KV(name, state.Cautious)
+		refreshed := func(s *state.Store) hostcalls.KV {
+			return storage.Refreshed(s.KV(name, state.Near), func(ctx context.Context) error { return s.Refresh(ctx, name) })
+		}
+		return refreshed(ca), refreshed(cb)
 	})
 }
 

@@ -23,7 +23,7 @@ func TestACMEWithoutQuorum(t *testing.T) {
 		t.Fatal(err)
 	}
 	latticetest.Run(t, s.Run)
-	kv := s.KV("certs", state.Cautious)
+	kv := storage.Refreshed(s.KV("certs", state.Near), func(ctx context.Context) error { return s.Refresh(ctx, "certs") })
 	latticetest.Await(t, func() bool { _, err := kv.List(t.Context(), "", "", 1); return err == nil }, nil)
 	start := func() *edge {
 		e := startEdge(t, p, "", nil, acme.Options{Storage: storage.NewShared(kv, 0)})

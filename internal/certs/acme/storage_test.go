@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/memorykv"
 	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/internal/certs/certstest"
 	"github.com/terrane/terrane/internal/certs/storage"
@@ -96,7 +97,7 @@ func TestACMETornStorage(t *testing.T) {
 func TestACMELockOfTheDead(t *testing.T) {
 	p := startPebble(t)
 	const lease = 2 * time.Second
-	kv := hostcalls.NewMemoryKV(hostcalls.Quota{})
+	kv := memorykv.New(hostcalls.Quota{})
 	line := &certstest.Line{KV: kv}
 	dead := storage.NewShared(line, lease)
 	const lock = "terrane_alice.lock-of-the-dead.example"

@@ -8,87 +8,99 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// barrier shares one proof among all reads that wait for one: a proof that starts
-// after a read began holds for the read.
+// barrier shares one barrier write among all reads that wait for one: a write that begins
+// after a read began is good for the read.
 type barrier struct {
-	turn chan struct{} // holds one token; whoever has it proves
+	writing chan struct{} // a semaphore: one write at a time
 
 	mu   sync.Mutex
-	next *proof // not started yet
+	next *barrierWrite // not begun yet
 }
 
-// proof is a write that a majority has confirmed. Its fields are set before done is closed.
-type proof struct {
+// barrierWrite is a write that a majority has confirmed. Its fields are set before done is
+// closed.
+type barrierWrite struct {
 	done chan struct{}
 	seq  uint64
 	err  error
 }
 
-func newBarrier() *barrier {
-	b := &barrier{turn: make(chan struct{}, 1)}
-	b.turn <- struct{}{}
-	return b
-}
+func newBarrier() *barrier { return &barrier{writing: make(chan struct{}, 1)} }
 
-// pass returns the sequence of a proof that started after the call.
-func (b *barrier) pass(ctx context.Context, prove func(context.Context) (uint64, error)) (uint64, error) {
+// wait returns the sequence of a write that began after the call.
+func (b *barrier) wait(ctx context.Context, write func(context.Context) (uint64, error)) (uint64, error) {
 	for {
 		b.mu.Lock()
-		p, leads := b.next, b.next == nil
+		w, leads := b.next, b.next == nil
 		if leads {
-			p = &proof{done: make(chan struct{})}
-			b.next = p
+			w = &barrierWrite{done: make(chan struct{})}
+			b.next = w
 		}
 		b.mu.Unlock()
 		if leads {
-			b.lead(ctx, p, prove)
-			return p.seq, p.err
+			b.lead(ctx, w, write)
+			return w.seq, w.err
 		}
 		select {
-		case <-p.done:
+		case <-w.done:
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
-		if p.err == nil || ctx.Err() != nil {
-			return p.seq, p.err
+		if w.err == nil || ctx.Err() != nil {
+			return w.seq, w.err
 		}
-		// Whoever led it may have had less time than we have.
+		// The caller that led it may have had less time than this one.
 	}
 }
 
-func (b *barrier) lead(ctx context.Context, p *proof, prove func(context.Context) (uint64, error)) {
-	defer close(p.done)
+func (b *barrier) lead(ctx context.Context, w *barrierWrite, write func(context.Context) (uint64, error)) {
+	defer close(w.done)
 	select {
-	case <-b.turn:
-		defer func() { b.turn <- struct{}{} }()
+	case b.writing <- struct{}{}:
+		defer func() { <-b.writing }()
 	case <-ctx.Done():
-		p.err = ctx.Err()
+		w.err = ctx.Err()
 	}
 	b.mu.Lock()
 	b.next = nil
 	b.mu.Unlock()
-	if p.err == nil {
-		p.seq, p.err = prove(ctx)
+	if w.err == nil {
+		w.seq, w.err = write(ctx)
 	}
 }
 
-// prove writes where nothing is kept: what it returns is behind every write that was
-// confirmed before.
-func (s *Store) prove(ctx context.Context) (uint64, error) {
+// writeBarrier writes to a subject that holds nothing. Its sequence is after every write that
+// was confirmed before, and only a majority can give it.
+func (s *Store) writeBarrier(ctx context.Context) (uint64, error) {
 	seq, err := s.publish(ctx, &nats.Msg{Subject: s.barrierSubject()})
 	if err != nil {
-		s.metrics.proofsRefused.Inc()
+		s.metrics.barriersFailed.Inc()
 	} else {
-		s.metrics.proofs.Inc()
+		s.metrics.barriers.Inc()
 	}
 	return seq, err
 }
 
-// attest is prove if a subject is at a sequence, 0 if it holds nothing; else a
-// wrongVersionError.
-func (s *Store) attest(ctx context.Context, subject string, seq uint64) error {
+// writeBarrierAt is writeBarrier if a subject is at a sequence, 0 if it holds nothing; else it
+// returns a wrongVersionError.
+func (s *Store) writeBarrierAt(ctx context.Context, subject string, seq uint64) error {
 	_, err := s.publish(ctx, &nats.Msg{Subject: s.barrierSubject(), Header: nats.Header{
 		hdrExpected: {strconv.FormatUint(seq, 10)}, hdrExpectedOf: {subject},
 	}})
 	return err
+}
+
+// Refresh is a read barrier for a tenant: reads at this edge that begin after it return what
+// was confirmed before it, or newer, if a copy in reach has that. It fails without a majority.
+func (s *Store) Refresh(ctx context.Context, id string) error {
+	seq, err := s.barrier.wait(ctx, s.writeBarrier)
+	if err != nil {
+		return err
+	}
+	raise(s.session(tenantToken(id)), seq)
+	x, err := s.loadedKeys(ctx)
+	if err != nil {
+		return err
+	}
+	return x.Wait(ctx, seq)
 }

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/certs/certstest"
+	"github.com/terrane/terrane/internal/certs/storage"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/lattice/state"
 )
@@ -24,6 +26,9 @@ func TestCertificates(t *testing.T) {
 	var n atomic.Int32
 	certstest.RunShared(t, 2*time.Second, func(*testing.T) (hostcalls.KV, hostcalls.KV) {
 		name := fmt.Sprint("certs", n.Add(1))
-		return a.KV(name, state.Cautious), b.KV(name, state.Cautious)
+		refreshed := func(s *state.Store) hostcalls.KV {
+			return storage.Refreshed(s.KV(name, state.Near), func(ctx context.Context) error { return s.Refresh(ctx, name) })
+		}
+		return refreshed(a), refreshed(b)
 	})
 }

@@ -37,15 +37,15 @@ type disks struct {
 	replicas int
 	keeper   bool // this edge has one of them
 
-	said time.Time // when this edge last said that its disk is low, zero if it is not; of sayDisk
+	said time.Time // when this edge last said that its disk is low, zero if it is not; of reportDisk
 }
 
 func (s *Store) lowSubject(edge string) string {
 	return "$KV." + s.opts.Bucket + "." + lowToken + "." + edge
 }
 
-// room fails when fewer disks have space than make a majority.
-func (s *Store) room() error {
+// checkDisks fails when fewer disks have space than make a majority.
+func (s *Store) checkDisks() error {
 	d, now := &s.disks, s.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -60,8 +60,8 @@ func (s *Store) room() error {
 	return fmt.Errorf("%w (edges %s)", errDiskFull, strings.Join(low, ", "))
 }
 
-// takeDisk takes up what an edge says of its disk.
-func (s *Store) takeDisk(m jetstream.Msg, at time.Time) {
+// applyDisk notes what an edge reports of its disk.
+func (s *Store) applyDisk(m jetstream.Msg, at time.Time) {
 	edge, ok := strings.CutPrefix(m.Subject(), s.lowSubject(""))
 	if !ok {
 		return
@@ -75,8 +75,8 @@ func (s *Store) takeDisk(m jetstream.Msg, at time.Time) {
 	}
 }
 
-// keepers takes up which edges have a replica.
-func (s *Store) keepers(info *jetstream.StreamInfo) {
+// noteReplicas notes which edges have a replica.
+func (s *Store) noteReplicas(info *jetstream.StreamInfo) {
 	c, self := info.Cluster, s.lattice.Name()
 	keeper := !s.mirrors() && (c == nil || c.Leader == self || slices.ContainsFunc(c.Replicas, func(p *jetstream.PeerInfo) bool { return p.Name == self }))
 	s.disks.mu.Lock()
@@ -84,8 +84,8 @@ func (s *Store) keepers(info *jetstream.StreamInfo) {
 	s.disks.replicas, s.disks.keeper = info.Config.Replicas, keeper
 }
 
-// sayDisk tells all edges of this one's disk, until ctx ends.
-func (s *Store) sayDisk(ctx context.Context) {
+// reportDisk tells all edges while this one's disk is nearly full, until ctx ends.
+func (s *Store) reportDisk(ctx context.Context) {
 	d := &s.disks
 	for lattice.Pause(ctx, diskInterval) == nil {
 		d.mu.Lock()

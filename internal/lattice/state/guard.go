@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -14,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/state/index"
 	"github.com/terrane/terrane/internal/lattice/state/integrity"
 )
 
@@ -40,7 +39,6 @@ type guard struct {
 	mu      sync.Mutex
 	scanned time.Time   // when the copy was last found complete; guarded by mu
 	resyncs []time.Time // guarded by mu
-	differs string      // see Difference; guarded by mu
 }
 
 // DamageError says that what is kept is not what was acknowledged. Nothing is written
@@ -86,7 +84,7 @@ func (s *Store) Healthy() error {
 // Compared reports whether what is kept was compared with the record since the start. Until
 // then Healthy cannot know of damage.
 func (s *Store) Compared() bool {
-	return s.damage() != nil || s.lattice.Unreadable() != nil || s.index.now.Load().done()
+	return s.damage() != nil || s.lattice.Unreadable() != nil || s.keys().IsLoaded()
 }
 
 func (s *Store) damage() *DamageError { return s.guard.found.Load() }
@@ -167,7 +165,7 @@ func (s *Store) record(token, key string, r *raw) {
 		return
 	}
 	e := integrity.Entry{Key: l.Hash(token, key), Seq: r.seq, Expires: r.expires, Sum: integrity.Sum(r.write)}
-	if r.dead {
+	if r.deleted {
 		e.Expires = integrity.Dead
 	}
 	s.recorded(l.Append(&e))
@@ -188,36 +186,11 @@ func (s *Store) tendLedger(ctx context.Context) error {
 			continue
 		}
 		s.recorded(l.Sync(s.now()))
-		if x := s.index.now.Load(); l.Large() && x.done() && s.damage() == nil {
-			s.recorded(l.Rewrite(l.Created(), s.entries(x, l.Hash)))
+		if x := s.keys(); l.Large() && x.IsLoaded() && s.damage() == nil {
+			s.recorded(l.Rewrite(l.Created(), integrity.Entries(x, s.now, l.Hash)))
 		}
 	}
 	return ctx.Err()
-}
-
-// entries are those of an index, with their keys hashed.
-func (s *Store) entries(x *index, hash func(tenant, key string) integrity.Key) iter.Seq[integrity.Entry] {
-	const atOnce = 1024 // keys, while the tenant's operations wait
-	return func(yield func(integrity.Entry) bool) {
-		for token, u := range x.byToken() {
-			for from, more := "", true; more; {
-				items := u.some(from, atOnce, s.now())
-				for _, it := range items {
-					if !yield(integrity.Entry{Key: hash(token, it.key), Seq: it.seq, Expires: it.expires, Sum: it.sum}) {
-						return
-					}
-				}
-				if more = len(items) == atOnce; more {
-					from = items[len(items)-1].key + "\x00"
-				}
-			}
-			for key, d := range u.buried() {
-				if !yield(integrity.Entry{Key: hash(token, key), Seq: d.seq, Expires: integrity.Dead}) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // errMissing ends following by a consumer that lacks what was acknowledged: another copy
@@ -225,7 +198,7 @@ func (s *Store) entries(x *index, hash func(tenant, key string) integrity.Key) i
 var errMissing = errors.New("entries that were acknowledged are missing")
 
 // verify compares an index with the record. It fails while another attempt may help.
-func (s *Store) verify(ctx context.Context, stream jetstream.Stream, x *index) error {
+func (s *Store) verify(ctx context.Context, stream jetstream.Stream, x *index.Index) error {
 	l := s.guard.ledger.Load()
 	if l == nil {
 		return nil
@@ -239,14 +212,14 @@ func (s *Store) verify(ctx context.Context, stream jetstream.Stream, x *index) e
 		}
 		last = info.State.LastSeq
 	}
-	loss, err := l.Verify(s.now(), s.entries(x, l.Hash))
+	loss, err := l.Verify(s.now(), integrity.Entries(x, s.now, l.Hash))
 	if err != nil {
 		return err
 	}
 	created, back := stream.CachedInfo().Created.UnixNano(), last < recorded
 	if s.mirrors() { // it may be behind what home has confirmed
 		back = false
-		loss.Drop(x.last())
+		loss.Drop(x.Last())
 	}
 	if n, err := os.Stat(s.opts.Ledger + salvaged); err == nil && n.Size() > 0 && !s.guard.repairing.Load() {
 		_ = s.damaged(&DamageError{loss: loss, Reason: "a repair was interrupted"})
@@ -260,17 +233,17 @@ func (s *Store) verify(ctx context.Context, stream jetstream.Stream, x *index) e
 		if l.Created() == created && l.Damaged() == 0 {
 			return nil
 		}
-		return l.Rewrite(created, s.entries(x, l.Hash))
+		return l.Rewrite(created, integrity.Entries(x, s.now, l.Hash))
 	}
 	s.guard.tries++
 	switch {
 	case s.mirrors() && s.guard.tries == 1:
 		s.log.Warn("this region's copy of the state is damaged, and is made again", "bucket", s.opts.Bucket, "missing", loss.Len())
-		return errGap
+		return errMissedDeletes
 	case s.mirrors(): // home has what counts
-		return l.Rewrite(created, s.entries(x, l.Hash))
+		return l.Rewrite(created, integrity.Entries(x, s.now, l.Hash))
 	case !s.single.Load() && s.guard.tries < verifyTries && s.damage() == nil:
-		s.gap = true
+		s.missedDeletes = true
 		s.wakeScan()
 		return fmt.Errorf("%w (%d)", errMissing, loss.Len())
 	}
@@ -305,11 +278,4 @@ func (s *Store) mayCreate() error {
 		return s.damaged(d)
 	}
 	return fmt.Errorf("the stream %s is not there yet", s.stream())
-}
-
-// byToken are the usages of all tenants.
-func (x *index) byToken() map[string]*usage {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return maps.Clone(x.tenants)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/lattice/state/index"
 )
 
 // Reads says how fresh reads are.
@@ -17,52 +18,52 @@ type Reads int
 
 // The kinds of reads.
 const (
-	Near     Reads = iota // from the nearest copy
-	Strict                // linearizable: each proves with a write that a majority is there, and fails without one
-	Cautious              // Strict where a majority answers within a second, else Near
+	Near   Reads = iota // from the nearest copy: at most a few seconds old while home is in reach
+	Strict              // linearizable: each has a read barrier, and fails without a majority
 )
 
 // KV is one tenant's state.
 func (s *Store) KV(id string, reads Reads) hostcalls.KV {
 	token := tenantToken(id)
-	return &kv{store: s, token: token, reads: reads, floor: s.floor(token)}
+	return &kv{store: s, token: token, reads: reads, session: s.session(token)}
 }
 
-// floor is what this edge has seen of a tenant.
-func (s *Store) floor(token string) *atomic.Uint64 {
-	floor, _ := s.floors.LoadOrStore(token, new(atomic.Uint64))
-	return floor.(*atomic.Uint64)
+// session is the newest sequence of a tenant that this edge has read or written.
+func (s *Store) session(token string) *atomic.Uint64 {
+	seq, _ := s.sessions.LoadOrStore(token, new(atomic.Uint64))
+	return seq.(*atomic.Uint64)
 }
 
-// kv is one tenant's.
+// kv is one tenant's state.
 type kv struct {
-	store *Store
-	token string
-	reads Reads
-	floor *atomic.Uint64 // what this edge has seen of the tenant: reads do not go behind it
+	store   *Store
+	token   string
+	reads   Reads
+	session *atomic.Uint64 // no read of this edge returns an older version
 }
 
 func (k *kv) subject(key string) string {
 	return "$KV." + k.store.opts.Bucket + "." + k.token + "." + keyToken(key)
 }
 
-func (k *kv) seen(seq uint64) {
+// raise makes a sequence at least seq.
+func raise(at *atomic.Uint64, seq uint64) {
 	for {
-		old := k.floor.Load()
-		if seq <= old || k.floor.CompareAndSwap(old, seq) {
+		old := at.Load()
+		if seq <= old || at.CompareAndSwap(old, seq) {
 			return
 		}
 	}
 }
 
-// note takes up what this edge has read or written.
-func (k *kv) note(key string, r *raw) {
-	s, p := k.store, place{k.token, key}
-	s.note(k.token, key, r, len(r.value))
+// apply puts what this edge has read or written into the indexes and the cache.
+func (k *kv) apply(key string, r *raw) {
+	s := k.store
+	s.applyRaw(k.token, key, r)
 	if r.live(s.now()) {
-		s.cache.keep(p, r.seq, r.value)
+		s.cache.Put(k.token, key, r.seq, r.value)
 	} else {
-		s.cache.forget(p)
+		s.cache.Drop(k.token, key)
 	}
 }
 
@@ -73,8 +74,8 @@ func (k *kv) Get(ctx context.Context, key string) (e hostcalls.KVEntry, err erro
 		s.metrics.count(doGet, err)
 		return hostcalls.KVEntry{}, err
 	}
-	if k.reads == Near { // nothing of what follows is to be paid for what is here
-		if r, _, told := k.here(key, max(k.floor.Load(), s.base.Load()), false); told {
+	if k.reads == Near { // a hit in memory costs nothing of what follows
+		if r, _, ok := k.fromMemory(key, k.minSeq(0), false); ok {
 			e, err = k.entry(&r)
 			s.metrics.memory.Inc()
 			s.metrics.count(doGet, err)
@@ -84,7 +85,7 @@ func (k *kv) Get(ctx context.Context, key string) (e hostcalls.KVEntry, err erro
 	defer func(begun time.Time) { s.metrics.timed(doGet, begun, err) }(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	proven, err := k.proven(ctx)
+	barrier, err := k.readBarrier(ctx)
 	if err != nil {
 		return hostcalls.KVEntry{}, err
 	}
@@ -94,26 +95,26 @@ func (k *kv) Get(ctx context.Context, key string) (e hostcalls.KVEntry, err erro
 	}
 	defer end()
 	read := func() (raw, error) {
-		return k.read(ctx, key, max(proven, k.floor.Load(), s.base.Load()), k.reads == Strict)
+		return k.read(ctx, key, k.minSeq(barrier), k.reads == Strict)
 	}
-	begun, _ := s.index.now.Load().covers(0)
+	loaded := s.keys().IsLoaded()
 	r, err := read()
-	if errors.Is(err, nats.ErrNoResponders) && !begun { // the bucket is being made
-		if _, err = s.complete(ctx); err == nil {
+	if errors.Is(err, nats.ErrNoResponders) && !loaded { // the bucket is being made
+		if _, err = s.loadedKeys(ctx); err == nil {
 			r, err = read()
 		}
 	}
 	if err != nil {
 		return hostcalls.KVEntry{}, err
 	}
-	k.note(key, &r) // no later read goes behind it
+	k.apply(key, &r)
 	return k.entry(&r)
 }
 
 // entry returns what was read.
 func (k *kv) entry(r *raw) (hostcalls.KVEntry, error) {
 	s := k.store
-	k.seen(r.seq)
+	raise(k.session, r.seq) // no later read returns an older version
 	if !r.live(s.now()) {
 		return hostcalls.KVEntry{}, hostcalls.ErrNotFound
 	}
@@ -126,9 +127,9 @@ func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expir
 	defer func(begun time.Time) { s.metrics.timed(doPut, begun, err) }(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	x, err := s.complete(ctx)
+	x, err := s.loadedKeys(ctx)
 	if err == nil {
-		err = errors.Join(s.room(), s.Check())
+		err = errors.Join(s.checkDisks(), s.Check())
 	}
 	if err != nil {
 		return 0, err
@@ -138,8 +139,7 @@ func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expir
 		return 0, err
 	}
 	defer end()
-	u := x.usage(k.token)
-	expect, release, err := u.reserve(ctx, key, len(value), at, s.opts.Quota, s.now())
+	expect, release, err := x.Tenant(k.token).Reserve(ctx, key, len(value), at, s.opts.Quota, s.now())
 	if err != nil {
 		return 0, err
 	}
@@ -155,7 +155,7 @@ func (k *kv) Put(ctx context.Context, key string, value []byte, at uint64, expir
 		return 0, err
 	}
 	r.write = header.Get(hdrWrite)
-	k.note(key, &r)
+	k.apply(key, &r)
 	return r.seq, nil
 }
 
@@ -165,7 +165,7 @@ func (k *kv) Delete(ctx context.Context, key string, at uint64) (err error) {
 	defer func(begun time.Time) { s.metrics.timed(doDelete, begun, err) }(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	x, err := s.complete(ctx)
+	x, err := s.loadedKeys(ctx)
 	if err == nil {
 		err = s.Check()
 	}
@@ -177,13 +177,13 @@ func (k *kv) Delete(ctx context.Context, key string, at uint64) (err error) {
 		return err
 	}
 	defer end()
-	if at == 0 || x.usage(k.token).over(key, at, s.now()) {
+	if _, ended := x.Tenant(k.token).Get(key, s.now()); at == 0 || at == ended {
 		return hostcalls.ErrNotFound
 	}
-	header := nats.Header{hdrOp: {opDelete}, hdrTTL: {strconv.Itoa(int(tombstoneTTL / time.Second))}}
+	header := nats.Header{hdrOp: {opDelete}, hdrTTL: {strconv.Itoa(int(index.TombstoneTTL / time.Second))}}
 	seq, err := k.write(ctx, key, header, nil, at, at)
 	if errors.Is(err, hostcalls.ErrConflict) {
-		r, err := k.fetch(ctx, key, k.floor.Load(), true)
+		r, err := k.fromServers(ctx, key, k.session.Load(), true)
 		if err == nil && !r.live(s.now()) {
 			err = hostcalls.ErrNotFound
 		} else if err == nil {
@@ -194,7 +194,7 @@ func (k *kv) Delete(ctx context.Context, key string, at uint64) (err error) {
 	if err != nil {
 		return err
 	}
-	k.note(key, &raw{seq: seq, dead: true, write: header.Get(hdrWrite)})
+	k.apply(key, &raw{seq: seq, deleted: true, write: header.Get(hdrWrite)})
 	return nil
 }
 
@@ -204,19 +204,19 @@ func (k *kv) List(ctx context.Context, prefix, after string, limit int) (keys []
 	defer func(begun time.Time) { s.metrics.timed(doList, begun, err) }(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	x, err := s.complete(ctx)
+	x, err := s.loadedKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	proven, err := k.proven(ctx)
+	barrier, err := k.readBarrier(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := k.whole(ctx, x, proven); err != nil {
+	if err := k.awaitComplete(ctx, x, barrier); err != nil {
 		return nil, err
 	}
 	if err := s.listable(k.token); err != nil {
 		return nil, err
 	}
-	return x.usage(k.token).list(prefix, after, limit, s.now()), nil
+	return x.Tenant(k.token).List(prefix, after, limit, s.now()), nil
 }

@@ -34,12 +34,12 @@ const (
 
 // metrics have no label that a tenant could widen.
 type metrics struct {
-	operations            [operations][results]prometheus.Counter
-	duration              [operations]prometheus.Observer // of those that a server answered
-	memory, older         prometheus.Counter              // reads from memory; reads of an older copy than was wanted
-	proofs, proofsRefused prometheus.Counter
-	resent, leaders       prometheus.Counter
-	resyncs               prometheus.Counter
+	operations               [operations][results]prometheus.Counter
+	duration                 [operations]prometheus.Observer // of those that a server answered
+	memory, older            prometheus.Counter              // reads from memory; reads of an older copy than was wanted
+	barriers, barriersFailed prometheus.Counter
+	resent, leaders          prometheus.Counter
+	resyncs                  prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
@@ -50,8 +50,8 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		Name: "terrane_state_operation_duration_seconds", Help: "Time that operations took, reads from memory excepted.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, []string{"operation"})
-	proofs := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "terrane_state_proofs_total", Help: "Writes that proved to strict reads that a majority was there, or did not.",
+	barriers := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "terrane_state_proofs_total", Help: "Barrier writes, which prove to strict reads that a majority is there, by what came of them.",
 	}, []string{"result"})
 	m := &metrics{
 		memory: prometheus.NewCounter(prometheus.CounterOpts{
@@ -69,7 +69,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		resyncs: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "terrane_state_resyncs_total", Help: "Times that this edge's copy was damaged and made again from the others'.",
 		}),
-		proofs: proofs.WithLabelValues("done"), proofsRefused: proofs.WithLabelValues("failed"),
+		barriers: barriers.WithLabelValues("done"), barriersFailed: barriers.WithLabelValues("failed"),
 	}
 	for op, name := range [operations]string{"get", "put", "delete", "list"} {
 		m.duration[op] = duration.WithLabelValues(name)
@@ -80,7 +80,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	return m, errors.Join(reg.Register(ops), reg.Register(duration), reg.Register(proofs), reg.Register(m.memory), reg.Register(m.older),
+	return m, errors.Join(reg.Register(ops), reg.Register(duration), reg.Register(barriers), reg.Register(m.memory), reg.Register(m.older),
 		reg.Register(m.resent), reg.Register(m.leaders), reg.Register(m.resyncs), reg.Register(collector{s}))
 }
 
@@ -124,24 +124,25 @@ type Status struct {
 
 // Status returns the state of now. It waits for nothing.
 func (s *Store) Status() Status {
-	x := s.index.now.Load()
+	x := s.keys()
 	var st Status
-	st.Complete, _ = x.covers(0)
+	st.Complete = x.IsLoaded()
 	if d := s.damage(); d != nil {
 		st.Complete, st.Damage, st.Lost = false, d.Error(), d.loss.Len()
 	}
-	if at, home := x.last(), s.home.Load(); home > at {
+	if at, home := x.Last(), s.home.Load(); home > at {
 		st.Behind = home - at
 	}
 	if leader := s.leader.Load(); leader != nil {
 		st.Leader = *leader
 	}
 	s.guard.mu.Lock()
-	st.Compared, st.Differs = s.guard.scanned, s.guard.differs
+	st.Compared = s.guard.scanned
 	s.guard.mu.Unlock()
-	st.Cached = s.cache.size()
-	for _, u := range x.all() {
-		keys, bytes := u.sum(s.now())
+	st.Differs = s.comparer.Difference()
+	st.Cached = s.cache.Size()
+	for _, t := range x.Tenants() {
+		keys, bytes := t.Usage(s.now())
 		st.Keys += keys
 		st.Bytes += bytes
 		if keys > 0 {

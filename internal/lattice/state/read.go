@@ -6,90 +6,95 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/state/index"
 )
 
-// proven returns a sequence that a read must not go behind, 0 if any will do.
-func (k *kv) proven(ctx context.Context) (uint64, error) {
+var (
+	errBehind = errors.New("state: the entry was acknowledged, and no copy in reach has it")
+	errStale  = errors.New("state: no copy in reach is fresh enough")
+)
+
+// readBarrier returns the sequence of a barrier write that began after the call, 0 for a
+// read that needs none.
+func (k *kv) readBarrier(ctx context.Context) (uint64, error) {
 	if k.reads == Near {
 		return 0, nil
 	}
-	if k.reads == Cautious {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, min(freshTimeout, k.store.opts.Timeout/4))
-		defer cancel()
-	}
-	at, err := k.store.barrier.pass(ctx, k.store.prove)
-	if k.reads == Cautious {
-		return at, nil //nolint:nilerr // it was an attempt
-	}
-	return at, err
+	return k.store.barrier.wait(ctx, k.store.writeBarrier)
 }
 
-// whole waits until an index has everything up to a sequence.
-func (k *kv) whole(ctx context.Context, x *index, seq uint64) error {
+// minSeq is the minimum sequence of a read: what the read barrier, this edge's session of
+// the tenant, and the bound on staleness demand.
+func (k *kv) minSeq(barrier uint64) uint64 {
+	return max(barrier, k.session.Load(), k.store.staleness.Load())
+}
+
+// awaitComplete waits until an index is complete up to a sequence, 0 for no wait.
+func (k *kv) awaitComplete(ctx context.Context, x *index.Index, seq uint64) error {
 	for at := seq; ; {
-		if err := x.reached(ctx, at); err != nil {
+		if err := x.Wait(ctx, at); err != nil {
 			return err
 		}
-		if _, whole := x.covers(seq); whole || seq == 0 {
+		if _, complete := x.Covers(seq); complete || seq == 0 {
 			return nil
 		}
 		var err error
-		if at, err = k.proven(ctx); err != nil || at == 0 { // 0: no proof, and it was an attempt
+		if at, err = k.readBarrier(ctx); err != nil { // closes the gap when the index reaches it
 			return err
 		}
 	}
 }
 
-// here reads a key as of the sequence floor or later from what this edge has in memory,
-// if that tells it. If it tells only at which sequence the key is at least, that is seq.
-// Without must, in another region than the home, a gap is put up with.
-func (k *kv) here(key string, floor uint64, must bool) (r raw, seq uint64, told bool) {
+// fromMemory reads a key at the minimum sequence minSeq from the index and the cache. If the
+// index knows the version and the cache has no value of it, ok is false and seq is the least
+// version that a server must answer with. Reads that are not linearizable ignore gaps of the
+// index in other regions than home.
+func (k *kv) fromMemory(key string, minSeq uint64, linearizable bool) (r raw, seq uint64, ok bool) {
 	s := k.store
-	x := s.index.now.Load()
-	passed, whole := x.covers(floor)
-	it, dead := x.usage(k.token).get(key, s.now())
+	x := s.keys()
+	reached, complete := x.Covers(minSeq)
+	it, ended := x.Tenant(k.token).Get(key, s.now())
 	switch {
-	case whole, it.seq >= max(floor, 1), passed && !must && s.mirrors():
-	case passed:
+	case complete, it.Seq >= max(minSeq, 1), reached && !linearizable && s.mirrors():
+	case reached:
 		select {
-		case s.unsure <- struct{}{}:
+		case s.gapFound <- struct{}{}:
 		default:
 		}
 		return raw{}, 0, false
 	default:
 		return raw{}, 0, false
 	}
-	if it.seq == 0 {
-		return raw{seq: dead, dead: true}, dead, true
+	if it.Seq == 0 {
+		return raw{seq: ended, deleted: true}, ended, true
 	}
-	value, told := s.cache.find(place{k.token, key}, it.seq)
-	return raw{seq: it.seq, value: value, expires: it.expires}, it.seq, told
+	value, ok := s.cache.Get(k.token, key, it.Seq)
+	return raw{seq: it.Seq, value: value, expires: it.Expires}, it.Seq, ok
 }
 
-// arrived is here after a moment: what home has confirmed is on its way to another
-// region, and waiting is less than asking.
-func (k *kv) arrived(ctx context.Context, key string, floor uint64, must bool) (r raw, seq uint64, told bool) {
+// awaitMemory is fromMemory after a moment: what home has confirmed is on its way to another
+// region, and waiting takes less than asking home.
+func (k *kv) awaitMemory(ctx context.Context, key string, minSeq uint64, linearizable bool) (r raw, seq uint64, ok bool) {
 	within, cancel := context.WithTimeout(ctx, arrival)
 	defer cancel()
-	_ = k.store.index.now.Load().reached(within, floor)
-	return k.here(key, floor, must)
+	_ = k.store.keys().Wait(within, minSeq)
+	return k.fromMemory(key, minSeq, linearizable)
 }
 
-// read reads a key as of the sequence floor or later. Unless it must, it makes do with
-// an older copy when there is none to be had soon.
-func (k *kv) read(ctx context.Context, key string, floor uint64, must bool) (raw, error) {
-	if must && !k.store.mirrors() && !k.store.single.Load() {
-		return k.newest(ctx, key, floor)
+// read reads a key at the minimum sequence minSeq. A read that is not linearizable returns an
+// older version when no copy in reach has that soon.
+func (k *kv) read(ctx context.Context, key string, minSeq uint64, linearizable bool) (raw, error) {
+	if linearizable && !k.store.mirrors() && !k.store.single.Load() {
+		return k.readComplete(ctx, key, minSeq)
 	}
-	r, seq, told := k.here(key, floor, must)
-	if !told && seq == 0 && k.store.mirrors() {
-		r, seq, told = k.arrived(ctx, key, floor, must)
+	r, seq, ok := k.fromMemory(key, minSeq, linearizable)
+	if !ok && seq == 0 && k.store.mirrors() {
+		r, seq, ok = k.awaitMemory(ctx, key, minSeq, linearizable)
 	}
-	if told {
+	if ok {
 		return r, nil
 	}
-	if seq != 0 { // a copy that has this is fresh enough
+	if seq != 0 { // a copy that has this version is fresh enough
 		nc, err := k.store.conn(ctx)
 		if err != nil {
 			return raw{}, err
@@ -98,26 +103,26 @@ func (k *kv) read(ctx context.Context, key string, floor uint64, must bool) (raw
 			return r, nil
 		}
 	}
-	if must && k.store.mirrors() {
-		return k.attested(ctx, key, floor)
+	if linearizable && k.store.mirrors() {
+		return k.readConfirmed(ctx, key, minSeq)
 	}
-	return k.fetch(ctx, key, floor, must)
+	return k.fromServers(ctx, key, minSeq, linearizable)
 }
 
-// attested reads a key as of the sequence floor or later from home. Which copy answers
-// there nobody knows, and one that catches up after a cut has gaps: only a write that
-// home refuses unless the key is at what was read shows that it was the newest.
-func (k *kv) attested(ctx context.Context, key string, floor uint64) (raw, error) {
+// readConfirmed is a linearizable read in another region than home. Any of home's copies may
+// answer, and one that catches up after a cut has gaps: only a barrier write that home refuses
+// unless the key is at the version read shows that it was the newest.
+func (k *kv) readConfirmed(ctx context.Context, key string, minSeq uint64) (raw, error) {
 	for {
-		r, err := k.fetch(ctx, key, floor, true)
+		r, err := k.fromServers(ctx, key, minSeq, true)
 		if err != nil {
 			return raw{}, err
 		}
-		err = k.store.attest(ctx, k.subject(key), r.seq)
+		err = k.store.writeBarrierAt(ctx, k.subject(key), r.seq)
 		if _, other := errors.AsType[wrongVersionError](err); !other {
 			return r, err
 		}
-		if r, _, told := k.arrived(ctx, key, floor, true); told {
+		if r, _, ok := k.awaitMemory(ctx, key, minSeq, true); ok {
 			return r, nil
 		}
 		if ctx.Err() != nil {
@@ -126,16 +131,16 @@ func (k *kv) attested(ctx context.Context, key string, floor uint64) (raw, error
 	}
 }
 
-// newest reads a key as of the sequence floor or later by what the index says, which
-// must be whole for that. What a copy says of itself is not enough: one that catches up
-// after a cut has gaps, and answers.
-func (k *kv) newest(ctx context.Context, key string, floor uint64) (raw, error) {
+// readComplete is a linearizable read in the home region: the index, complete up to minSeq,
+// says which version is the newest. What a copy says of itself is not enough: one that catches
+// up after a cut has gaps, and answers.
+func (k *kv) readComplete(ctx context.Context, key string, minSeq uint64) (raw, error) {
 	s := k.store
-	x, err := s.complete(ctx)
+	x, err := s.loadedKeys(ctx)
 	if err != nil {
 		return raw{}, err
 	}
-	if err := k.whole(ctx, x, floor); err != nil {
+	if err := k.awaitComplete(ctx, x, minSeq); err != nil {
 		return raw{}, err
 	}
 	nc, err := s.conn(ctx)
@@ -143,8 +148,8 @@ func (k *kv) newest(ctx context.Context, key string, floor uint64) (raw, error) 
 		return raw{}, err
 	}
 	for {
-		r, seq, told := k.here(key, floor, true)
-		if told {
+		r, seq, ok := k.fromMemory(key, minSeq, true)
+		if ok {
 			return r, nil
 		}
 		if seq != 0 {
@@ -158,77 +163,69 @@ func (k *kv) newest(ctx context.Context, key string, floor uint64) (raw, error) 
 	}
 }
 
-// fetch is read from a server's copy, and knows deleted keys' sequences too.
-func (k *kv) fetch(ctx context.Context, key string, floor uint64, must bool) (raw, error) {
+// fromServers is read from a server's copy, and knows deleted keys' sequences too.
+func (k *kv) fromServers(ctx context.Context, key string, minSeq uint64, linearizable bool) (raw, error) {
 	s, subject := k.store, k.subject(key)
 	nc, err := s.conn(ctx)
 	if err != nil {
 		return raw{}, err
 	}
-	if floor == 0 || s.single.Load() {
-		known := k.known(key)
-		if r, err := s.getLast(ctx, nc, subject); err != nil || !k.lacks(key, known, &r) {
+	if minSeq == 0 || s.single.Load() {
+		known := k.indexed(key)
+		if r, err := s.getLast(ctx, nc, subject); err != nil || !k.isBehind(key, known, &r) {
 			return r, err
 		}
 		if s.single.Load() {
-			return raw{}, errLacks
+			return raw{}, errBehind
 		}
 	}
-	get := copies(s.getUpTo)
-	if s.copies != nil {
-		get = s.copies(get)
-	}
 	within := ctx
-	if !must {
+	if !linearizable {
 		var cancel context.CancelFunc
 		within, cancel = context.WithTimeout(ctx, min(freshTimeout, s.opts.Timeout/2))
 		defer cancel()
 	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		known := k.known(key)
-		r, upTo, err := get(within, nc, subject) // at home: a mirror has gaps
-		if err == nil && upTo >= floor && !k.lacks(key, known, &r) {
+		known := k.indexed(key)
+		r, upTo, err := s.hooks.readHome(within, nc, subject) // at home: a mirror has gaps
+		if err == nil && upTo >= minSeq && !k.isBehind(key, known, &r) {
 			return r, nil
 		}
 		if lattice.Pause(within, wait) == nil {
 			continue
 		}
-		if must {
+		if linearizable {
 			return raw{}, errors.Join(errStale, err, within.Err())
 		}
 		s.metrics.older.Inc()
-		if r, _, told := k.here(key, 0, false); told && !r.dead {
+		if r, _, ok := k.fromMemory(key, 0, false); ok && !r.deleted {
 			return r, nil
 		}
 		r, err = s.getLast(ctx, nc, subject)
-		if err == nil && k.lacks(key, known, &r) {
-			return raw{}, errLacks
+		if err == nil && k.isBehind(key, known, &r) {
+			return raw{}, errBehind
 		}
 		return r, err
 	}
 }
 
-// known is the sequence at which every copy of home should have a key, 0 if nobody knows.
-func (k *kv) known(key string) uint64 {
+// indexed is the version at which every copy of home should have a key, 0 if it is not known.
+func (k *kv) indexed(key string) uint64 {
 	s := k.store
-	x := s.index.now.Load()
-	if s.mirrors() || !x.done() {
+	x := s.keys()
+	if s.mirrors() || !x.IsLoaded() {
 		return 0
 	}
-	it, _ := x.usage(k.token).get(key, s.now())
-	return it.seq
+	it, _ := x.Tenant(k.token).Get(key, s.now())
+	return it.Seq
 }
 
-// lacks reports whether a copy did not have what was known before it was asked: it is
-// damaged, or behind.
-func (k *kv) lacks(key string, known uint64, r *raw) bool {
-	if known <= r.seq || k.known(key) != known {
+// isBehind reports whether a copy answered with an older version than the index had before it
+// was asked: the copy is damaged, or late.
+func (k *kv) isBehind(key string, known uint64, r *raw) bool {
+	if known <= r.seq || k.indexed(key) != known {
 		return false
 	}
 	k.store.wakeScan()
 	return true
 }
-
-var errLacks = errors.New("state: the entry was acknowledged, and no copy in reach has it")
-
-var errStale = errors.New("state: no copy in reach is fresh enough")

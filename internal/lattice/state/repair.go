@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/lattice/state/index"
 	"github.com/terrane/terrane/internal/statemove"
 	"github.com/terrane/terrane/tenant"
 )
@@ -64,14 +65,12 @@ func (s *Store) Repair(ctx context.Context, acceptLoss bool) (string, error) {
 
 // lookAgain compares now what is compared every so often.
 func (s *Store) lookAgain(ctx context.Context) (string, error) {
-	if s.opts.Asker != nil {
-		again, err := s.compare(ctx)
-		if err != nil {
-			return "", err
-		}
-		if again {
-			s.guard.recheck.Store(true)
-		}
+	again, err := s.comparer.Compare(ctx)
+	if err != nil {
+		return "", err
+	}
+	if again {
+		s.guard.recheck.Store(true)
 	}
 	s.wakeScan()
 	if err := s.Healthy(); err != nil {
@@ -95,9 +94,9 @@ func (s *Store) rebuild(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	l, x := s.guard.ledger.Load(), s.index.now.Load()
+	l, x := s.guard.ledger.Load(), s.keys()
 	config := s.config()
-	config.FirstSeq = max(l.Last(), x.last(), s.home.Load()) + 1
+	config.FirstSeq = max(l.Last(), x.Last(), s.home.Load()) + 1
 	if err := l.Forget(); err != nil {
 		return 0, err
 	}
@@ -124,23 +123,20 @@ func (s *Store) salvage(ctx context.Context, path string) error {
 	}
 	out := bufio.NewWriter(f)
 	lines, n := json.NewEncoder(out), int64(0)
-	for token, u := range s.index.now.Load().byToken() {
+	for token, t := range s.keys().Tenants() {
 		id, decoded := base64.RawURLEncoding.DecodeString(token[1:])
 		err = errors.Join(err, decoded)
 		k := &kv{store: s, token: token}
-		for from, more := "", true; more && err == nil; {
-			items := u.some(from, 1024, s.now())
-			for _, it := range items {
-				e, read := k.salvage(ctx, &it)
-				if read != nil || err != nil {
-					continue // it is among what is lost
-				}
-				n++
-				err = lines.Encode(statemove.Line{Tenant: tenant.ID(id), Entry: statemove.NewEntry(it.key, e)})
+		for it := range t.All(s.now) {
+			if err != nil {
+				break
 			}
-			if more = len(items) == 1024; more {
-				from = items[len(items)-1].key + "\x00"
+			e, lost := k.salvage(ctx, &it)
+			if lost != nil {
+				continue
 			}
+			n++
+			err = lines.Encode(statemove.Line{Tenant: tenant.ID(id), Entry: statemove.NewEntry(it.Key, e)})
 		}
 	}
 	err = errors.Join(err, ctx.Err())
@@ -151,10 +147,10 @@ func (s *Store) salvage(ctx context.Context, path string) error {
 }
 
 // salvage reads an entry, from memory or from any copy that has it.
-func (k *kv) salvage(ctx context.Context, it *item) (e hostcalls.KVEntry, err error) {
+func (k *kv) salvage(ctx context.Context, it *index.Item) (e hostcalls.KVEntry, err error) {
 	s := k.store
-	e = hostcalls.KVEntry{Version: it.seq, Expires: s.local(it.expires)}
-	if value, ok := s.cache.find(place{k.token, it.key}, it.seq); ok {
+	e = hostcalls.KVEntry{Version: it.Seq, Expires: s.local(it.Expires)}
+	if value, ok := s.cache.Get(k.token, it.Key, it.Seq); ok {
 		e.Value = value
 		return e, nil
 	}
@@ -164,9 +160,9 @@ func (k *kv) salvage(ctx context.Context, it *item) (e hostcalls.KVEntry, err er
 	}
 	for range 10 {
 		within, cancel := context.WithTimeout(ctx, 2*time.Second)
-		r, err := s.getLast(within, nc, k.subject(it.key))
+		r, err := s.getLast(within, nc, k.subject(it.Key))
 		cancel()
-		if err == nil && r.seq >= it.seq {
+		if err == nil && r.seq >= it.Seq {
 			e.Value = r.value
 			return e, nil
 		}
@@ -174,7 +170,7 @@ func (k *kv) salvage(ctx context.Context, it *item) (e hostcalls.KVEntry, err er
 			break // nobody else has it
 		}
 	}
-	return e, errLacks
+	return e, errBehind
 }
 
 // complete reports whether a salvage was written to its end.
@@ -203,7 +199,7 @@ func (s *Store) restore(ctx context.Context, path string) (n int, err error) {
 			header.Set(hdrExpires, strconv.FormatInt(r.expires, 10))
 			header.Set(hdrTTL, strconv.FormatInt(max(0, r.expires-s.now())/int64(time.Second)+2, 10))
 		}
-		k := &kv{store: s, token: tenantToken(string(l.Tenant)), floor: s.floor(tenantToken(string(l.Tenant)))}
+		k := &kv{store: s, token: tenantToken(string(l.Tenant)), session: s.session(tenantToken(string(l.Tenant)))}
 		within, cancel := context.WithTimeout(ctx, 4*s.opts.Timeout)
 		defer cancel()
 		seq, err := k.write(within, l.Text(), header, r.value, 0, 0)
@@ -214,7 +210,7 @@ func (s *Store) restore(ctx context.Context, path string) (n int, err error) {
 			return err
 		}
 		r.seq, r.write = seq, header.Get(hdrWrite)
-		k.note(l.Text(), &r)
+		k.apply(l.Text(), &r)
 		n++
 		return nil
 	})

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/state/compare"
+	"github.com/terrane/terrane/internal/lattice/state/index"
 	"github.com/terrane/terrane/internal/lattice/state/integrity"
 )
 
@@ -27,7 +30,7 @@ const (
 )
 
 // errRecheck ends following, so that the index is made again and compared.
-var errRecheck = fmt.Errorf("the state is compared again: %w", errGap)
+var errRecheck = fmt.Errorf("the state is compared again: %w", errMissedDeletes)
 
 func (s *Store) wakeScan() {
 	select {
@@ -43,7 +46,7 @@ func (s *Store) scanOften(ctx context.Context, js jetstream.JetStream) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	for wait := true; wait && !s.index.now.Load().done(); {
+	for wait := true; wait && !s.keys().IsLoaded(); {
 		select {
 		case <-s.guard.again: // this copy may be the one that lacks what the record has
 			wait = false
@@ -144,11 +147,11 @@ func (s *Store) scan(ctx context.Context, js jetstream.JetStream) (*damagedCopy,
 	if err != nil {
 		return nil, err
 	}
-	x := s.index.now.Load()
-	if x.last() < end {
+	x := s.keys()
+	if x.Last() < end {
 		within, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 		defer cancel()
-		if err := x.reached(within, end); err != nil {
+		if err := x.Wait(within, end); err != nil {
 			return nil, err
 		}
 	}
@@ -257,28 +260,15 @@ func (s *Store) readAll(ctx context.Context, cons jetstream.Consumer, end uint64
 }
 
 // absent are the entries of an index, up to a sequence, that were not seen.
-func (s *Store) absent(x *index, seen []stored, end uint64) (bad []missing) {
-	for token, u := range x.byToken() {
-		for from, more := "", true; more; {
-			items := u.some(from, 1024, s.now())
-			for _, it := range items {
-				i, found := slices.BinarySearchFunc(seen, it.seq, func(a stored, seq uint64) int {
-					if a.seq < seq {
-						return -1
-					} else if a.seq > seq {
-						return 1
-					}
-					return 0
-				})
-				if it.seq > end || found && seen[i].sum == it.sum {
-					continue
-				}
-				if now, _ := u.get(it.key, s.now()); now.seq == it.seq { // not replaced meanwhile
-					bad = append(bad, missing{token, it.key, it.seq})
-				}
+func (s *Store) absent(x *index.Index, seen []stored, end uint64) (bad []missing) {
+	for token, t := range x.Tenants() {
+		for it := range t.All(s.now) {
+			i, found := slices.BinarySearchFunc(seen, it.Seq, func(a stored, seq uint64) int { return cmp.Compare(a.seq, seq) })
+			if it.Seq > end || found && seen[i].sum == it.Sum {
+				continue
 			}
-			if more = len(items) == 1024; more {
-				from = items[len(items)-1].key + "\x00"
+			if now, _ := t.Get(it.Key, s.now()); now.Seq == it.Seq { // not replaced meanwhile
+				bad = append(bad, missing{token, it.Key, it.Seq})
 			}
 		}
 	}
@@ -300,7 +290,7 @@ func (s *Store) unreadable(ctx context.Context, bad *damagedCopy) *DamageError {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if now, _ := s.index.now.Load().usage(m.token).get(m.key, s.now()); now.seq != m.seq || err == nil && r.seq >= m.seq {
+		if now, _ := s.keys().Tenant(m.token).Get(m.key, s.now()); now.Seq != m.seq || err == nil && r.seq >= m.seq {
 			continue
 		}
 		k := l.Hash(m.token, m.key)
@@ -422,3 +412,30 @@ func (s *Store) copyProblem(why string) {
 		s.log.Info("this edge's copy of the state is complete again", "bucket", s.opts.Bucket)
 	}
 }
+
+// compareOften compares this edge's index with those of the others, until ctx ends.
+func (s *Store) compareOften(ctx context.Context) error {
+	for wait := s.opts.Compare / 10; lattice.Pause(ctx, wait) == nil; wait = s.opts.Compare {
+		if !s.keys().IsLoaded() {
+			continue
+		}
+		if again, err := s.comparer.Compare(ctx); err != nil {
+			s.log.Debug("state was not compared with the other edges'", "bucket", s.opts.Bucket, "err", err)
+		} else if again {
+			return errRecheck
+		}
+	}
+	return ctx.Err()
+}
+
+// ComparePart is the part of questions that Answer answers.
+const ComparePart = compare.Part
+
+// Answer answers another edge that compares its state with this one's.
+func (s *Store) Answer(ctx context.Context, question []byte) (any, error) {
+	return s.comparer.Answer(ctx, question)
+}
+
+// Difference says which edges have state that this one lacks, as of the last comparison;
+// empty if none.
+func (s *Store) Difference() string { return s.comparer.Difference() }

@@ -16,6 +16,9 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/state/compare"
+	"github.com/terrane/terrane/internal/lattice/state/index"
+	"github.com/terrane/terrane/internal/lattice/state/values"
 )
 
 const (
@@ -40,7 +43,7 @@ type Options struct {
 	Timeout time.Duration         // of each operation; default 8 s, which most elections of a new leader fit in
 	Ledger  string                // file of this edge's own record of what it must hold; see package integrity. Empty: none
 	Scan    time.Duration         // between comparisons of this edge's copy with the record; default 1 h
-	Asker   Asker                 // asks other edges what they have; nil: nothing is compared
+	Asker   compare.Asker         // asks other edges what they have; nil: nothing is compared
 	Compare time.Duration         // between comparisons with the other edges; default 10 min
 	Cache   int64                 // bytes of values kept in memory; default 16 MiB
 	Logger  *slog.Logger          // nil discards
@@ -50,31 +53,30 @@ type Options struct {
 // Store is the state of all tenants in one bucket. It is safe for concurrent use. Run
 // must run for anything to work; operations wait for it.
 type Store struct {
-	opts    Options
-	lattice *lattice.Lattice
-	log     *slog.Logger
-	barrier *barrier
-	index   indexes
-	cache   *cache
-	metrics *metrics
-	turns   *turns
-	unsure  chan struct{}         // wakes settle
-	floors  sync.Map              // tenant's token -> *atomic.Uint64
-	clock   func() time.Time      // this edge's
-	request func(request) request // nil but in tests
-	copies  func(copies) copies   // likewise
+	opts     Options
+	lattice  *lattice.Lattice
+	log      *slog.Logger
+	barrier  *barrier
+	index    indexes
+	cache    *values.Cache
+	metrics  *metrics
+	turns    *turns
+	gapFound chan struct{} // wakes closeGaps
+	sessions sync.Map      // tenant's token -> *atomic.Uint64: see kv.session
+	hooks    hooks
 
-	single  atomic.Bool            // one server keeps the bucket, here: what it says is so
-	base    atomic.Uint64          // what home had a while ago: no read goes behind it if it can be helped
-	home    atomic.Uint64          // what it had when it was asked last
-	leader  atomic.Pointer[string] // who led then
-	offset  atomic.Int64           // the lattice's clock less ours, in nanoseconds
-	gap     bool                   // deletions may have been missed; of Run
-	created time.Time              // when the stream was; of Run
+	single        atomic.Bool            // one server keeps the bucket, here: its answers are final
+	staleness     atomic.Uint64          // what home had a few seconds ago: reads return nothing older while home is in reach
+	home          atomic.Uint64          // what home had when it was asked last
+	leader        atomic.Pointer[string] // of home's copies, then
+	offset        atomic.Int64           // the lattice's clock minus this edge's, in nanoseconds
+	missedDeletes bool                   // the servers may have forgotten deletions that this edge has not heard of; of Run
+	created       time.Time              // when the stream was; of Run
 
 	generation atomic.Pointer[string] // created, for Ready
 	disks      disks
 	guard      guard
+	comparer   *compare.Comparer
 }
 
 // New checks the options. It starts nothing.
@@ -99,11 +101,15 @@ func New(o Options) (*Store, error) {
 	}
 	o.Quota = o.Quota.WithDefaults()
 	s := &Store{
-		opts: o, lattice: o.Lattice, log: o.Logger, barrier: newBarrier(), clock: time.Now,
-		cache: newCache(o.Cache), turns: newTurns(), unsure: make(chan struct{}, 1),
+		opts: o, lattice: o.Lattice, log: o.Logger, barrier: newBarrier(),
+		cache: values.New(o.Cache), turns: newTurns(), gapFound: make(chan struct{}, 1),
 		guard: guard{again: make(chan struct{}, 1)},
 	}
-	s.index.now.Store(newIndex())
+	s.hooks = noHooks{s}
+	s.index.inUse.Store(index.New())
+	s.comparer = compare.New(compare.Options{
+		Bucket: o.Bucket, Edge: o.Lattice.Name(), Asker: o.Asker, Index: s.keys, Now: s.now, LeaderHas: s.leaderHas, Logger: o.Logger,
+	})
 	s.disks.low = map[string]int64{}
 	var err error
 	s.metrics, err = newMetrics(o.Metrics, s)
@@ -118,7 +124,7 @@ func (s *Store) mirrors() bool { return s.opts.Home != "" && s.opts.Home != s.la
 
 // now is the time by the lattice's clock, which is that of the bucket's leader, in
 // nanoseconds: edges whose own clocks are apart agree on it.
-func (s *Store) now() int64 { return s.clock().UnixNano() + s.offset.Load() }
+func (s *Store) now() int64 { return s.hooks.now().UnixNano() + s.offset.Load() }
 
 // shared makes a time of this edge one of the lattice's clock, 0 for the zero time.
 func (s *Store) shared(t time.Time) int64 {
@@ -158,36 +164,36 @@ func (s *Store) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	anew := s.gap
-	stream, until, err := s.ensure(ctx, js, anew)
+	rebuild := s.missedDeletes
+	stream, until, err := s.ensure(ctx, js, rebuild)
 	if err != nil {
 		return err
 	}
 	s.single.Store(!s.mirrors() && stream.CachedInfo().Config.Replicas == 1)
-	s.meet(stream.CachedInfo().Created)
-	if anew && s.mirrors() {
+	s.setStream(stream.CachedInfo().Created)
+	if rebuild && s.mirrors() {
 		if err := s.remirror(ctx, js); err != nil {
 			return err
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.probe(ctx, js, anew) })
-	group.Go(func() error { s.sayDisk(ctx); return nil })
-	group.Go(func() error { return s.follow(ctx, js, anew, until) })
-	group.Go(func() error { return s.settle(ctx) })
+	group.Go(func() error { return s.probe(ctx, js, rebuild) })
+	group.Go(func() error { s.reportDisk(ctx); return nil })
+	group.Go(func() error { return s.follow(ctx, js, rebuild, until) })
+	group.Go(func() error { return s.closeGaps(ctx) })
 	group.Go(func() error { return s.tendLedger(ctx) })
 	group.Go(func() error { return s.scanOften(ctx, js) })
 	group.Go(func() error { return s.compareOften(ctx) })
 	err = group.Wait()
-	if errors.Is(err, errGap) {
-		s.gap = true
+	if errors.Is(err, errMissedDeletes) {
+		s.missedDeletes = true
 	}
 	return err
 }
 
-// meet forgets all that was known of a stream that was removed and made again: its
-// sequences begin anew.
-func (s *Store) meet(created time.Time) {
+// setStream forgets everything about a stream that was removed and made again: its sequences
+// begin again.
+func (s *Store) setStream(created time.Time) {
 	known := s.created
 	s.created = created
 	generation := created.Format(time.RFC3339Nano)
@@ -195,22 +201,22 @@ func (s *Store) meet(created time.Time) {
 	if known.IsZero() || known.Equal(created) {
 		return
 	}
-	s.index.now.Store(newIndex())
-	s.floors.Range(func(_, floor any) bool {
-		floor.(*atomic.Uint64).Store(0)
+	s.index.inUse.Store(index.New())
+	s.sessions.Range(func(_, session any) bool {
+		session.(*atomic.Uint64).Store(0)
 		return true
 	})
-	s.base.Store(0)
-	s.cache.clear()
+	s.staleness.Store(0)
+	s.cache.Clear()
 }
 
-// settle makes the index whole again when a read misses that, at most once a second.
-func (s *Store) settle(ctx context.Context) error {
+// closeGaps closes the gaps of the index when a read has met one, at most once a second.
+func (s *Store) closeGaps(ctx context.Context) error {
 	for {
 		select {
-		case <-s.unsure:
+		case <-s.gapFound:
 			within, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-			_, _ = s.prove(within) // a write settles it; without one, reads go on as they do
+			_, _ = s.writeBarrier(within) // if it fails, reads go on to servers
 			cancel()
 			_ = lattice.Pause(ctx, time.Second)
 		case <-ctx.Done():
@@ -221,7 +227,7 @@ func (s *Store) settle(ctx context.Context) error {
 
 // ensure finds the stream, or makes it. More replicas than it has are added. A mirror
 // that begins now is complete when it has passed the sequence until.
-func (s *Store) ensure(ctx context.Context, js jetstream.JetStream, anew bool) (stream jetstream.Stream, until uint64, err error) {
+func (s *Store) ensure(ctx context.Context, js jetstream.JetStream, rebuild bool) (stream jetstream.Stream, until uint64, err error) {
 	want := s.config()
 	lookup, cancel := context.WithTimeout(ctx, lookupTimeout)
 	stream, err = js.Stream(lookup, s.stream())
@@ -230,10 +236,10 @@ func (s *Store) ensure(ctx context.Context, js jetstream.JetStream, anew bool) (
 	if err != nil && !missing {
 		return nil, 0, fmt.Errorf("bucket %s: %w", s.opts.Bucket, err)
 	}
-	if s.mirrors() && (anew || missing) { // before there is one: a server that does not find home then looks again only after a while
+	if s.mirrors() && (rebuild || missing) { // before there is one: a server that does not find home then looks again only after a while
 		ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 		defer cancel()
-		if until, err = s.prove(ctx); err != nil {
+		if until, err = s.writeBarrier(ctx); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -273,7 +279,7 @@ func (s *Store) config() jetstream.StreamConfig {
 	return c
 }
 
-// remirror begins the mirror anew. Until it is complete, reads go home.
+// remirror begins the mirror rebuild. Until it is complete, reads go home.
 func (s *Store) remirror(ctx context.Context, js jetstream.JetStream) error {
 	if err := js.DeleteStream(ctx, s.stream()); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
@@ -286,8 +292,8 @@ func (s *Store) remirror(ctx context.Context, js jetstream.JetStream) error {
 }
 
 // probe asks home how far it is and what time it has, until ctx ends or deletions may
-// have been missed. A mirror that is not anew says itself how old it is.
-func (s *Store) probe(ctx context.Context, local jetstream.JetStream, anew bool) error {
+// have been missed. A mirror that is not rebuild says itself how old it is.
+func (s *Store) probe(ctx context.Context, local jetstream.JetStream, rebuild bool) error {
 	js := local
 	if s.mirrors() {
 		var err error
@@ -298,46 +304,46 @@ func (s *Store) probe(ctx context.Context, local jetstream.JetStream, anew bool)
 	var last uint64
 	var reached, proved time.Time
 	for ; ctx.Err() == nil; _ = lattice.Pause(ctx, probeInterval) {
-		before := s.clock()
+		before := s.hooks.now()
 		stream, err := js.Stream(ctx, s.stream())
 		if err != nil {
 			continue
 		}
-		info, now := stream.CachedInfo(), s.clock()
+		info, now := stream.CachedInfo(), s.hooks.now()
 		if took := now.Sub(before); took < time.Second { // else it does not tell the time
 			s.setClock(info.TimeStamp.Sub(before.Add(took / 2)))
 		}
 		if reached.IsZero() {
 			reached = now
-			if s.mirrors() && !anew {
+			if s.mirrors() && !rebuild {
 				if reached, err = s.mirrored(ctx, local); err != nil {
 					return err
 				}
 			}
 			last = info.State.LastSeq
 		}
-		if now.Sub(reached) > tombstoneTTL/2 {
-			return errGap
+		if now.Sub(reached) > index.TombstoneTTL/2 {
+			return errMissedDeletes
 		}
 		reached = now
-		s.base.Store(last)
+		s.staleness.Store(last)
 		last = info.State.LastSeq
-		s.look(info)
+		s.noteHome(info)
 		if !s.mirrors() && now.Sub(proved) > proofInterval {
-			if _, err = s.prove(ctx); err == nil {
+			if _, err = s.writeBarrier(ctx); err == nil {
 				proved = now
 			}
 		}
-		s.keepers(info)
-		for _, u := range s.index.now.Load().all() {
-			u.sum(s.now()) // forgets what is over
+		s.noteReplicas(info)
+		for _, t := range s.keys().Tenants() {
+			t.Usage(s.now()) // forgets what has ended
 		}
 	}
 	return nil
 }
 
-// look notes how far home is and who leads it.
-func (s *Store) look(info *jetstream.StreamInfo) {
+// noteHome notes how far home is and who leads it.
+func (s *Store) noteHome(info *jetstream.StreamInfo) {
 	s.home.Store(info.State.LastSeq)
 	if info.Cluster == nil || info.Cluster.Leader == "" {
 		return
@@ -355,7 +361,7 @@ func (s *Store) mirrored(ctx context.Context, js jetstream.JetStream) (time.Time
 	}
 	m, err := stream.GetLastMsgForSubject(ctx, s.barrierSubject())
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return s.clock(), nil // it begins
+		return s.hooks.now(), nil // it begins
 	}
 	if err != nil {
 		return time.Time{}, err

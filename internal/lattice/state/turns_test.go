@@ -5,9 +5,9 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/lattice/state/index"
 )
 
 // TestTurns has one tenant fill its part of what may be on its way, and many more of its
@@ -59,10 +59,10 @@ func TestTurns(t *testing.T) {
 // TestTurnOfWhatGrows has an operation wait for its turn while what it will read grows.
 func TestTurnOfWhatGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Store{turns: newTurns(), clock: time.Now}
-		x := newIndex()
-		close(x.complete)
-		s.index.now.Store(x)
+		s := &Store{turns: newTurns(), hooks: noHooks{}}
+		x := index.New()
+		x.SetLoaded()
+		s.index.inUse.Store(x)
 		k := &kv{store: s, token: "alice"}
 		all, err := s.turns.wait(t.Context(), k.token, (tenantsUnits-1)*unitBytes)
 		if err != nil {
@@ -75,7 +75,7 @@ func TestTurnOfWhatGrows(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		x.usage(k.token).note("key", &raw{seq: 1}, hostcalls.KVValueMax, s.now())
+		x.Tenant(k.token).Apply(index.Item{Key: "key", Seq: 1, Size: hostcalls.KVValueMax}, false, s.now())
 		all()
 		waiting.Wait()
 		if s.turns.all.TryAcquire(allUnits - hostcalls.KVValueMax/unitBytes) {

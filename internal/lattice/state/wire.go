@@ -14,6 +14,8 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/state/index"
+	"github.com/terrane/terrane/internal/lattice/state/integrity"
 )
 
 // Headers of a stored entry, and of what JetStream answers.
@@ -44,17 +46,22 @@ const barrierToken = "barrier"
 // raw is what a subject holds: a value, or the mark of a deleted one. The zero raw is
 // a subject that holds nothing.
 type raw struct {
-	seq     uint64
-	value   []byte
-	expires int64 // by the lattice's clock, 0: never
-	dead    bool
-	write   string // which write made it
-	over    string // and of which sequence
+	seq      uint64
+	value    []byte
+	expires  int64 // by the lattice's clock, 0: never
+	deleted  bool
+	write    string // which write made it
+	replaced string // the sequence that it expected
+}
+
+// item is what the index knows of it.
+func (r *raw) item(key string, size int) index.Item {
+	return index.Item{Key: key, Seq: r.seq, Expires: r.expires, Size: uint32(size), Sum: integrity.Sum(r.write)}
 }
 
 // live reports whether there is an entry at a time of the lattice's clock.
 func (r *raw) live(now int64) bool {
-	return r.seq != 0 && !r.dead && (r.expires == 0 || now < r.expires)
+	return r.seq != 0 && !r.deleted && (r.expires == 0 || now < r.expires)
 }
 
 func (s *Store) stream() string { return "KV_" + s.opts.Bucket }
@@ -108,9 +115,6 @@ type wrongVersionError struct {
 
 func (e wrongVersionError) Error() string { return hostcalls.ErrConflict.Error() }
 
-// request is what publish sends by.
-type request func(context.Context, *nats.Msg) (*nats.Msg, error)
-
 // publish writes to a subject in the home region, and returns the sequence when the
 // write is on the disks of a majority. An error but wrongVersionError leaves open
 // whether it was done. Where nobody leads, nothing is done, and it is tried again; so it
@@ -124,13 +128,13 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 	if s.mirrors() {
 		m.Subject = s.api(true) + m.Subject
 	}
-	first := s.index.now.Load()
-	passed := first.last()
+	first := s.keys()
+	passed := first.Last()
 	for doubt := false; ; {
-		x := s.index.now.Load()
-		gaps := x.gapsNow()
+		x := s.keys()
+		gaps := x.Gaps()
 		attempt, cancel := context.WithTimeout(ctx, min(answerTimeout, s.opts.Timeout/4))
-		reply, err := s.send(nc)(attempt, m)
+		reply, err := s.hooks.send(attempt, nc, m)
 		cancel()
 		switch {
 		case err == nil:
@@ -140,7 +144,7 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 				return 0, s.wentBack(seq, passed)
 			}
 			if err == nil {
-				x.vouch(gaps, seq)
+				x.CloseGaps(gaps, seq)
 			}
 			if doubt && wrong.pending && lattice.Pause(ctx, 20*time.Millisecond) == nil {
 				continue // it may be ours that is on its way
@@ -160,13 +164,6 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 			return 0, fmt.Errorf("state: nobody leads it (a majority of its edges is down, or this edge is cut off): %w", waited)
 		}
 	}
-}
-
-func (s *Store) send(nc *nats.Conn) request {
-	if s.request != nil {
-		return s.request(nc.RequestMsgWithContext)
-	}
-	return nc.RequestMsgWithContext
 }
 
 func parseAck(data []byte) (uint64, error) {
@@ -203,9 +200,6 @@ func (s *Store) getLast(ctx context.Context, nc *nats.Conn, subject string) (raw
 	}
 	return parseRaw(m)
 }
-
-// copies is what fetch reads home's copies by.
-type copies func(ctx context.Context, nc *nats.Conn, subject string) (r raw, upTo uint64, err error)
 
 // getUpTo reads what a subject holds in the home region, and up to which sequence the
 // copy that answered says that it is complete.
@@ -257,8 +251,8 @@ func parseRaw(m *nats.Msg) (r raw, err error) {
 
 // parse reads the headers that a write has set.
 func (r *raw) parse(h nats.Header) (err error) {
-	r.write, r.over = h.Get(hdrWrite), h.Get(hdrExpected)
-	r.dead = h.Get(hdrOp) != "" || h.Get("Nats-Marker-Reason") != ""
+	r.write, r.replaced = h.Get(hdrWrite), h.Get(hdrExpected)
+	r.deleted = h.Get(hdrOp) != "" || h.Get("Nats-Marker-Reason") != ""
 	if at := h.Get(hdrExpires); at != "" {
 		if r.expires, err = strconv.ParseInt(at, 10, 64); err != nil {
 			return fmt.Errorf("state: an entry of another program: %w", err)

@@ -14,7 +14,7 @@ import (
 )
 
 // turn waits for the turn of an operation that writes so many bytes, and may read what
-// is there by then.
+// the key has by then.
 func (k *kv) turn(ctx context.Context, key string, size int) (end func(), err error) {
 	for size = k.most(key, size); ; {
 		end, err := k.store.turns.wait(ctx, k.token, size)
@@ -29,19 +29,18 @@ func (k *kv) turn(ctx context.Context, key string, size int) (end func(), err er
 
 // most is the most bytes that an operation reads or writes.
 func (k *kv) most(key string, size int) int {
-	x := k.store.index.now.Load()
-	select {
-	case <-x.complete:
-		it, _ := x.usage(k.token).get(key, k.store.now())
-		return max(size, int(it.size))
-	default:
+	x := k.store.keys()
+	if !x.IsLoaded() {
 		return hostcalls.KVValueMax
 	}
+	it, _ := x.Tenant(k.token).Get(key, k.store.now())
+	return max(size, int(it.Size))
 }
 
-// write writes to a key that is at a version, where the server must find the sequence
-// expect: for a key that is absent that of a tombstone or of what has expired, which
-// the first answer tells if it is not known here.
+// write writes to a key that is at the version at, 0 if it is absent. The leader accepts the
+// write if the subject is at the sequence expect. For an absent key that is the sequence of a
+// tombstone or of an expired version; the leader's first refusal tells it if it is not known
+// here.
 func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, at, expect uint64) (uint64, error) {
 	s, subject := k.store, k.subject(key)
 	h.Set(hdrWrite, strconv.FormatUint(rand.Uint64(), 36)) //nolint:gosec // no secret
@@ -50,19 +49,19 @@ func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, 
 		seq, err := s.publish(ctx, &nats.Msg{Subject: subject, Header: h, Data: data})
 		wrong, ok := errors.AsType[wrongVersionError](err)
 		if !ok {
-			k.seen(seq)
+			raise(k.session, seq)
 			return seq, err
 		}
-		k.seen(wrong.last)
+		raise(k.session, wrong.last)
 		if wrong.doubt {
-			r, err := k.fetch(ctx, key, wrong.last, true)
+			r, err := k.fromServers(ctx, key, wrong.last, true)
 			if err != nil {
 				return 0, err
 			}
 			if r.write == h.Get(hdrWrite) {
 				return r.seq, nil
 			}
-			if r.over != h.Get(hdrExpected) { // it may have replaced ours
+			if r.replaced != h.Get(hdrExpected) { // it may have replaced ours
 				return 0, errDoubt
 			}
 		}
@@ -72,7 +71,7 @@ func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, 
 			}
 			return 0, hostcalls.ErrConflict
 		}
-		r, err := k.fetch(ctx, key, k.floor.Load(), true)
+		r, err := k.fromServers(ctx, key, k.session.Load(), true)
 		if err != nil {
 			return 0, err
 		}

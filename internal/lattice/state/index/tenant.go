@@ -1,9 +1,9 @@
-package state
+package index
 
 import (
 	"context"
 	"fmt"
-	"maps"
+	"iter"
 	"strings"
 	"sync"
 	"time"
@@ -11,61 +11,63 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/terrane/terrane/hostcalls"
-	"github.com/terrane/terrane/internal/lattice/state/integrity"
 )
 
-// item is a key that has a value.
-type item struct {
-	key     string
-	seq     uint64
-	expires int64 // by the lattice's clock, 0: never
-	size    uint32
-	sum     uint32 // of what tells its write from others
+// Times are nanoseconds since 1970 by the lattice's clock.
+
+// Item is a version of a key, without its value.
+type Item struct {
+	Key     string
+	Seq     uint64 // the version
+	Expires int64  // 0: never
+	Size    uint32 // of the value, in bytes
+	Sum     uint32 // tells the write that made it from others
 }
 
-// due is when a key's entry, or its tombstone, is no more.
-type due struct {
+// deadline is when a key's version, or its tombstone, ends.
+type deadline struct {
 	at  int64
 	key string
 }
 
-// tombstone is a version that is over: a deleted key, which the servers remember for
-// tombstoneTTL, or an expired one that they are about to remove.
+// tombstone is a version that has ended: of a deleted key, which the servers remember for
+// TombstoneTTL, or of an expired one, which they are about to remove.
 type tombstone struct {
 	seq  uint64
-	gone int64
+	ends int64
 	cost int64 // of what the servers remember
 }
 
 const (
-	// A mirror that has heard nothing for half of this starts anew, or it would keep
-	// deleted keys for ever.
-	tombstoneTTL = 15 * time.Minute
-	// What has expired is forgotten when the servers have removed it.
-	removalSlack = 5 * time.Second
+	// TombstoneTTL is how long a deleted key is remembered. A mirror that has heard nothing
+	// for half of it begins again, or it would keep deleted keys.
+	TombstoneTTL = 15 * time.Minute
+
+	removalSlack = 5 * time.Second // in which the servers remove what has expired
+	scanBatch    = 1024            // items that All copies at a time
 )
 
-// usage is what one tenant keeps, without the values: the order of its keys, what
-// they cost, and which versions are over.
-type usage struct {
-	mu    sync.Mutex
-	items *btree.BTreeG[item]
-	dead  map[string]tombstone
-	due   *btree.BTreeG[due]
-	bytes int64
-	// What writes on their way will add.
+// Tenant has the keys of one tenant: their order, what they cost, and which versions have
+// ended.
+type Tenant struct {
+	mu        sync.Mutex
+	items     *btree.BTreeG[Item]
+	dead      map[string]tombstone
+	deadlines *btree.BTreeG[deadline]
+	bytes     int64
+	// What writes in flight will add.
 	pendingBytes int64
 	pendingKeys  int
-	ended        chan struct{} // closed when one of them has
+	released     chan struct{} // closed when one of them has ended
 }
 
-func newUsage() *usage {
+func newTenant() *Tenant {
 	opts := btree.Options{NoLocks: true}
-	return &usage{
-		items: btree.NewBTreeGOptions(func(a, b item) bool { return a.key < b.key }, opts),
-		dead:  map[string]tombstone{},
-		ended: make(chan struct{}),
-		due: btree.NewBTreeGOptions(func(a, b due) bool {
+	return &Tenant{
+		items:    btree.NewBTreeGOptions(func(a, b Item) bool { return a.Key < b.Key }, opts),
+		dead:     map[string]tombstone{},
+		released: make(chan struct{}),
+		deadlines: btree.NewBTreeGOptions(func(a, b deadline) bool {
 			return a.at < b.at || a.at == b.at && a.key < b.key
 		}, opts),
 	}
@@ -75,190 +77,199 @@ func cost(key string, size uint32) int64 {
 	return int64(len(key)) + int64(size) + hostcalls.KVEntryCost
 }
 
-// note takes up what a subject holds, and reports whether nothing newer was known.
-func (u *usage) note(key string, r *raw, size int, now int64) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.sweep(now)
-	if r.seq <= u.seq(key) {
+// Apply takes a version of a key, or its deletion, and reports whether nothing newer was
+// known.
+func (t *Tenant) Apply(it Item, deleted bool, now int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep(now)
+	if it.Seq <= t.newest(it.Key) {
 		return false
 	}
-	u.drop(key)
+	t.drop(it.Key)
 	switch {
-	case r.dead:
-		u.bury(key, tombstone{r.seq, now + int64(tombstoneTTL), cost(key, 0)})
-	case r.live(now):
-		key = strings.Clone(key)
-		u.items.Set(item{key, r.seq, r.expires, uint32(size), integrity.Sum(r.write)})
-		u.bytes += cost(key, uint32(size))
-		if r.expires != 0 {
-			u.due.Set(due{r.expires, key})
+	case deleted:
+		t.bury(it.Key, tombstone{it.Seq, now + int64(TombstoneTTL), cost(it.Key, 0)})
+	case it.Expires == 0 || now < it.Expires:
+		it.Key = strings.Clone(it.Key)
+		t.items.Set(it)
+		t.bytes += cost(it.Key, it.Size)
+		if it.Expires != 0 {
+			t.deadlines.Set(deadline{it.Expires, it.Key})
 		}
 	}
 	return true
 }
 
-// seq is the newest sequence known of a key.
-func (u *usage) seq(key string) uint64 {
-	if it, ok := u.items.Get(item{key: key}); ok {
-		return it.seq
+// newest is the newest version known of a key.
+func (t *Tenant) newest(key string) uint64 {
+	if it, ok := t.items.Get(Item{Key: key}); ok {
+		return it.Seq
 	}
-	return u.dead[key].seq
+	return t.dead[key].seq
 }
 
-// get returns a key that has a value, or else its version that is over, if it is known.
-func (u *usage) get(key string, now int64) (it item, over uint64) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.sweep(now)
-	it, _ = u.items.Get(item{key: key})
-	return it, u.dead[key].seq
+// Get returns a key that has a value, or else its version that has ended, if it is known.
+func (t *Tenant) Get(key string, now int64) (it Item, ended uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep(now)
+	it, _ = t.items.Get(Item{Key: key})
+	return it, t.dead[key].seq
 }
 
-func (u *usage) drop(key string) {
-	if it, ok := u.items.Delete(item{key: key}); ok {
-		u.bytes -= cost(key, it.size)
-		u.due.Delete(due{it.expires, key})
-	} else if d, ok := u.dead[key]; ok {
-		delete(u.dead, key)
-		u.bytes -= d.cost
-		u.due.Delete(due{d.gone, key})
+func (t *Tenant) drop(key string) {
+	if it, ok := t.items.Delete(Item{Key: key}); ok {
+		t.bytes -= cost(key, it.Size)
+		t.deadlines.Delete(deadline{it.Expires, key})
+	} else if d, ok := t.dead[key]; ok {
+		delete(t.dead, key)
+		t.bytes -= d.cost
+		t.deadlines.Delete(deadline{d.ends, key})
 	}
 }
 
-func (u *usage) bury(key string, d tombstone) {
-	u.dead[key] = d
-	u.bytes += d.cost
-	u.due.Set(due{d.gone, key})
+func (t *Tenant) bury(key string, d tombstone) {
+	t.dead[key] = d
+	t.bytes += d.cost
+	t.deadlines.Set(deadline{d.ends, key})
 }
 
-// sweep buries what has expired and forgets what the servers have.
-func (u *usage) sweep(now int64) {
+// sweep buries what has expired and forgets what the servers have removed.
+func (t *Tenant) sweep(now int64) {
 	for {
-		d, ok := u.due.Min()
+		d, ok := t.deadlines.Min()
 		if !ok || d.at > now {
 			return
 		}
-		it, expired := u.items.Get(item{key: d.key})
-		u.drop(d.key)
-		if gone := it.expires + int64(removalSlack); expired && gone > now {
-			u.bury(d.key, tombstone{seq: it.seq, gone: gone})
+		it, expired := t.items.Get(Item{Key: d.key})
+		t.drop(d.key)
+		if ends := it.Expires + int64(removalSlack); expired && ends > now {
+			t.bury(d.key, tombstone{seq: it.Seq, ends: ends})
 		}
 	}
 }
 
-// sum is what quotas count.
-func (u *usage) sum(now int64) (keys int, bytes int64) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.sweep(now)
-	return u.items.Len(), u.bytes
+// Usage is what quotas count.
+func (t *Tenant) Usage(now int64) (keys int, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep(now)
+	return t.items.Len(), t.bytes
 }
 
-// reserve lets a write in that the quota has room for, and returns the sequence that
-// it is to expect and what must be called when it has ended. Room that writes on their
-// way may need is waited for: they may fail, or are counted already.
-func (u *usage) reserve(ctx context.Context, key string, size int, at uint64, q hostcalls.Quota, now int64) (expect uint64, release func(), err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+// Reserve admits a write of a value of size bytes to a key that is at the version at, 0 if
+// it is absent. It returns the sequence that the write is to expect, and a function to call
+// when the write has ended. It fails with hostcalls.ErrFull beyond the quota. Room that
+// writes in flight may need is waited for: they may fail, or are counted already.
+func (t *Tenant) Reserve(ctx context.Context, key string, size int, at uint64, q hostcalls.Quota, now int64) (expect uint64, release func(), err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for {
-		u.sweep(now)
-		expect = u.dead[key].seq
+		t.sweep(now)
+		expect = t.dead[key].seq
 		if at != 0 && at == expect {
 			return 0, nil, hostcalls.ErrConflict
 		} else if at != 0 {
 			expect = at
 		}
 		grown, more := cost(key, uint32(size)), 1
-		if it, ok := u.items.Get(item{key: key}); ok {
-			grown, more = max(0, grown-cost(key, it.size)), 0
+		if it, ok := t.items.Get(Item{Key: key}); ok {
+			grown, more = max(0, grown-cost(key, it.Size)), 0
 		}
 		full := func(bytes int64, keys int) bool {
 			return grown > 0 && bytes+grown > q.Bytes || more > 0 && keys+more > q.Keys
 		}
 		switch {
-		case full(u.bytes, u.items.Len()):
+		case full(t.bytes, t.items.Len()):
 			return 0, nil, hostcalls.ErrFull
-		case !full(u.bytes+u.pendingBytes, u.items.Len()+u.pendingKeys):
-			u.pendingBytes += grown
-			u.pendingKeys += more
-			return expect, func() { u.release(grown, more) }, nil
+		case !full(t.bytes+t.pendingBytes, t.items.Len()+t.pendingKeys):
+			t.pendingBytes += grown
+			t.pendingKeys += more
+			return expect, func() { t.release(grown, more) }, nil
 		}
-		if err := u.wait(ctx); err != nil {
+		if err := t.wait(ctx); err != nil {
 			return 0, nil, fmt.Errorf("state: the tenant's other writes may need the room that is left: %w", err)
 		}
 	}
 }
 
-// release ends the wait of others.
-func (u *usage) release(bytes int64, keys int) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.pendingBytes -= bytes
-	u.pendingKeys -= keys
-	close(u.ended)
-	u.ended = make(chan struct{})
+func (t *Tenant) release(bytes int64, keys int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pendingBytes -= bytes
+	t.pendingKeys -= keys
+	close(t.released)
+	t.released = make(chan struct{})
 }
 
 // wait waits, without the lock, until a write has ended.
-func (u *usage) wait(ctx context.Context) error {
-	ended := u.ended
-	u.mu.Unlock()
-	defer u.mu.Lock()
+func (t *Tenant) wait(ctx context.Context) error {
+	released := t.released
+	t.mu.Unlock()
+	defer t.mu.Lock()
 	select {
-	case <-ended:
+	case <-released:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (u *usage) empty() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.items.Len() == 0
-}
-
-// over reports whether a key's version is.
-func (u *usage) over(key string, at uint64, now int64) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.sweep(now)
-	return u.dead[key].seq == at
-}
-
-// list implements hostcalls.KV.List on the keys known.
-func (u *usage) list(prefix, after string, limit int, now int64) (keys []string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.sweep(now)
-	u.items.Ascend(item{key: max(prefix, after)}, func(it item) bool {
-		if len(keys) >= limit || !strings.HasPrefix(it.key, prefix) {
+// List implements hostcalls.KV.List on the keys known.
+func (t *Tenant) List(prefix, after string, limit int, now int64) (keys []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep(now)
+	t.items.Ascend(Item{Key: max(prefix, after)}, func(it Item) bool {
+		if len(keys) >= limit || !strings.HasPrefix(it.Key, prefix) {
 			return false
 		}
-		if it.key > after {
-			keys = append(keys, it.key)
+		if it.Key > after {
+			keys = append(keys, it.Key)
 		}
 		return true
 	})
 	return keys
 }
 
-// some are up to n keys that have a value, from one on.
-func (u *usage) some(from string, n int, now int64) (items []item) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.sweep(now)
-	u.items.Ascend(item{key: from}, func(it item) bool {
+// All returns the keys that have a value, in order. What changes meanwhile may or may not
+// be among them: the tenant's operations wait for a batch only.
+func (t *Tenant) All(now func() int64) iter.Seq[Item] {
+	return func(yield func(Item) bool) {
+		for from := ""; ; {
+			items := t.batch(from, now())
+			for _, it := range items {
+				if !yield(it) {
+					return
+				}
+			}
+			if len(items) < scanBatch {
+				return
+			}
+			from = items[len(items)-1].Key + "\x00"
+		}
+	}
+}
+
+func (t *Tenant) batch(from string, now int64) (items []Item) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep(now)
+	t.items.Ascend(Item{Key: from}, func(it Item) bool {
 		items = append(items, it)
-		return len(items) < n
+		return len(items) < scanBatch
 	})
 	return items
 }
 
-// buried are the tombstones.
-func (u *usage) buried() map[string]tombstone {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return maps.Clone(u.dead)
+// Ended returns the versions that have ended and are remembered, by key.
+func (t *Tenant) Ended() map[string]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ended := make(map[string]uint64, len(t.dead))
+	for key, d := range t.dead {
+		ended[key] = d.seq
+	}
+	return ended
 }

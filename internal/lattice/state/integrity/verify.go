@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+
+	"github.com/terrane/terrane/internal/lattice/state/index"
 )
 
 // Loss is what Verify has found missing.
@@ -157,4 +159,22 @@ func Unpack(b []byte) ([]Entry, error) {
 		})
 	}
 	return entries, nil
+}
+
+// Entries are those of an index, with their keys hashed.
+func Entries(x *index.Index, now func() int64, hash func(tenant, key string) Key) iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		for token, t := range x.Tenants() {
+			for it := range t.All(now) {
+				if !yield(Entry{Key: hash(token, it.Key), Seq: it.Seq, Expires: it.Expires, Sum: it.Sum}) {
+					return
+				}
+			}
+			for key, seq := range t.Ended() {
+				if !yield(Entry{Key: hash(token, key), Seq: seq, Expires: Dead}) {
+					return
+				}
+			}
+		}
+	}
 }
