@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/terrane/terrane/sync/internal/contents"
 	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/sync/internal/origin"
 	"github.com/terrane/terrane/tenant"
@@ -321,7 +322,7 @@ func (st *store) fetch(ctx context.Context, o *offer) (_ *candidate, err error) 
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	limits := &st.s.o.Limits
-	data, err := st.fetchObject(ctx, o, o.Content, int64(st.s.o.MaxFiles)*(maxPath+int64(len(tenant.Hash{}))+1))
+	data, err := st.fetchObject(ctx, o, o.Content, int64(st.s.o.MaxFiles)*(contents.MaxPath+int64(len(tenant.Hash{}))+1))
 	if err != nil {
 		return nil, err
 	}
@@ -355,7 +356,7 @@ func (st *store) fetch(ctx context.Context, o *offer) (_ *candidate, err error) 
 		c.rec.Files[name] = mirror.File{File: f}
 		entries = append(entries, origin.Entry{Path: name, Size: f.Size})
 	}
-	if err := errors.Join(st.checkFiles(entries), c.readManifest()); err != nil {
+	if err := errors.Join(contents.Check(entries, st.s.o.MaxFiles, &st.s.o.Limits), c.readManifest()); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -4,19 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/terrane/terrane/sync/internal/contents"
 	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/sync/internal/origin"
 	"github.com/terrane/terrane/tenant"
-)
-
-const (
-	maxPath = 512 // bytes of a file's path in its folder
-	maxName = 255 // bytes of one element of it
 )
 
 // candidate is a state of a folder that is in the mirror's hands and passed every
@@ -41,7 +33,7 @@ func (st *store) take(ctx context.Context, name, key string, prev *mirror.Record
 
 // takeListing is take of what was listed.
 func (st *store) takeListing(ctx context.Context, name, key string, prev *mirror.Record, listing *origin.Listing) (_ *candidate, err error) {
-	if err := st.checkFiles(listing.Files); err != nil {
+	if err := contents.Check(listing.Files, st.s.o.MaxFiles, &st.s.o.Limits); err != nil {
 		return nil, err
 	}
 	c := &candidate{
@@ -83,7 +75,7 @@ func (c *candidate) readManifest() error {
 	}
 	data, err := c.stage.Read(f.Hash)
 	if err == nil {
-		c.manifest, err = manifestOf(c.rec, data)
+		c.manifest, err = contents.Manifest(c.rec, data)
 	}
 	return err
 }
@@ -110,62 +102,4 @@ func (c *candidate) copyFile(e origin.Entry, prev *mirror.Record) (mirror.File, 
 		return mirror.File{}, fmt.Errorf("%q is %w: it has shrunk", e.Path, origin.ErrUnsettled)
 	}
 	return mirror.File{File: f, Key: e.Key}, nil
-}
-
-// checkFiles applies every bound that needs no content.
-func (st *store) checkFiles(files []origin.Entry) error {
-	o := &st.s.o
-	if len(files) > o.MaxFiles {
-		return origin.Refuse("%d files: at most %d are taken", len(files), o.MaxFiles)
-	}
-	var total int64
-	var largest origin.Entry
-	folded := make(map[string]string, len(files))
-	for _, f := range files {
-		if err := checkName(f.Path); err != nil {
-			return err
-		}
-		lower := strings.ToLower(f.Path)
-		if other, ok := folded[lower]; ok {
-			return origin.Refuse("%q and %q differ in case only: rename one", other, f.Path)
-		}
-		folded[lower] = f.Path
-		if limit := o.Limits.ModuleSize; limit > 0 && f.Size > limit && strings.HasSuffix(f.Path, ".wasm") {
-			return origin.Refuse("%q has %d bytes: a module has at most %d", f.Path, f.Size, limit)
-		}
-		if f.Path == tenant.ManifestName && f.Size > maxManifest {
-			return origin.Refuse("%q has %d bytes: at most %d are taken", f.Path, f.Size, maxManifest)
-		}
-		total += f.Size
-		if f.Size >= largest.Size {
-			largest = f
-		}
-	}
-	if o.Limits.SiteSize > 0 && total > o.Limits.SiteSize {
-		return origin.Refuse("the files have more than %d bytes, %q alone has %d: remove some", o.Limits.SiteSize, largest.Path, largest.Size)
-	}
-	return nil
-}
-
-// checkName refuses names that could mean something else to somebody.
-func checkName(name string) error {
-	switch {
-	case len(name) > maxPath:
-		return origin.Refuse("%.80q...: a path has at most %d bytes", name, maxPath)
-	case !utf8.ValidString(name):
-		return origin.Refuse("%q: the name is not UTF-8: rename it", name)
-	case name == "" || path.Clean(name) != name || name[0] == '/' || strings.HasPrefix(name, "../"):
-		return origin.Refuse("%q is no name for a file", name)
-	}
-	for _, r := range name {
-		if r == '\\' || !unicode.IsPrint(r) {
-			return origin.Refuse("%q: the name has the character %q: rename it", name, r)
-		}
-	}
-	for elem := range strings.SplitSeq(name, "/") {
-		if len(elem) > maxName {
-			return origin.Refuse("%.80q...: a name has at most %d bytes", elem, maxName)
-		}
-	}
-	return nil
 }

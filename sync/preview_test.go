@@ -184,3 +184,23 @@ func TestPreviewsSigned(t *testing.T) {
 		t.Errorf("live: %v", e.Live())
 	}
 }
+
+// TestPreviewThatMergesAnOldCommit: the branch parted at the newest commit that it has in
+// common with main, and not at an older one that a merge brings nearer. Else it would show
+// what it has not changed.
+func TestPreviewThatMergesAnOldCommit(t *testing.T) {
+	p, e, _ := previewEdge(t)
+	old := git(t, p.work, "rev-parse", "main")
+	p.Deploy(t, storetest.Tree{"alice/i.html": "1", "bob/i.html": "b2", "carol/i.html": "c"})
+	e.AwaitContent(t, "/t/bob", "i.html", "b2")
+	head := p.branch(t, "wip", "main", storetest.Tree{"alice/i.html": "red", "bob/i.html": "b2", "carol/i.html": "c"})
+	merge := git(t, p.work, "commit-tree", head+"^{tree}", "-p", head, "-p", old, "-m", "merge what is there already")
+	p.Deploy(t, storetest.Tree{"alice/i.html": "1", "bob/i.html": "b3", "carol/i.html": "c"})
+	e.AwaitContent(t, "/t/bob", "i.html", "b3")
+	git(t, p.work, "push", "-q", "-f", "origin", merge+":refs/heads/preview/red")
+	e.AwaitContent(t, red, "i.html", "red")
+	e.AwaitLook(t, 2)
+	if got := e.Live(); len(got) != 4 {
+		t.Errorf("live: %v, want three tenants and alice's preview", got)
+	}
+}

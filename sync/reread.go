@@ -3,7 +3,6 @@ package sync
 import (
 	"time"
 
-	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -17,15 +16,6 @@ func (st *store) taken(name, key string) (content tenant.Hash, ok bool) {
 		return content, false
 	}
 	return s.seen, true
-}
-
-// contentOf is the Content of a record with these files.
-func contentOf(hashes map[string]tenant.Hash) tenant.Hash {
-	rec := mirror.Record{Files: make(map[string]mirror.File, len(hashes))}
-	for name, hash := range hashes {
-		rec.Files[name] = mirror.File{File: tenant.File{Hash: hash}}
-	}
-	return rec.Content()
 }
 
 // reread is told that the content of a folder was read again.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/terrane/terrane/sync/internal/contents"
 	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/sync/internal/origin"
 	"github.com/terrane/terrane/tenant"
@@ -368,6 +369,6 @@ func (st *store) candidate(rec *mirror.Record) (*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.manifest, err = manifestOf(rec, data)
+	c.manifest, err = contents.Manifest(rec, data)
 	return c, err
 }

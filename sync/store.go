@@ -133,7 +133,7 @@ func (st *store) openOrigin(ctx context.Context) origin.Origin {
 		o := folder.Open(ctx, folder.Options{
 			Path: f.Path, Depth: st.c.Depth, Settle: f.Settle, Poll: st.c.Poll, Wanted: st.wantedNames,
 			Reread: folder.Reread{
-				Budget: st.s.reread, Max: st.s.o.Limits.SiteSize, Taken: st.taken, Digest: contentOf, Read: st.reread,
+				Budget: st.s.reread, Max: st.s.o.Limits.SiteSize, Taken: st.taken, Digest: mirror.ContentOf, Read: st.reread,
 			},
 		})
 		st.mu.Lock()

@@ -1,29 +1,19 @@
 package sync
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
-	"hash"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/terrane/terrane/sync/internal/webhook"
 	"github.com/terrane/terrane/tenant"
 )
 
-const (
-	// maxHook bounds a webhook's body. A push too large for it is found by polling.
-	maxHook = 1 << 20
-	// hookAge is how old a signed timestamp may be, and how far ahead.
-	hookAge = 5 * time.Minute
-)
+// maxHook bounds a webhook's body. A push too large for it is found by polling.
+const maxHook = 1 << 20
 
 // Webhook returns the handler for the webhooks of GitHub, GitLab, Gitea and
 // Forgejo, at whatever path. A request signed with the WebhookSecret of a store
@@ -45,13 +35,13 @@ func (s *Syncer) Webhook() http.Handler {
 }
 
 func (s *Syncer) hook(w http.ResponseWriter, r *http.Request, now time.Time) int {
-	var checks []*hookCheck
+	checks := map[*store]*webhook.Check{}
 	var macs []io.Writer
 	for _, st := range s.hooked(tenant.ID(r.URL.Query().Get("tenant"))) {
 		if st.c.Git != nil && st.c.Git.WebhookSecret != "" {
-			c := newHookCheck(st, r.Header)
-			checks = append(checks, c)
-			macs = append(macs, c.plain, c.dated)
+			c := webhook.New(st.c.Git.WebhookSecret, r.Header)
+			checks[st] = c
+			macs = append(macs, c)
 		}
 	}
 	if _, err := io.Copy(io.MultiWriter(macs...), http.MaxBytesReader(w, r.Body, maxHook)); err != nil {
@@ -61,11 +51,11 @@ func (s *Syncer) hook(w http.ResponseWriter, r *http.Request, now time.Time) int
 		return http.StatusBadRequest
 	}
 	status := http.StatusUnauthorized
-	for _, c := range checks {
-		if c.ok(r.Header, now) {
-			c.store.wake()
+	for st, c := range checks {
+		if c.Passes(now) {
+			st.wake()
 			if s.o.Hooked != nil {
-				s.o.Hooked(c.store.c.Prefix)
+				s.o.Hooked(st.c.Prefix)
 			}
 			status = http.StatusAccepted
 		}
@@ -82,54 +72,4 @@ func (s *Syncer) hooked(id tenant.ID) []*store {
 		}
 	}
 	return stores
-}
-
-// hookCheck verifies a request against one store's secret.
-type hookCheck struct {
-	store  *store
-	secret string
-	plain  hash.Hash // over the body
-	dated  hash.Hash // over id.timestamp.body
-}
-
-func newHookCheck(st *store, h http.Header) *hookCheck {
-	c := &hookCheck{store: st, secret: st.c.Git.WebhookSecret}
-	c.plain = hmac.New(sha256.New, []byte(c.secret))
-	key := []byte(c.secret)
-	if b64, ok := strings.CutPrefix(c.secret, "whsec_"); ok { // GitLab's form of a signing token
-		if raw, err := base64.StdEncoding.DecodeString(b64); err == nil {
-			key = raw
-		}
-	}
-	c.dated = hmac.New(sha256.New, key)
-	c.dated.Write([]byte(h.Get("Webhook-Id") + "." + h.Get("Webhook-Timestamp") + "."))
-	return c
-}
-
-// ok reports whether any of the headers proves the secret.
-func (c *hookCheck) ok(h http.Header, now time.Time) bool {
-	if token := h.Get("X-Gitlab-Token"); token != "" {
-		got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(c.secret))
-		return subtle.ConstantTimeCompare(got[:], want[:]) == 1
-	}
-	if list := h.Get("Webhook-Signature"); list != "" {
-		at, err := strconv.ParseInt(h.Get("Webhook-Timestamp"), 10, 64)
-		if err != nil || now.Sub(time.Unix(at, 0)).Abs() > hookAge {
-			return false
-		}
-		want := "v1," + base64.StdEncoding.EncodeToString(c.dated.Sum(nil))
-		for sig := range strings.FieldsSeq(list) {
-			if hmac.Equal([]byte(sig), []byte(want)) {
-				return true
-			}
-		}
-		return false
-	}
-	want := []byte(hex.EncodeToString(c.plain.Sum(nil)))
-	for _, name := range []string{"X-Hub-Signature-256", "X-Forgejo-Signature", "X-Gitea-Signature"} {
-		if sig := h.Get(name); sig != "" {
-			return hmac.Equal([]byte(strings.TrimPrefix(sig, "sha256=")), want)
-		}
-	}
-	return false
 }

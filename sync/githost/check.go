@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/sync/internal/gitrepo"
+	"github.com/terrane/terrane/sync/internal/mergebase"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -231,15 +232,52 @@ func (p *push) changed(ctx context.Context, u update) ([]change, error) {
 	return slices.Compact(all), nil
 }
 
-// fork is where a preview left the branch; if it never was there, the branch itself.
+// fork is where a preview left the branch, which is what edges compare it with. If that is not
+// found, it is the branch itself, from which everything that edges may show differs; zero if
+// there is no branch.
 func (p *push) fork(ctx context.Context, tip string) string {
-	branch := heads + p.repo.Branch
-	for _, args := range [][]string{{"merge-base", branch, tip}, {"rev-parse", "--verify", "--quiet", branch}} {
-		if out, err := p.git(ctx, args...); err == nil {
-			return strings.TrimSpace(string(out))
+	out, err := p.git(ctx, "rev-parse", "--verify", "--quiet", heads+p.repo.Branch)
+	if err != nil {
+		return zero
+	}
+	branch, commits := strings.TrimSpace(string(out)), map[string]mergebase.Commit{}
+	if err := p.commits(ctx, commits, mergebase.Limit, branch, tip); err != nil {
+		return branch
+	}
+	older := 0
+	base, err := mergebase.Find(branch, tip, func(id string) (mergebase.Commit, error) {
+		if _, ok := commits[id]; !ok {
+			if older++; older > maxOlder {
+				return mergebase.Commit{}, mergebase.ErrNone
+			}
+			if err := p.commits(ctx, commits, 100, id); err != nil {
+				return mergebase.Commit{}, err
+			}
+		}
+		return commits[id], nil
+	})
+	if err != nil {
+		return branch
+	}
+	return base
+}
+
+// maxOlder bounds how often fork follows parents that are older than the newest commits.
+const maxOlder = 100
+
+// commits adds the newest commits of the histories of tips.
+func (p *push) commits(ctx context.Context, to map[string]mergebase.Commit, most int, tips ...string) error {
+	out, err := p.git(ctx, append([]string{"rev-list", "--parents", "--timestamp", "--max-count=" + strconv.Itoa(most)}, tips...)...)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(out)) { // "TIME COMMIT PARENT..."
+		if f := strings.Fields(line); len(f) > 1 {
+			at, _ := strconv.ParseInt(f[0], 10, 64)
+			to[f[1]] = mergebase.Commit{ID: f[1], Time: at, Parents: f[2:]}
 		}
 	}
-	return zero
+	return nil
 }
 
 // diff adds the folders depth levels below two trees that differ.

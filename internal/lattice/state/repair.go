@@ -26,6 +26,10 @@ import (
 // while it is needed.
 const salvaged = ".salvaged.jsonl"
 
+// repairGap is how many sequences a repair skips: barrier writes may still take some of them
+// between the look at the last one and the removal of the stream.
+const repairGap = 1000
+
 var errRepairing = errors.New("state: it is being repaired")
 
 // Repair does what can be done about damage, and says what it did. What other edges have
@@ -96,7 +100,7 @@ func (s *Store) rebuild(ctx context.Context) (n int, err error) {
 	}
 	l, x := s.guard.ledger.Load(), s.keys()
 	config := s.config()
-	config.FirstSeq = max(l.Last(), x.Last(), s.home.Load()) + 1
+	config.FirstSeq = max(l.Last(), x.Last(), s.home.Load()) + repairGap
 	if err := l.Forget(); err != nil {
 		return 0, err
 	}

@@ -1,4 +1,4 @@
-package sync
+package contents
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-// maxManifest bounds terrane.toml in bytes.
+// maxManifest bounds terrane.toml, in bytes.
 const maxManifest = 256 << 10
 
 // manifest is terrane.toml as tenants write it.
@@ -54,8 +54,9 @@ type manifest struct {
 	Regions []string `toml:"regions"`
 }
 
-// manifestOf is the manifest of a release. That of a preview runs nothing by itself.
-func manifestOf(rec *mirror.Record, data []byte) (tenant.Manifest, error) {
+// Manifest decodes the manifest of a release. That of a preview runs nothing by itself. The
+// error is a refusal that names every fault with its line.
+func Manifest(rec *mirror.Record, data []byte) (tenant.Manifest, error) {
 	m, err := decodeManifest(data, rec.Files)
 	if _, _, ok := rec.ID.CutPreview(); ok {
 		m.Crons = nil
@@ -63,8 +64,7 @@ func manifestOf(rec *mirror.Record, data []byte) (tenant.Manifest, error) {
 	return m, err
 }
 
-// decodeManifest reads terrane.toml; files are what stands beside it. Its error
-// is a refusal that names every fault with its line.
+// decodeManifest reads terrane.toml; files are those of its folder.
 func decodeManifest(data []byte, files map[string]mirror.File) (tenant.Manifest, error) {
 	var src manifest
 	doc, _ := tomlfile.Decode(tenant.ManifestName, data, &src) // its faults stay in doc

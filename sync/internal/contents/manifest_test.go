@@ -1,4 +1,4 @@
-package sync
+package contents
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/sync/internal/mirror"
+	"github.com/terrane/terrane/sync/internal/origin"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -78,7 +79,7 @@ path = "/never"
 subject = "orders.>.x"
 path = "orders"
 `), files)
-	if !errors.Is(err, ErrRefused) {
+	if !errors.Is(err, origin.ErrRefused) {
 		t.Fatalf("error %v is no refusal", err)
 	}
 	for _, want := range []string{
@@ -99,7 +100,7 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte("[[route]]\npath = \"/*\"\nmodule = \"a.wasm\""))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := decodeManifest(data, map[string]mirror.File{"a.wasm": {}})
-		if err != nil && !errors.Is(err, ErrRefused) {
+		if err != nil && !errors.Is(err, origin.ErrRefused) {
 			t.Errorf("error %v is no refusal", err)
 		}
 		for _, d := range m.Domains {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
+	"github.com/terrane/terrane/sync/internal/mergebase"
 	"github.com/terrane/terrane/sync/internal/origin"
 	"github.com/terrane/terrane/tenant"
 )
@@ -22,7 +23,6 @@ const (
 	maxPreviews       = 100 // branches
 	maxPreviewFolders = 20  // that one branch may change
 	maxTenantPreviews = 10
-	maxApart          = 1000             // commits on either side of the one where a branch began
 	previewTimeout    = time.Minute      // of one fetch: the next push to the branch itself waits for it
 	previewRetry      = 30 * time.Second // after a fetch that failed
 )
@@ -156,32 +156,24 @@ func (r *Repo) readPreview(ctx context.Context, name string, p *preview) (err er
 	return nil
 }
 
-// common finds where two branches have parted, by going back on both in turns.
+// common finds where two branches have parted.
 func (r *Repo) common(a, b *object.Commit) (*object.Commit, error) {
-	seen := [2]map[plumbing.Hash]bool{{a.Hash: true}, {b.Hash: true}}
-	queues := [2][]*object.Commit{{a}, {b}}
-	for range maxApart {
-		for side := range queues {
-			if len(queues[side]) == 0 {
-				continue
-			}
-			c := queues[side][0]
-			queues[side] = queues[side][1:]
-			if seen[1-side][c.Hash] {
-				return c, nil
-			}
-			for _, h := range r.parents(c) {
-				if seen[side][h] {
-					continue
-				}
-				seen[side][h] = true
-				parent, err := r.git.CommitObject(h)
-				if err != nil {
-					return nil, err
-				}
-				queues[side] = append(queues[side], parent)
-			}
+	base, err := mergebase.Find(a.Hash.String(), b.Hash.String(), func(id string) (mergebase.Commit, error) {
+		c, err := r.git.CommitObject(plumbing.NewHash(id))
+		if err != nil {
+			return mergebase.Commit{}, err
 		}
+		known := mergebase.Commit{ID: id, Time: c.Committer.When.Unix()}
+		for _, h := range r.parents(c) {
+			known.Parents = append(known.Parents, h.String())
+		}
+		return known, nil
+	})
+	if errors.Is(err, mergebase.ErrNone) {
+		return nil, origin.Refuse("it has no commit in common with %s among the last %d: rebase it%s", r.o.Branch, mergebase.Limit, r.orDeepen())
 	}
-	return nil, origin.Refuse("it has no commit in common with %s among the last %d: rebase it%s", r.o.Branch, maxApart, r.orDeepen())
+	if err != nil {
+		return nil, err
+	}
+	return r.git.CommitObject(plumbing.NewHash(base))
 }

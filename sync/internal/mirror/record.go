@@ -128,3 +128,12 @@ func decode(data []byte) (*Record, error) {
 	r.content = r.Content()
 	return r, nil
 }
+
+// ContentOf is the Content of a record that has files with these hashes, by their names.
+func ContentOf(hashes map[string]tenant.Hash) tenant.Hash {
+	r := Record{Files: make(map[string]File, len(hashes))}
+	for name, hash := range hashes {
+		r.Files[name] = File{File: tenant.File{Hash: hash}}
+	}
+	return r.Content()
+}
