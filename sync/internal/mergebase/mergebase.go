@@ -105,13 +105,16 @@ func (s *search) mark(id string, marks int) error {
 	return nil
 }
 
-// queue implements heap.Interface.
 type queue []*node
 
 func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, j int) bool { return before(q[i], q[j]) < 0 }
 func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(n any)        { *q = append(*q, n.(*node)) }
+
+// Push implements heap.Interface.
+func (q *queue) Push(n any) { *q = append(*q, n.(*node)) }
+
+// Pop implements heap.Interface.
 func (q *queue) Pop() any {
 	last := len(*q) - 1
 	n := (*q)[last]
