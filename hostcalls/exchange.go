@@ -102,6 +102,7 @@ type Exchange struct {
 	wasi      *preview1.Program // nil until the guest uses it
 	cgi       bool
 	stdout    []byte       // of a CGI program
+	extended               // by an ABI of another package
 	stdoutCut bool         // stdout lacks what was over the limit
 	held      atomic.Int64 // bytes of bodies of outbound requests and their responses
 }
@@ -126,6 +127,7 @@ func (x *Exchange) Response() *Response {
 		x.answerCGI()
 		x.cgi = false
 	}
+	x.extended.answer()
 	return &x.resp
 }
 
@@ -151,6 +153,7 @@ func (x *Exchange) Close() {
 		h.end()
 	}
 	x.fetches.Wait()
+	x.extended.close()
 	if x.wasi != nil {
 		x.wasi.Close()
 	}
@@ -168,6 +171,8 @@ func (x *Exchange) Close() {
 		list:    x.list[:0],
 		values:  x.values[:0],
 		handles: x.handles[:0],
+
+		extended: extended{extension: x.extension},
 	}
 	t.pool.Put(x)
 }
