@@ -39,17 +39,18 @@ func checkImport(im Import, funcs []hostcalls.Func) error {
 		return refuse("imports the %s %s.%s: only functions can be imported; let the module define its own", im.Kind, im.Module, im.Name)
 	}
 	elsewhere, known := "", false
+	module, name := hostcalls.Canonical(im.Module, im.Name)
 	for i := range funcs {
 		f := &funcs[i]
 		switch {
-		case f.Module == im.Module && f.Name == im.Name:
+		case f.Module == module && f.Name == name:
 			if want := signature(f); want != im.Type {
 				return refuse("imports %s.%s as %s; it is %s", im.Module, im.Name, im.Type, want)
 			}
 			return nil
-		case f.Name == im.Name:
+		case f.Name == name:
 			elsewhere = f.Module
-		case f.Module == im.Module:
+		case f.Module == module:
 			known = true
 		}
 	}

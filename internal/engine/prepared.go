@@ -27,7 +27,7 @@ func Prepare(wasm []byte, funcs []hostcalls.Func, limits Limits, o prepare.Optio
 	if err := Check(info, funcs, limits); err != nil {
 		return nil, nil, err
 	}
-	o.Entry, o.Init = info.Entry, initializer
+	o.Entry, o.Init, o.Rename = info.Entry, initializer, hostcalls.Canonical
 	result, err := prepare.Prepare(wasm, o)
 	if err != nil {
 		return nil, nil, Refuse(err)
@@ -44,7 +44,7 @@ func complete(limits Limits, o prepare.Options) (Limits, prepare.Options) {
 }
 
 // rules is raised when Describe or Check judge a module otherwise than before.
-const rules = 2
+const rules = 3
 
 // Fingerprint names all that the outcome of Prepare depends on but the module, limits.Memory
 // and o.Mark, for those who keep it.

@@ -42,6 +42,8 @@ type Options struct {
 	// Guard is for engines that cannot unwind a guest out of a function of the host: when an
 	// imported function returns and Stack is negative, the guest traps, below Guards.
 	Guard bool
+	// Rename returns the module and name that an import is to have; nil leaves them as they are.
+	Rename func(module, name string) (string, string)
 	// Mark is what the function returns that is exported as Mark, () -> (i64): by it, code tells
 	// which module it was compiled of. 0: there is none.
 	Mark uint64

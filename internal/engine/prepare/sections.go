@@ -19,6 +19,9 @@ func (p *preparation) typeSection() []byte {
 func (p *preparation) importSection(procedure uint32) []byte {
 	out := appendU32(nil, uint32(len(p.m.Imports)+1))
 	for _, im := range p.m.Imports {
+		if p.o.Rename != nil {
+			im.Module, im.Name = p.o.Rename(im.Module, im.Name)
+		}
 		out = append(appendBytes(appendBytes(out, im.Module), im.Name), byte(im.Kind))
 		switch im.Kind {
 		case wasmbin.KindTable:

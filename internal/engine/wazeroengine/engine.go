@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/tetratelabs/wazero"
@@ -45,6 +46,7 @@ type Engine struct {
 	pool        *pool.Pool[*instance]
 	gate        *gate.Gate
 	memory      *gate.Memory  // of instances with a request
+	offering    sync.Mutex    // of host functions to a runtime
 	compiles    chan struct{} // holds one of each compilation in progress
 	compiled    prometheus.Counter
 }
@@ -70,11 +72,9 @@ func New(o Options) (*Engine, error) {
 	config := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
 	ctx := context.Background()
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	err := errors.Join(e.offer(ctx, e.runtime), e.pool.Register(o.Metrics, e.compiled, e.inFlight()))
+	err := e.pool.Register(o.Metrics, e.compiled, e.inFlight())
 	if o.CacheDir != "" && err == nil {
-		if e.cache, err = openCache(ctx, o.CacheDir, config); err == nil {
-			err = e.offer(ctx, e.cache.runtime)
-		} else {
+		if e.cache, err = openCache(ctx, o.CacheDir, config); err != nil {
 			err = fmt.Errorf("compiled code in %s: %w", o.CacheDir, err)
 		}
 	}
@@ -92,22 +92,25 @@ func (e *Engine) inFlight() prometheus.Collector {
 	}, func() float64 { return float64(e.memory.Used()) })
 }
 
-// offer instantiates the ABI's functions, one wazero module for each import module.
-func (e *Engine) offer(ctx context.Context, r wazero.Runtime) error {
-	builders := map[string]wazero.HostModuleBuilder{}
-	builder := func(name string) wazero.HostModuleBuilder {
-		if builders[name] == nil {
-			builders[name] = r.NewHostModuleBuilder(name)
+// offer instantiates the functions that a module imports, one wazero module for each import
+// module, unless the runtime has them already.
+func (e *Engine) offer(ctx context.Context, r wazero.Runtime, to wazero.CompiledModule) error {
+	e.offering.Lock()
+	defer e.offering.Unlock()
+	for _, im := range to.ImportedFunctions() {
+		name, _, _ := im.Import()
+		if r.Module(name) != nil {
+			continue
 		}
-		return builders[name]
-	}
-	for i := range e.funcs {
-		f := &e.funcs[i]
-		builder(f.Module).NewFunctionBuilder().
-			WithGoModuleFunction(hostFunction(f), types(f.Params), types(f.Results)).Export(f.Name)
-	}
-	builder(prepare.Module).NewFunctionBuilder().WithGoFunction(api.GoFunc(tick), nil, nil).Export(prepare.Tick)
-	for name, b := range builders {
+		b := r.NewHostModuleBuilder(name)
+		for i := range e.funcs {
+			if f := &e.funcs[i]; f.Module == name {
+				b.NewFunctionBuilder().WithGoModuleFunction(hostFunction(f), types(f.Params), types(f.Results)).Export(f.Name)
+			}
+		}
+		if name == prepare.Module {
+			b.NewFunctionBuilder().WithGoFunction(api.GoFunc(tick), nil, nil).Export(prepare.Tick)
+		}
 		if _, err := b.Instantiate(ctx); err != nil {
 			return fmt.Errorf("functions of %q: %w", name, err)
 		}

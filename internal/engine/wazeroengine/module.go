@@ -117,6 +117,9 @@ func (e *Engine) loadEntry(ctx context.Context, key codecache.Key, limits engine
 func (e *Engine) start(ctx context.Context, r wazero.Runtime, compiled wazero.CompiledModule, known *ready, mark uint64, limits engine.Limits) (engine.Module, error) {
 	m := &module{engine: e, runtime: r, compiled: compiled, ready: *known, cpu: limits.CPU}
 	m.Wasm = nil
+	if err := e.offer(ctx, r, compiled); err != nil {
+		return nil, errors.Join(err, compiled.Close(ctx))
+	}
 	in, err := m.instantiate(ctx)
 	if err != nil {
 		return nil, errors.Join(err, compiled.Close(ctx))
