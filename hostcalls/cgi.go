@@ -16,9 +16,10 @@ import (
 // Enter tells x which export the engine is about to call, before anything of the
 // guest runs. With "_start" the guest is a CGI program (RFC 3875), whose stdout is
 // the response; otherwise what it writes there goes to the tenant's log.
-func (x *Exchange) Enter(entry string) { x.cgi = entry == entryCGI }
+func (x *Exchange) Enter(entry string) { x.cgi = entry == EntryCGI }
 
-const entryCGI = "_start"
+// EntryCGI is the entry of a CGI program.
+const EntryCGI = "_start"
 
 // environ is the environment of a WASI program: the manifest's, and over it the
 // variables of RFC 3875.

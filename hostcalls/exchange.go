@@ -55,6 +55,8 @@ type Request struct {
 	Module, Info string
 	// Hops counts the messages between guests that led to this request.
 	Hops int
+	// Trailer is what followed the body; nil if nothing did.
+	Trailer http.Header
 
 	// Stream is called if the guest sends its response in chunks: it sends status and
 	// header, and returns where the body goes; each Write must reach the visitor before
@@ -66,8 +68,10 @@ type Request struct {
 // and void after Exchange.Close.
 type Response struct {
 	Code   int         // 200-999; 200 unless the guest set another
-	Header http.Header // canonical names, valid values, no hop-by-hop fields, no Content-Length
+	Header http.Header // canonical names, valid values, no hop-by-hop fields; Content-Length where a part is sent before the whole is known
 	Body   []byte
+	// Trailer is what follows the body, once the guest has returned; nil if nothing does.
+	Trailer http.Header
 }
 
 // Exchange is the state of one request in the ABI: the request, the response

@@ -3,6 +3,7 @@ package hostcalls
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -169,3 +170,9 @@ func (x *Exchange) Keys(ctx context.Context, prefix, after string, limit int) ([
 	keys, err := x.t.KV.List(ctx, prefix, after, limit)
 	return keys, x.reached(ctx, begun, err)
 }
+
+// CGI reports whether the guest is a CGI program, whose stdout is the response.
+func (x *Exchange) CGI() bool { return x.cgi }
+
+// Stdout is where a CGI program answers.
+func (x *Exchange) Stdout() io.Writer { return (*stdout)(x) }

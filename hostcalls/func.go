@@ -64,7 +64,7 @@ func Dialects() []Dialect {
 	return []Dialect{
 		{Module: moduleEnv, Entry: "run", Title: "hostcalls (Rust, C, WAT)"},
 		{Module: moduleAS, Entry: "run", Title: "hostcalls (AssemblyScript 0.5 and 0.6)"},
-		{Module: preview1.Module, Entry: entryCGI, Title: "WASI preview 1 (CGI)"},
+		{Module: preview1.Module, Entry: EntryCGI, Title: "WASI preview 1 (CGI)"},
 	}
 }
 

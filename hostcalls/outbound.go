@@ -284,10 +284,21 @@ const (
 	maxLoops   = 4
 )
 
+// loopError says that a request has passed this host too often.
+type loopError struct{}
+
+// Error tells how often.
+func (loopError) Error() string {
+	return fmt.Sprintf("a loop: the request has come through terrane %d times", maxLoops)
+}
+
+// Fault implements FetchError.
+func (loopError) Fault() Fault { return FaultLoop }
+
 func (x *Exchange) markLoop(h http.Header) error {
 	passed := strings.Join(x.req.Header[loopHeader], ", ")
 	if strings.Count(strings.ToLower(passed), loopName) >= maxLoops {
-		return fmt.Errorf("a loop: the request has come through terrane %d times", maxLoops)
+		return loopError{}
 	}
 	if passed != "" {
 		passed += ", "

@@ -31,6 +31,38 @@ type FetchRequest struct {
 	Host   string      // instead of the URL's, if not empty
 	Body   []byte
 	Allow  []string // the tenant's own bound: host patterns; nil: the operator's alone
+
+	Stream  io.ReadCloser      // the body, instead of Body, while the guest writes it; the Fetcher closes it
+	Length  int64              // of Stream in bytes, -1 if unknown
+	Trailer func() http.Header // what follows the body, asked for at its end; nil: nothing
+	// NoRedirects makes a redirect a response like others.
+	NoRedirects bool
+}
+
+// Fault is why a fetch has failed.
+type Fault uint8
+
+// The faults. An error that says none of them is of another kind.
+const (
+	FaultOther       Fault = iota
+	FaultDenied            // by the policy, for the host's name
+	FaultAddress           // by the policy, for the host's address
+	FaultName              // the host's name has no address
+	FaultResolver          // the name could not be resolved
+	FaultConnect           // the upstream cannot be reached
+	FaultRefused           // it refused the connection
+	FaultClosed            // it closed the connection too early
+	FaultTimeout           // it did not answer in time
+	FaultCertificate       // its certificate is not good
+	FaultTLS               // it does not speak TLS as it should
+	FaultHeader            // its header is too large
+	FaultLoop              // the request has passed this host too often
+)
+
+// FetchError is implemented by errors of Fetchers that say why.
+type FetchError interface {
+	error
+	Fault() Fault
 }
 
 // FetchResponse is the answer to a FetchRequest.
@@ -39,6 +71,8 @@ type FetchResponse struct {
 	Header http.Header
 	Body   io.ReadCloser
 	Length int64 // of Body in bytes, -1 if unknown
+	// Trailer is what followed Body, once that has been read to its end; nil: nothing.
+	Trailer func() http.Header
 }
 
 // Resolver answers guests' DNS questions. It is safe for concurrent use.

@@ -30,7 +30,7 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 		return
 	}
 	v.guest = hostcalls.Request{
-		ID: v.id, Method: v.r.Method, Path: v.requestURI(), Header: v.r.Header, Host: v.r.Host, Body: slices.Clip(v.body),
+		ID: v.id, Method: v.r.Method, Path: v.requestURI(), Header: v.r.Header, Host: v.r.Host, Body: slices.Clip(v.body), Trailer: v.r.Trailer,
 		Client: v.client(), Scheme: v.scheme(), Module: t.File, Info: t.Info,
 		Stream: v.stream,
 	}
@@ -63,6 +63,17 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 	}
 	if !v.streaming {
 		v.respond(ctx, resp)
+	}
+	v.trailer(resp)
+}
+
+// trailer sends what follows the body of a response.
+func (v *visit) trailer(resp *hostcalls.Response) {
+	h := v.Header()
+	for name, values := range resp.Trailer {
+		if !hopByHop(name) && !ofEdges(name) {
+			h[http.TrailerPrefix+name] = values
+		}
 	}
 }
 
@@ -112,8 +123,10 @@ func (v *visit) respond(ctx context.Context, resp *hostcalls.Response) {
 	h := v.Header()
 	h["Content-Type"] = nil // not guessed by net/http, unless the guest has set one
 	v.copyHeader(h, resp.Header, strconv.FormatInt(size, 10))
-	if !bodyAllowed(resp.Code) {
+	if !bodyAllowed(resp.Code) || resp.Trailer != nil { // a trailer follows a body in chunks
 		delete(h, "Content-Length")
+	}
+	if !bodyAllowed(resp.Code) {
 		v.WriteHeader(resp.Code)
 		return
 	}

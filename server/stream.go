@@ -24,8 +24,11 @@ func (v *visit) beginStream(resp *hostcalls.Response) (io.Writer, error) {
 	}
 	h := v.Header()
 	h["Content-Type"] = nil
-	v.copyHeader(h, resp.Header, "")
-	delete(h, "Content-Length")
+	length := resp.Header.Get("Content-Length")
+	v.copyHeader(h, resp.Header, length)
+	if length == "" {
+		delete(h, "Content-Length")
+	}
 	v.WriteHeader(resp.Code)
 	if v.r.Method == http.MethodHead || !bodyAllowed(resp.Code) {
 		return io.Discard, nil

@@ -19,7 +19,7 @@ func (g *guard) check(ip netip.Addr) error {
 	for _, form := range append(embedded(ip), ip) {
 		within := func(p netip.Prefix) bool { return p.Contains(form) }
 		if slices.ContainsFunc(g.denied, within) {
-			return refuse("the host is at an address that this edge does not let guests fetch from")
+			return refuseAddress("the host is at an address that this edge does not let guests fetch from")
 		}
 		if g.own != nil {
 			ours, err := g.own.has(form)
@@ -27,11 +27,11 @@ func (g *guard) check(ip netip.Addr) error {
 				return err
 			}
 			if ours {
-				return refuse("the host is at an address of this edge or its network, which guests may not fetch from")
+				return refuseAddress("the host is at an address of this edge or its network, which guests may not fetch from")
 			}
 		}
 		if slices.ContainsFunc(g.reserved, within) {
-			return refuse("the host is at a private or reserved address, which guests may not fetch from")
+			return refuseAddress("the host is at a private or reserved address, which guests may not fetch from")
 		}
 	}
 	return nil

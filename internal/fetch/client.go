@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -171,7 +172,8 @@ func (c *Client) Fetch(ctx context.Context, r *hostcalls.FetchRequest) (*hostcal
 	}
 	return &hostcalls.FetchResponse{
 		Code: resp.StatusCode, Header: resp.Header, Length: resp.ContentLength,
-		Body: &body{ReadCloser: resp.Body, resp: resp, cancel: cancel, end: end},
+		Body:    &body{ReadCloser: resp.Body, resp: resp, cancel: cancel, end: end},
+		Trailer: func() http.Header { return resp.Trailer },
 	}, nil
 }
 
@@ -179,9 +181,19 @@ func (c *Client) fetch(ctx context.Context, r *hostcalls.FetchRequest, p *pool) 
 	if err := c.policy.check(r.URL, r.Host, r.Allow); err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL.String(), bytes.NewReader(r.Body))
+	var content io.Reader = bytes.NewReader(r.Body)
+	if r.Stream != nil {
+		content = r.Stream
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL.String(), content)
 	if err != nil {
 		return nil, err
+	}
+	if r.Stream != nil {
+		req.ContentLength = r.Length
+	}
+	if r.Trailer != nil && (r.Stream == nil || r.Length < 0) {
+		sendTrailer(req, r)
 	}
 	req.Header, req.Host = r.Header.Clone(), r.Host
 	if req.Header == nil {
@@ -193,6 +205,9 @@ func (c *Client) fetch(ctx context.Context, r *hostcalls.FetchRequest, p *pool) 
 	client := http.Client{
 		Transport: &hop{&c.local, p.transport},
 		CheckRedirect: func(next *http.Request, via []*http.Request) error {
+			if r.NoRedirects {
+				return http.ErrUseLastResponse
+			}
 			if len(via) > maxRedirects {
 				return refuse("more than %d redirects", maxRedirects)
 			}
@@ -201,6 +216,36 @@ func (c *Client) fetch(ctx context.Context, r *hostcalls.FetchRequest, p *pool) 
 		},
 	}
 	return client.Do(req)
+}
+
+// sendTrailer lets the trailer follow the request's body, which is sent in chunks then. HTTP/2
+// sends it only where its names are known before.
+func sendTrailer(req *http.Request, r *hostcalls.FetchRequest) {
+	req.ContentLength = -1
+	req.GetBody = nil
+	req.Trailer = http.Header{}
+	if r.Stream == nil {
+		for name := range r.Trailer() {
+			req.Trailer[name] = nil
+		}
+	}
+	req.Body = &trailing{req.Body, req.Trailer, r.Trailer}
+}
+
+// trailing is a body that is followed by a trailer.
+type trailing struct {
+	io.ReadCloser
+	to   http.Header
+	from func() http.Header
+}
+
+// Read notes the trailer at the end, which net/http looks at then.
+func (t *trailing) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		maps.Copy(t.to, t.from())
+	}
+	return n, err
 }
 
 // hop sends one request, to a site of this process or over the tenant's connections.
@@ -240,7 +285,7 @@ func checkHeader(h http.Header) error {
 		}
 	}
 	if fields > maxFields || size > maxHeader {
-		return &failure{fmt.Sprintf("the upstream's header has more than %d lines or %d bytes", maxFields, maxHeader), nil}
+		return &failure{fmt.Sprintf("the upstream's header has more than %d lines or %d bytes", maxFields, maxHeader), nil, hostcalls.FaultHeader}
 	}
 	return nil
 }
@@ -256,7 +301,10 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if errors.Is(err, io.EOF) {
-		b.resp.Trailer = nil // guests have no use for it
+		if bad := checkHeader(b.resp.Trailer); bad != nil {
+			b.resp.Trailer = nil
+			return n, bad
+		}
 	} else if err != nil {
 		err = explain(err)
 	}
@@ -274,10 +322,14 @@ func (b *body) Close() error {
 type failure struct {
 	text  string
 	cause error
+	fault hostcalls.Fault
 }
 
 func (f *failure) Error() string { return f.text }
 func (f *failure) Unwrap() error { return f.cause }
+
+// Fault implements hostcalls.FetchError.
+func (f *failure) Fault() hostcalls.Fault { return f.fault }
 
 func explain(err error) error {
 	var (
@@ -286,28 +338,28 @@ func explain(err error) error {
 		dns     *net.DNSError
 		cert    *tls.CertificateVerificationError
 	)
-	text := "the upstream could not be reached"
+	text, fault := "the upstream could not be reached", hostcalls.FaultConnect
 	switch {
 	case errors.As(err, &refused):
 		return refused
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &dns) && dns.IsNotFound:
-		text = "the host's name has no address"
+		text, fault = "the host's name has no address", hostcalls.FaultName
 	case errors.As(err, &dns):
-		text = "the host's name could not be resolved"
+		text, fault = "the host's name could not be resolved", hostcalls.FaultResolver
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		text = "the upstream did not answer in time"
+		text, fault = "the upstream did not answer in time", hostcalls.FaultTimeout
 	case errors.Is(err, context.Canceled):
-		text = "the request was cancelled"
+		text, fault = "the request was cancelled", hostcalls.FaultOther
 	case errors.As(err, &cert):
-		text = fmt.Sprintf("the upstream's certificate is not good: %v", cert.Err)
+		text, fault = fmt.Sprintf("the upstream's certificate is not good: %v", cert.Err), hostcalls.FaultCertificate
 	case errors.Is(err, http.ErrSchemeMismatch):
-		text = "the upstream does not speak TLS"
+		text, fault = "the upstream does not speak TLS", hostcalls.FaultTLS
 	case errors.Is(err, syscall.ECONNREFUSED):
-		text = "the upstream refused the connection"
+		text, fault = "the upstream refused the connection", hostcalls.FaultRefused
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		text = "the upstream closed the connection too early"
+		text, fault = "the upstream closed the connection too early", hostcalls.FaultClosed
 	}
-	return &failure{text, err}
+	return &failure{text, err, fault}
 }

@@ -11,15 +11,30 @@ import (
 	"unicode"
 
 	"golang.org/x/net/idna"
+
+	"github.com/terrane/terrane/hostcalls"
 )
 
 // Refusal is a request that the policy forbids. Its text is for the guest's author.
-type Refusal struct{ Reason string }
+type Refusal struct {
+	Reason  string
+	address bool // that was dialed, and not the host's name
+}
 
 // Error is the reason.
 func (r *Refusal) Error() string { return r.Reason }
 
-func refuse(format string, a ...any) error { return &Refusal{fmt.Sprintf(format, a...)} }
+// Fault implements hostcalls.FetchError.
+func (r *Refusal) Fault() hostcalls.Fault {
+	if r.address {
+		return hostcalls.FaultAddress
+	}
+	return hostcalls.FaultDenied
+}
+
+func refuse(format string, a ...any) error { return &Refusal{Reason: fmt.Sprintf(format, a...)} }
+
+func refuseAddress(reason string) error { return &Refusal{reason, true} }
 
 // policy is whom requests may be sent to, by name.
 type policy struct {

@@ -117,3 +117,16 @@ type List struct {
 
 // At is the place of element i.
 func (l List) At(i int) Place { return Place{l.c, l.t, l.block, uint32(i) * l.t.size} }
+
+// Space writes a list<u8> of n bytes, which the caller fills at once.
+func (p Place) Space(n int) []byte {
+	p.setLen(uint32(n))
+	i := p.c.blocks.addSpace(block{align: 1, size: uint32(n), parent: p.block, at: p.at})
+	return Place{c: p.c, block: i}.bytes()
+}
+
+// Raw writes a list<u8> that is kept as a string.
+func (p Place) Raw(s string) {
+	p.setLen(uint32(len(s)))
+	p.c.blocks.add(block{align: 1, size: uint32(len(s)), text: s, parent: p.block, at: p.at})
+}

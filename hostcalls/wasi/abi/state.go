@@ -35,6 +35,8 @@ const (
 
 // Part is what one interface keeps for a request, in addition to its handles.
 type Part interface {
+	// Idle is called when the guest is about to wait.
+	Idle()
 	// Answer completes the response; the guest has returned.
 	Answer()
 	// Close ends what goes on for the request, and makes the part ready for another one.
@@ -58,6 +60,15 @@ func PartOf[P Part](s *State, id PartID, create func(*State) P) P {
 		s.parts[id] = p
 	}
 	return p
+}
+
+// Idle tells the parts that the guest is about to wait.
+func (s *State) Idle() {
+	for _, p := range s.parts {
+		if p != nil {
+			p.Idle()
+		}
+	}
 }
 
 // Answer implements hostcalls.Extension.

@@ -3,6 +3,7 @@ package abi
 import (
 	"encoding/binary"
 	"errors"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -110,3 +111,6 @@ func (p Place) encode(s string) {
 		to = to[2:]
 	}
 }
+
+// Valid is s with the replacement character for what is not valid UTF-8.
+func Valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
