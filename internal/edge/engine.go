@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/wasi"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/wazeroengine"
@@ -27,7 +28,7 @@ func NewEngine(c config.Engine, o EngineOptions) (engine.Engine, error) {
 		return newOtherEngine(c, o)
 	}
 	return wazeroengine.New(wazeroengine.Options{
-		Funcs: hostcalls.Functions(), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
+		Funcs: append(hostcalls.Functions(), wasi.Functions()...), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
 		Idle: o.memory.Idle, Guests: o.memory.Guests,
 	})
 }

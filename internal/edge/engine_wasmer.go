@@ -4,6 +4,7 @@ package edge
 
 import (
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/wasi"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/wasmerengine"
@@ -11,6 +12,6 @@ import (
 
 func newOtherEngine(_ config.Engine, o EngineOptions) (engine.Engine, error) {
 	return wasmerengine.New(wasmerengine.Options{
-		Funcs: hostcalls.Functions(), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
+		Funcs: append(hostcalls.Functions(), wasi.Functions()...), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
 	})
 }

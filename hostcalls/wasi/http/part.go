@@ -99,7 +99,8 @@ func (p *part) Answer() {
 		x.Reply().Code = 500
 		x.Refuse("%v", errNoResponse)
 	case p.body != nil && !p.body.finished:
-		x.Refuse("%v", errUnfinished)
+		p.body.abort(errUnfinished)
+		x.Refuse("%v", p.body.broken)
 	case p.body != nil:
 		if f := p.body.trailers; f != nil {
 			x.Reply().Trailer = f.header()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/wasi"
 	"github.com/terrane/terrane/internal/engine"
 )
 
@@ -53,7 +54,7 @@ var errFail = errors.New("the argument is wrong")
 // functions are what the suite's guests import.
 func functions() []hostcalls.Func {
 	i32 := []hostcalls.ValueType{hostcalls.I32}
-	return append(hostcalls.Functions(), witness(),
+	return append(append(hostcalls.Functions(), wasi.Functions()...), witness(),
 		hostcalls.Func{Module: "test", Name: "wait",
 			Call: func(ctx context.Context, _ *hostcalls.Exchange, _ hostcalls.Guest, _ []uint64) error {
 				<-ctx.Done()
