@@ -354,13 +354,13 @@ func (e *evaluator) imported(d compbin.Import, args map[string]value) (value, er
 	case ctype.SortType:
 		return value{resource: e.resource(rootModule, d.Name, d.Type)}, nil
 	case ctype.SortInstance:
-		in := &instance{face: d.Name, exports: map[string]value{}}
+		in := &instance{face: d.Face, exports: map[string]value{}}
 		for _, x := range d.Type.(*ctype.Instance).Exports {
 			switch x.Sort {
 			case ctype.SortFunc:
-				in.exports[x.Name] = value{fn: &callable{face: d.Name, name: x.Name, typ: x.Type.(*ctype.Func)}}
+				in.exports[x.Name] = value{fn: &callable{face: d.Face, name: x.Name, typ: x.Type.(*ctype.Func)}}
 			case ctype.SortType:
-				in.exports[x.Name] = value{resource: e.resource(d.Name, x.Name, x.Type)}
+				in.exports[x.Name] = value{resource: e.resource(d.Face, x.Name, x.Type)}
 			default:
 				return value{}, fmt.Errorf("the import %q has the %s %q in it, which nothing here offers", d.Name, x.Sort, x.Name)
 			}

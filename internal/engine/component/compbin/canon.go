@@ -98,9 +98,11 @@ func (s *scope) lift(r *wasmbin.Reader) error {
 	return nil
 }
 
+var errNotAsync = errors.New("async where the function's type is not async")
+
 func (s *scope) asyncLift(def *Lift) (wasmbin.FuncType, error) {
 	if !def.Type.Async {
-		return wasmbin.FuncType{}, errors.New("async where the function's type is not async")
+		return wasmbin.FuncType{}, errNotAsync
 	}
 	want := wasmbin.FuncType{Params: def.Type.Lift().Params}
 	if def.Callback == nil {
@@ -139,6 +141,9 @@ func (s *scope) lower(r *wasmbin.Reader) error {
 	}
 	t, needs := def.Type.Lower(), def.Type.LowerNeeds()
 	if def.Async {
+		if !def.Type.Async {
+			return errNotAsync
+		}
 		t, needs = def.Type.LowerAsync()
 	}
 	if err := s.checkOptions(&def.Options, needs); err != nil {

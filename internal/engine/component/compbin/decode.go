@@ -202,6 +202,14 @@ func (s *scope) coreModule(r *wasmbin.Reader, size int) error {
 	if s.d.items < 0 {
 		return fmt.Errorf("the component has more than %d definitions", s.d.limits.Items)
 	}
+	imports := make(map[[2]string]bool, len(m.Imports))
+	for i := range m.Imports {
+		key := [2]string{m.Imports[i].Module, m.Imports[i].Name}
+		if imports[key] {
+			return fmt.Errorf("the core module at byte %d imports %q %q twice", at, key[0], key[1])
+		}
+		imports[key] = true
+	}
 	s.coreModules = append(s.coreModules, moduleType(m))
 	s.add(CoreModule{m, size})
 	return nil

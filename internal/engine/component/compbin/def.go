@@ -91,6 +91,7 @@ type TypeDef struct {
 // Import is an import.
 type Import struct {
 	Name string
+	Face string // the interface: the name, or what an instance with a plain name implements
 	Sort ctype.Sort
 	Type ctype.Type
 }

@@ -8,18 +8,79 @@ import (
 	"github.com/terrane/terrane/internal/engine/wasmbin"
 )
 
-// externName reads the name of an import or export. A version's suffix is appended.
-func externName(r *wasmbin.Reader) string {
+// externName is the name of an import or export.
+type externName struct {
+	name       string // with the version's suffix
+	implements string // an interface, for an instance with a plain name
+	attrs      [attributes]bool
+}
+
+// face is the interface that the import or export is.
+func (n externName) face() string {
+	if n.implements != "" {
+		return n.implements
+	}
+	return n.name
+}
+
+// The attributes of names.
+const (
+	attrImplements byte = iota
+	attrVersionSuffix
+	attrExternalID
+	attributes
+)
+
+// check checks the name of an import or export of the sort.
+func (n externName) check(sort ctype.Sort) (ctype.Name, error) {
+	parsed, err := ctype.ParseName(n.name)
+	switch {
+	case err != nil:
+		return parsed, err
+	case n.attrs[attrVersionSuffix] && (parsed.Kind != ctype.NameInterface || sort != ctype.SortInstance):
+		return parsed, errors.New("only the name of an interface can have the suffix of a version")
+	case !n.attrs[attrImplements]:
+		return parsed, nil
+	}
+	face, err := ctype.ParseName(n.implements)
+	switch {
+	case err != nil:
+	case face.Kind != ctype.NameInterface:
+		err = fmt.Errorf("it implements %q, which is no interface", n.implements)
+	case sort != ctype.SortInstance:
+		err = fmt.Errorf("a %s implements an interface", sort)
+	case parsed.Kind != ctype.NamePlain:
+		err = errors.New("only what has a plain name can implement an interface")
+	}
+	return parsed, err
+}
+
+func readName(r *wasmbin.Reader) (n externName) {
 	form := r.Byte()
-	name := r.Name()
+	n.name = r.Name()
 	switch form {
 	case 0x00, 0x01:
+		return n
 	case 0x02:
-		name += r.Name()
 	default:
 		r.Fail("the form 0x%02x of a name is not supported", form)
 	}
-	return name
+	for range r.Count() {
+		b := r.Byte()
+		value := r.Name()
+		if b >= attributes || n.attrs[b] {
+			r.Fail("the attribute 0x%02x of a name is there twice, or not supported", b)
+			break
+		}
+		n.attrs[b] = true
+		switch b {
+		case attrImplements:
+			n.implements = value
+		case attrVersionSuffix:
+			n.name += value
+		}
+	}
+	return n
 }
 
 // externDesc reads the type of an import or export. Resources in it are new ones.
@@ -100,7 +161,7 @@ func (s *scope) instanceOf(t *ctype.Instance) (*ctype.Instance, error) {
 		return t, nil
 	}
 	b := s.binding()
-	s.bring(b.Renew(t.Fresh, false)...)
+	s.bring(b.Renew(t.Fresh)...)
 	made, err := b.Apply(t)
 	if err != nil {
 		return nil, err
@@ -111,7 +172,8 @@ func (s *scope) instanceOf(t *ctype.Instance) (*ctype.Instance, error) {
 }
 
 func (s *scope) importDef(r *wasmbin.Reader) error {
-	name := externName(r)
+	n := readName(r)
+	name := n.name
 	before := len(s.fresh)
 	sort, t, err := s.externDesc(r, name)
 	if err != nil || r.Err() != nil {
@@ -119,22 +181,23 @@ func (s *scope) importDef(r *wasmbin.Reader) error {
 	}
 	s.open = append(s.open, s.fresh[before:]...)
 	s.fresh = s.fresh[:before:before]
-	if err := s.register(&s.imports, true, name, sort, t); err != nil {
+	if err := s.register(&s.imports, true, n, sort, t); err != nil {
 		return fmt.Errorf("import %q: %w", name, err)
 	}
 	s.define(sort, t)
-	s.add(Import{name, sort, t})
+	s.add(Import{name, n.face(), sort, t})
 	return nil
 }
 
 // exportDecl reads an export in a type.
 func (s *scope) exportDecl(r *wasmbin.Reader) error {
-	name := externName(r)
+	n := readName(r)
+	name := n.name
 	sort, t, err := s.externDesc(r, name)
 	if err != nil || r.Err() != nil {
 		return err
 	}
-	if err := s.register(&s.exports, false, name, sort, t); err != nil {
+	if err := s.register(&s.exports, false, n, sort, t); err != nil {
 		return fmt.Errorf("export %q: %w", name, err)
 	}
 	s.define(sort, t)
@@ -142,7 +205,8 @@ func (s *scope) exportDecl(r *wasmbin.Reader) error {
 }
 
 func (s *scope) exportDef(r *wasmbin.Reader) error {
-	name := externName(r)
+	n := readName(r)
+	name := n.name
 	sort := plainSort(r)
 	index := r.U32()
 	ascribed := r.Byte()
@@ -166,7 +230,7 @@ func (s *scope) exportDef(r *wasmbin.Reader) error {
 		r.Fail("a flag that is neither 0 nor 1")
 		return nil
 	}
-	if err := s.register(&s.exports, false, name, sort, t); err != nil {
+	if err := s.register(&s.exports, false, n, sort, t); err != nil {
 		return fmt.Errorf("export %q: %w", name, err)
 	}
 	s.define(sort, t)
@@ -176,26 +240,24 @@ func (s *scope) exportDef(r *wasmbin.Reader) error {
 
 // ascribe reads the type that an export is given instead of its own one.
 func (s *scope) ascribe(r *wasmbin.Reader, name string, sort ctype.Sort, t ctype.Type) (ctype.Type, error) {
-	before := len(s.fresh)
+	before := len(s.fresh) // the resources that are new there stay new to those who see the export
 	as, want, err := s.externDesc(r, name)
 	if err != nil || r.Err() != nil {
 		return nil, err
 	}
-	open := append([]*ctype.ResourceID(nil), s.fresh[before:]...)
-	s.fresh = s.fresh[:before]
 	if as != sort {
 		return nil, fmt.Errorf("export %q: a %s is given the type of a %s", name, sort, as)
 	}
-	b := s.binding(open)
-	if err := b.Match(t, want); err != nil {
+	if err := s.binding(s.fresh[before:]).Match(sort, t, want); err != nil {
 		return nil, fmt.Errorf("export %q: %w", name, err)
 	}
-	return b.Apply(want)
+	return want, nil
 }
 
 // register checks an import or export and notes it.
-func (s *scope) register(to *side, importing bool, name string, sort ctype.Sort, t ctype.Type) error {
-	n, err := ctype.ParseName(name)
+func (s *scope) register(to *side, importing bool, extern externName, sort ctype.Sort, t ctype.Type) error {
+	name := extern.name
+	n, err := extern.check(sort)
 	if err != nil {
 		return err
 	}
@@ -203,7 +265,7 @@ func (s *scope) register(to *side, importing bool, name string, sort ctype.Sort,
 		return errors.New("the name is there twice, or differs from another one by its case alone")
 	}
 	to.keys[n.Key] = true
-	if err := to.checkName(n, importing, sort, t); err != nil {
+	if err := to.checkName(n, sort, t); err != nil {
 		return err
 	}
 	if r, ok := t.(*ctype.Resource); ok && sort == ctype.SortType {
@@ -251,13 +313,8 @@ func (s *scope) nameTypes(to *side, importing bool, sort ctype.Sort, t ctype.Typ
 var errMember = errors.New("the resource of this name is neither imported nor exported before")
 
 // checkName checks what the name of a function promises.
-func (to *side) checkName(n ctype.Name, importing bool, sort ctype.Sort, t ctype.Type) error {
+func (to *side) checkName(n ctype.Name, sort ctype.Sort, t ctype.Type) error {
 	switch n.Kind {
-	case ctype.NameDependency:
-		if !importing {
-			return errors.New("an export cannot have such a name")
-		}
-		return nil
 	case ctype.NamePlain, ctype.NameInterface:
 		return nil
 	}
@@ -271,6 +328,9 @@ func (to *side) checkName(n ctype.Name, importing bool, sort ctype.Sort, t ctype
 	}
 	switch n.Kind {
 	case ctype.NameConstructor:
+		if f.Async {
+			return errors.New("a constructor cannot be async")
+		}
 		v := f.Result
 		if v != nil && v.Kind == ctype.Result {
 			v = v.Elem

@@ -50,11 +50,11 @@ func (s *scope) instantiate(r *wasmbin.Reader) error {
 			return fmt.Errorf("the import %q of component %d is a %s, and it is given a %s", im.Name, def.Component, im.Sort, item.Sort)
 		}
 		given, _ := s.extern(item.Sort, item.Index)
-		if err := b.Match(given, im.Type); err != nil {
+		if err := b.Match(im.Sort, given, im.Type); err != nil {
 			return fmt.Errorf("the import %q of component %d: %w", im.Name, def.Component, err)
 		}
 	}
-	s.fresh = append(s.fresh, b.Renew(c.Fresh, false)...)
+	s.fresh = append(s.fresh, b.Renew(c.Fresh)...)
 	exports := make([]ctype.Extern, 0, len(c.Exports))
 	for _, e := range c.Exports {
 		if e.Type, err = b.Apply(e.Type); err != nil {
@@ -80,7 +80,8 @@ func (s *scope) bundle(r *wasmbin.Reader) error {
 	var exports []ctype.Extern
 	keys := newSide()
 	for range r.Count() {
-		item := Item{Name: externName(r), Sort: plainSort(r), Index: r.U32()}
+		extern := readName(r)
+		item := Item{Name: extern.name, Sort: plainSort(r), Index: r.U32()}
 		if r.Err() != nil {
 			return nil
 		}
@@ -88,7 +89,7 @@ func (s *scope) bundle(r *wasmbin.Reader) error {
 		if err != nil {
 			return fmt.Errorf("export %q: %w", item.Name, err)
 		}
-		n, err := ctype.ParseName(item.Name)
+		n, err := extern.check(item.Sort)
 		if err != nil {
 			return err
 		}
@@ -96,11 +97,8 @@ func (s *scope) bundle(r *wasmbin.Reader) error {
 			return fmt.Errorf("export %q: the name is there twice, or differs from another one by its case alone", item.Name)
 		}
 		keys.keys[n.Key] = true
-		if err := keys.checkName(n, false, item.Sort, t); err != nil {
+		if err := keys.checkName(n, item.Sort, t); err != nil {
 			return fmt.Errorf("export %q: %w", item.Name, err)
-		}
-		if res, ok := t.(*ctype.Resource); ok && item.Sort == ctype.SortType {
-			keys.resources[item.Name] = res.ID
 		}
 		exports = append(exports, ctype.Extern{Name: item.Name, Sort: item.Sort, Type: t})
 		def.Exports = append(def.Exports, item)

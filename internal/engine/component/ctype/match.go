@@ -12,11 +12,15 @@ var errEffort = errors.New("comparing and copying the types would take too long"
 
 // Match finds out whether got can be used where want is asked for, and binds the open
 // resources of want on the way.
-func (b *Binding) Match(got, want Type) error {
+func (b *Binding) Match(sort Sort, got, want Type) error {
 	if *b.left -= want.weight(); *b.left < 0 {
 		return errEffort
 	}
-	return b.match(got, want)
+	err := b.match(got, want)
+	if sort == SortType {
+		b.name(got, want)
+	}
+	return err
 }
 
 func (b *Binding) match(got, want Type) error {
@@ -66,7 +70,7 @@ func kindOf(t Type) string {
 }
 
 func (b *Binding) matchResource(got, want *Resource) error {
-	if b.Open(want.ID) {
+	if b.open(want.ID) {
 		b.ids[want.ID] = got.ID
 		return nil
 	}
@@ -109,16 +113,23 @@ func (b *Binding) matchInstance(got, want *Instance) error {
 		if err := b.match(has.Type, e.Type); err != nil {
 			return fmt.Errorf("export %q: %w", e.Name, err)
 		}
+		if e.Sort == SortType {
+			b.name(has.Type, e.Type)
+		}
 	}
 	return nil
 }
 
+// name makes got take want's place in what Apply returns, so that it keeps its name.
+func (b *Binding) name(got, want Type) {
+	if v, ok := want.(*Value); ok && got != want {
+		b.memo[v] = got
+	}
+}
+
 // matchComponent compares the other way round for imports: what got asks for, want must offer.
 func (b *Binding) matchComponent(got, want *Component) error {
-	in := NewBinding(b.left, got.Open)
-	for id, to := range b.ids {
-		in.ids[id] = to
-	}
+	in := b.inside(got.Open)
 	for _, e := range got.Imports {
 		i := slices.IndexFunc(want.Imports, func(w Extern) bool { return w.Name == e.Name })
 		if i < 0 {
@@ -127,14 +138,11 @@ func (b *Binding) matchComponent(got, want *Component) error {
 		if want.Imports[i].Sort != e.Sort {
 			return fmt.Errorf("import %q: a %s where a %s is expected", e.Name, e.Sort, want.Imports[i].Sort)
 		}
-		if err := in.Match(want.Imports[i].Type, e.Type); err != nil {
+		if err := in.Match(e.Sort, want.Imports[i].Type, e.Type); err != nil {
 			return fmt.Errorf("import %q: %w", e.Name, err)
 		}
 	}
-	out := NewBinding(b.left, want.Fresh)
-	for id, to := range b.ids {
-		out.ids[id] = to
-	}
+	out := b.inside(want.Fresh)
 	exports := &Instance{index: map[string]int{}}
 	for i, e := range got.Exports {
 		t, err := in.Apply(e.Type)
@@ -149,7 +157,7 @@ func (b *Binding) matchComponent(got, want *Component) error {
 }
 
 func (b *Binding) matchValue(got, want *Value) error {
-	if got == want && !got.handles && got.Kind != Stream && got.Kind != Future {
+	if got == want && !got.handles && !got.async {
 		return nil
 	}
 	bad := got.Kind != want.Kind || len(got.Fields) != len(want.Fields) ||

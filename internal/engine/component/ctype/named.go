@@ -17,7 +17,7 @@ func Named(t Type, named map[Type]bool) bool {
 		return ok
 	case *Instance:
 		for _, e := range t.Exports {
-			if e.Sort != SortType && !Named(e.Type, named) {
+			if !Named(e.Type, named) {
 				return false
 			}
 		}

@@ -16,7 +16,6 @@ const (
 	NameMethod
 	NameStatic
 	NameInterface
-	NameDependency // url=<…>, locked-dep=<…>, unlocked-dep=<…> or integrity=<…>
 )
 
 // Name is the name of an import or export, taken apart.
@@ -33,6 +32,9 @@ var errName = errors.New("not a valid name")
 // ParseName takes the name of an import or export apart.
 func ParseName(s string) (Name, error) {
 	n, ok := parseName(s)
+	if _, _, dependency := strings.Cut(s, "=<"); dependency {
+		return n, fmt.Errorf("%q: names of packages and addresses are not supported", s)
+	}
 	if !ok {
 		return n, fmt.Errorf("%q: %w", s, errName)
 	}
@@ -53,12 +55,6 @@ func parseName(s string) (n Name, ok bool) {
 			n.Key = strings.ToLower(resource)
 		}
 		return n, dot && Label(resource) && Label(member)
-	}
-	for _, p := range []string{"url=<", "relative-url=<", "locked-dep=<", "unlocked-dep=<", "integrity=<"} {
-		if rest, found := strings.CutPrefix(s, p); found {
-			end := strings.IndexByte(rest, '>')
-			return Name{Kind: NameDependency, Key: s}, end > 0 && (end == len(rest)-1 || strings.HasPrefix(rest[end:], ">,integrity=<"))
-		}
 	}
 	if !strings.ContainsAny(s, ":/") {
 		return Name{Key: strings.ToLower(s)}, Label(s)

@@ -1,18 +1,16 @@
 package ctype
 
-// Binding replaces resources by others in types.
+// Binding replaces resources and named value types by others in types.
 type Binding struct {
-	ids    map[*ResourceID]*ResourceID // nil: not bound yet
-	values map[*Value]*Value
-	names  map[*Resource]*Resource
-	// Left is how many types may be made; then Apply returns ErrEffort.
-	left *int
+	ids  map[*ResourceID]*ResourceID // nil: not bound yet
+	memo map[Type]Type               // what was replaced, and value types that are bound
+	left *int                        // types that may be visited
 }
 
 // NewBinding makes a Binding for the resources open, which are not bound yet. The types that it
-// makes are counted down from left.
+// visits are counted down from left.
 func NewBinding(left *int, open ...[]*ResourceID) *Binding {
-	b := &Binding{map[*ResourceID]*ResourceID{}, map[*Value]*Value{}, map[*Resource]*Resource{}, left}
+	b := &Binding{map[*ResourceID]*ResourceID{}, map[Type]Type{}, left}
 	for _, ids := range open {
 		for _, id := range ids {
 			b.ids[id] = nil
@@ -21,10 +19,19 @@ func NewBinding(left *int, open ...[]*ResourceID) *Binding {
 	return b
 }
 
-// Renew binds resources to new ones.
-func (b *Binding) Renew(ids []*ResourceID, local bool) (fresh []*ResourceID) {
+// inside is a Binding for types within those of b.
+func (b *Binding) inside(open []*ResourceID) *Binding {
+	in := NewBinding(b.left, open)
+	for id, to := range b.ids {
+		in.ids[id] = to
+	}
+	return in
+}
+
+// Renew binds resources to new ones, which it returns.
+func (b *Binding) Renew(ids []*ResourceID) (fresh []*ResourceID) {
 	for _, id := range ids {
-		b.ids[id] = &ResourceID{Name: id.Name, Local: local}
+		b.ids[id] = &ResourceID{Name: id.Name}
 		fresh = append(fresh, b.ids[id])
 	}
 	return fresh
@@ -38,94 +45,104 @@ func (b *Binding) find(id *ResourceID) *ResourceID {
 	return id
 }
 
-// Open reports whether a resource is not bound yet.
-func (b *Binding) Open(id *ResourceID) bool {
+// open reports whether a resource is not bound yet.
+func (b *Binding) open(id *ResourceID) bool {
 	to, known := b.ids[id]
 	return known && to == nil
 }
 
-// Apply returns t with its resources replaced; t itself if it has none that are.
+// Apply returns t with what is bound replaced; t itself if there is nothing in it.
 func (b *Binding) Apply(t Type) (Type, error) {
-	if *b.left -= t.weight(); *b.left < 0 {
+	t = b.apply(t)
+	if *b.left < 0 {
 		return nil, errEffort
 	}
-	return b.apply(t), nil
+	return t, nil
 }
 
 func (b *Binding) apply(t Type) Type {
+	if v, ok := t.(*Value); ok && v.primitive() {
+		return t
+	}
+	if known := b.memo[t]; known != nil {
+		return known
+	}
+	if *b.left--; *b.left < 0 {
+		return t
+	}
+	now := t
 	switch t := t.(type) {
 	case *Value:
-		return b.value(t)
+		now = b.value(t)
 	case *Resource:
-		return b.resource(t)
+		if id := b.find(t.ID); id != t.ID {
+			now = &Resource{id}
+		}
 	case *Func:
 		f := *t
-		f.Params = b.fields(t.Params)
+		var changed bool
+		f.Params, changed = b.fields(t.Params)
 		if t.Result != nil {
-			f.Result = b.value(t.Result)
+			f.Result = b.apply(t.Result).(*Value)
 		}
-		return &f
+		if changed || f.Result != t.Result {
+			now = &f
+		}
 	case *Instance:
-		i := *t
-		i.Exports = b.externs(t.Exports)
-		return &i
-	case *Component:
-		c := *t
-		c.Imports, c.Exports = b.externs(t.Imports), b.externs(t.Exports)
-		return &c
-	}
-	return t
-}
-
-func (b *Binding) externs(in []Extern) []Extern {
-	out := make([]Extern, len(in))
-	for i, e := range in {
-		e.Type = b.apply(e.Type)
-		out[i] = e
-	}
-	return out
-}
-
-func (b *Binding) fields(in []Field) []Field {
-	out := make([]Field, len(in))
-	for i, f := range in {
-		if f.Type != nil {
-			f.Type = b.value(f.Type)
+		if exports, changed := b.externs(t.Exports); changed {
+			i := *t
+			i.Exports = exports
+			now = &i
 		}
-		out[i] = f
+	case *Component:
+		imports, changed := b.externs(t.Imports)
+		exports, also := b.externs(t.Exports)
+		if changed || also {
+			c := *t
+			c.Imports, c.Exports = imports, exports
+			now = &c
+		}
 	}
-	return out
+	b.memo[t] = now
+	return now
 }
 
-func (b *Binding) resource(r *Resource) *Resource {
-	id := b.find(r.ID)
-	if id == r.ID {
-		return r
+func (b *Binding) externs(in []Extern) (out []Extern, changed bool) {
+	out = make([]Extern, len(in))
+	for i, e := range in {
+		out[i] = e
+		out[i].Type = b.apply(e.Type)
+		changed = changed || out[i].Type != e.Type
 	}
-	if b.names[r] == nil {
-		b.names[r] = &Resource{id}
+	return out, changed
+}
+
+func (b *Binding) fields(in []Field) (out []Field, changed bool) {
+	out = make([]Field, len(in))
+	for i, f := range in {
+		if out[i] = f; f.Type != nil {
+			out[i].Type = b.apply(f.Type).(*Value)
+		}
+		changed = changed || out[i].Type != f.Type
 	}
-	return b.names[r]
+	return out, changed
 }
 
 func (b *Binding) value(v *Value) *Value {
-	if !v.handles && v.Kind != Stream && v.Kind != Future {
-		return v
-	}
-	if known := b.values[v]; known != nil {
-		return known
-	}
 	c := *v
-	c.Fields = b.fields(v.Fields)
+	var changed bool
+	c.Fields, changed = b.fields(v.Fields)
 	if v.Elem != nil {
-		c.Elem = b.value(v.Elem)
+		c.Elem = b.apply(v.Elem).(*Value)
 	}
 	if v.Other != nil {
-		c.Other = b.value(v.Other)
+		c.Other = b.apply(v.Other).(*Value)
 	}
 	if v.Resource != nil {
-		c.Resource = b.resource(v.Resource)
+		c.Resource = b.apply(v.Resource).(*Resource)
 	}
-	b.values[v] = &c
-	return &c
+	if changed || c.Elem != v.Elem || c.Other != v.Other || c.Resource != v.Resource {
+		return &c
+	}
+	return v
 }

@@ -149,6 +149,8 @@ func (v *Value) finish() error {
 	return nil
 }
 
+func (v *Value) primitive() bool { return v.Kind <= String }
+
 // size is the size of a primitive type in memory, which is its alignment too.
 func (k Kind) size() uint32 {
 	switch k {
