@@ -30,7 +30,7 @@ func core(b *Builder, sigs ...string) (instance, memory, realloc int, funcs []in
 func point() []byte { return Record(Field("x", U32), Field("y", U32)) }
 
 func TestValid(t *testing.T) {
-	for name, make := range map[string]func(b *Builder){
+	for name, define := range map[string]func(b *Builder){
 		"a function of an imported type": func(b *Builder) {
 			p := b.Import("point", Type, EqDesc(b.Type(point())))
 			b.Import("f", Func, FuncDesc(b.Type(FuncType(Index(p)))))
@@ -82,7 +82,7 @@ func TestValid(t *testing.T) {
 		},
 	} {
 		b := New()
-		make(b)
+		define(b)
 		if _, err := compbin.Decode(b.Bytes(), compbin.Limits{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
