@@ -21,27 +21,40 @@ import (
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
 
-// ownProcess is an edge in a separate process, which serves a folder.
+// ownProcess is an edge in a separate process.
 type ownProcess struct {
 	*child
-	t                 *testing.T
-	dir, admin, https string
-	access            string // its access log
-	dns               *zone.Server
-	client            *http.Client
+	t                       *testing.T
+	name, dir, admin, https string // dir: the folder that is its store
+	store                   string // of its configuration, instead of dir
+	more                    string // of its configuration
+	access                  string // its access log
+	data                    string
+	dns                     *zone.Server
+	client                  *http.Client
 
 	mu      sync.Mutex
 	records map[string][]string // guarded by mu
 }
 
-// startProcess starts the binary as an edge. change may put it under constraints, more is added
-// to its configuration.
+// startProcess starts the binary as an edge that serves a folder. change may put it under
+// constraints, more is added to its configuration.
 func startProcess(t *testing.T, binary, more string, change func(*exec.Cmd)) *ownProcess {
+	t.Helper()
+	p := newOwnProcess(t, "ams1")
+	p.more = more
+	p.start(binary, change)
+	p.await("readiness", func() bool { return p.ready() == nil })
+	return p
+}
+
+// newOwnProcess prepares an edge, and runs its DNS.
+func newOwnProcess(t *testing.T, name string) *ownProcess {
 	t.Helper()
 	data := t.TempDir()
 	p := &ownProcess{
-		t: t, dir: t.TempDir(), admin: latticetest.FreeAddr(t), https: latticetest.FreeAddr(t), access: filepath.Join(data, "access.log"),
-		records: make(map[string][]string),
+		t: t, name: name, dir: t.TempDir(), admin: latticetest.FreeAddr(t), https: latticetest.FreeAddr(t), data: data,
+		access: filepath.Join(data, "access.log"), records: make(map[string][]string),
 	}
 	var err error
 	if p.dns, err = zone.New(zone.Options{}); err != nil {
@@ -56,17 +69,24 @@ func startProcess(t *testing.T, binary, more string, change func(*exec.Cmd)) *ow
 			t.Error(err)
 		}
 	})
-	file := filepath.Join(data, "terrane.toml")
+	return p
+}
+
+// start starts the edge, and returns when clients can trust it.
+func (p *ownProcess) start(binary string, change func(*exec.Cmd)) {
+	p.t.Helper()
+	store := p.store
+	if store == "" {
+		store = fmt.Sprintf("kind = \"folder\"\nprefix = \"/sites/\"\npath = %q\npoll = \"100ms\"\n", p.dir)
+	}
+	file := filepath.Join(p.data, "terrane.toml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, `
 [edge]
-name = "ams1"
+name = %q
 region = "ams"
 data = %q
 [[store]]
-kind = "folder"
-prefix = "/sites/"
-path = %q
-poll = "100ms"
+%s
 [dns]
 addresses = ["127.0.0.1"]
 resolvers = [%q]
@@ -79,14 +99,17 @@ listen = ["127.0.0.1:0"]
 listen = [%q]
 [admin]
 listen = %q
-%s`, filepath.Join(data, "edge"), p.dir, p.dns.Addr(), p.https, p.admin, more), 0o600); err != nil {
-		t.Fatal(err)
+%s`, p.name, filepath.Join(p.data, "edge"), store, p.dns.Addr(), p.https, p.admin, p.more), 0o600); err != nil {
+		p.t.Fatal(err)
 	}
-	p.child = startProgram(t, binary, change, "serve", "--config", file, "--access-log", p.access)
-	p.await("readiness", func() bool { return p.ready() == nil })
-	pem, err := os.ReadFile(filepath.Join(data, "edge", "ca", "root.crt"))
+	p.child = startProgram(p.t, binary, change, "serve", "--config", file, "--access-log", p.access)
+	p.await("its administration", func() bool {
+		resp, err := http.Get("http://" + p.admin + "/readyz")
+		return err == nil && resp.Body.Close() == nil
+	})
+	pem, err := os.ReadFile(filepath.Join(p.data, "edge", "ca", "root.crt"))
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
@@ -98,20 +121,12 @@ listen = %q
 		},
 	}
 	p.client = &http.Client{Transport: tr, Timeout: time.Minute}
-	t.Cleanup(tr.CloseIdleConnections)
-	return p
+	p.t.Cleanup(tr.CloseIdleConnections)
 }
 
 // ready returns why the edge is not ready.
 func (p *ownProcess) ready() error {
-	resp, err := http.Get("http://" + p.admin + "/readyz")
-	if err != nil {
-		return err
-	}
-	text, err := io.ReadAll(resp.Body)
-	if err = errors.Join(err, resp.Body.Close()); err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", resp.Status, text)
-	}
+	_, err := p.page("/readyz")
 	return err
 }
 
@@ -161,6 +176,30 @@ func (p *ownProcess) deploy(name string, files map[string][]byte) {
 	if err := errors.Join(os.RemoveAll(place), os.Rename(next, place)); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// forget takes the host NAME.example away from its tenant.
+func (p *ownProcess) forget(name string) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.records, "_terrane."+name+".example")
+	if err := p.dns.Update(map[string][]string{"_terrane." + name + ".example": nil}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// page reads an admin page of the edge.
+func (p *ownProcess) page(path string) (string, error) {
+	resp, err := http.Get("http://" + p.admin + path)
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", path, resp.Status, text)
+	}
+	return string(text), err
 }
 
 // ask sends a request to a tenant; a body makes it a POST. The error is of the connection.

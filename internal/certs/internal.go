@@ -103,7 +103,8 @@ func (c *Internal) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate,
 	return cert.(*tls.Certificate), nil
 }
 
-// cached returns the host's certificate while more than a third of its life is left.
+// cached returns the host's certificate while more than a third of its life is left, and none
+// that is not valid yet: this clock was ahead when it was made.
 func (c *Internal) cached(host string) *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,7 +113,7 @@ func (c *Internal) cached(host string) *tls.Certificate {
 		return nil
 	}
 	cert := e.Value.(*tls.Certificate)
-	if time.Until(cert.Leaf.NotAfter) < c.opts.Lifetime/3 {
+	if now := time.Now(); cert.Leaf.NotAfter.Sub(now) < c.opts.Lifetime/3 || now.Before(cert.Leaf.NotBefore) {
 		return nil
 	}
 	c.recent.MoveToFront(e)

@@ -20,6 +20,7 @@ type Tickets struct {
 	config *tls.Config
 	secret []byte
 	period time.Duration
+	epoch  int64 // whose keys are set; of NewTickets and Run
 }
 
 // NewTickets sets the keys of now. period is for how long a key encrypts; default
@@ -35,10 +36,11 @@ func NewTickets(config *tls.Config, secret []byte, period time.Duration) (*Ticke
 	return t, t.rotate()
 }
 
-// Run changes the keys at the end of each period, until ctx ends.
+// Run changes the keys at the end of each period, until ctx ends. It looks at the clock
+// once a minute: that may jump.
 func (t *Tickets) Run(ctx context.Context) error {
 	for {
-		next := time.NewTimer(t.period - time.Duration(time.Now().UnixNano()%int64(t.period)))
+		next := time.NewTimer(min(time.Minute, t.period-time.Duration(time.Now().UnixNano()%int64(t.period))))
 		select {
 		case <-ctx.Done():
 			next.Stop()
@@ -55,6 +57,9 @@ func (t *Tickets) Run(ctx context.Context) error {
 // tickets edges send whose clocks differ.
 func (t *Tickets) rotate() error {
 	epoch := time.Now().UnixNano() / int64(t.period)
+	if epoch == t.epoch {
+		return nil
+	}
 	var keys [3][32]byte
 	for i, e := range [...]int64{epoch, epoch - 1, epoch + 1} {
 		key, err := hkdf.Key(sha256.New, t.secret, nil, "terrane session tickets "+strconv.FormatInt(e, 10), len(keys[i]))
@@ -64,5 +69,6 @@ func (t *Tickets) rotate() error {
 		copy(keys[i][:], key)
 	}
 	t.config.SetSessionTicketKeys(keys[:])
+	t.epoch = epoch
 	return nil
 }

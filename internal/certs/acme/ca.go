@@ -95,8 +95,9 @@ func (c *ca) issue(ctx context.Context, host string, failed bool) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	begun := time.Now()
 	var heard atomic.Int64
-	ctx = hear(ctx, &heard)
+	ctx = hear(ctx, begun, &heard)
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	err := config.RenewCertAsync(context.WithValue(ctx, attempt{}, end), host, true)
@@ -105,19 +106,19 @@ func (c *ca) issue(ctx context.Context, host string, failed bool) error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no certificate within %s: %w", c.timeout, err)
-		if time.Since(time.Unix(0, heard.Load())) < c.timeout/2 {
+		if last := time.Duration(heard.Load()); last > 0 && time.Since(begun)-last < c.timeout/2 {
 			err = fmt.Errorf("%w: %w", errSlow, err)
 		}
 	}
 	return err
 }
 
-// hear notes in last when a CA answered, in Unix nanoseconds. What comes after ctx has
+// hear notes in last when a CA answered, in nanoseconds since begun. What comes after ctx has
 // ended does not count: a server may answer as we hang up, just because of that.
-func hear(ctx context.Context, last *atomic.Int64) context.Context {
+func hear(ctx context.Context, begun time.Time, last *atomic.Int64) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() {
 		if ctx.Err() == nil {
-			last.Store(time.Now().UnixNano())
+			last.Store(int64(time.Since(begun)))
 		}
 	}})
 }

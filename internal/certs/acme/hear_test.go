@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/terrane/terrane/internal/certs/acme"
 )
@@ -56,7 +57,7 @@ func TestHearNothingAfterTheEnd(t *testing.T) {
 	arrived := make(chan struct{}, 2)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { arrived <- struct{}{} }})
 	var heard atomic.Int64
-	traced = acme.Hear(traced, &heard)
+	traced = acme.Hear(traced, time.Now(), &heard)
 	get := func(path string) error {
 		req, err := http.NewRequestWithContext(traced, http.MethodGet, srv.URL+path, http.NoBody)
 		if err != nil {

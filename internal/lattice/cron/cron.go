@@ -18,7 +18,8 @@ import (
 
 const (
 	tick    = time.Second
-	late    = time.Minute // a line that is due for longer was missed
+	late    = time.Minute      // a line that is due for longer was missed
+	apart   = 10 * time.Minute // between clocks of edges, and of a step back: nothing fires twice for less
 	bucket  = "terrane_cron"
 	maxRuns = 64
 	runTime = time.Minute // of the asking, whatever the guest's own limits

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ type fleet struct {
 	t     *testing.T
 	net   *latticetest.Net
 	start time.Time
+	moved atomic.Int64             // of all edges' clocks, in nanoseconds
 	skew  map[string]time.Duration // of an edge's clock; read only
 	runs  chan run
 	fired map[run]bool // without their edges
@@ -39,7 +41,9 @@ type fleet struct {
 
 const speed = 30
 
-func (f *fleet) now() time.Time { return f.start.Add(speed * time.Since(f.start)) }
+func (f *fleet) now() time.Time {
+	return f.start.Add(speed*time.Since(f.start) + time.Duration(f.moved.Load()))
+}
 
 func newFleet(t *testing.T, regions ...latticetest.Region) *fleet {
 	return newSkewed(t, nil, regions...)
@@ -200,6 +204,27 @@ func TestSkew(t *testing.T) {
 			t.Errorf("%s has resigned, and fires", leader)
 		}
 	}
+}
+
+// TestPutBack: a clock that was put back by hours does not silence a line for as long, and one
+// that was put back by minutes makes it fire twice for no time.
+func TestPutBack(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, latticetest.Region{Name: "ams", Edges: 1})
+	f.set(nil, "/tick")
+	f.next()
+	f.moved.Store(-int64(12 * time.Hour))
+	for {
+		if r := f.next(); r.due.After(f.now()) {
+			continue // due before
+		} else if f.now().Sub(r.due) > 5*time.Minute {
+			t.Errorf("fired at %s for %s", f.now(), r.due)
+		}
+		break
+	}
+	f.moved.Add(-int64(2 * time.Minute))
+	f.next()
+	f.next()
 }
 
 // TestHome: lines of a tenant that lives in a region fire in that one alone.

@@ -7,7 +7,9 @@
 // Before it fires, the leader writes down which time is due, by compare-and-set: two
 // edges that both take themselves for the leader fire once. A run is not repeated: one
 // that was missed because no leader was there, or whose leader died before it ended,
-// is told in the tenant's log. Times are UTC, by the leader's clock.
+// is told in the tenant's log. Times are UTC, by the leader's clock. A clock that goes back by
+// up to ten minutes makes nothing fire twice. After one that goes back further, lines fire by
+// the new time.
 //
 // The bucket terrane_cron holds the key "leader", which the leader renews every
 // second, and one key for each line. An edge becomes leader when it has seen no

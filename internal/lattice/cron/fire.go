@@ -16,7 +16,7 @@ import (
 func (c *Cron) fire(ctx context.Context, kv jetstream.KeyValue) {
 	now, began := c.opts.Now().UTC(), time.Now()
 	for _, l := range c.current() {
-		if l.known && (now.Before(l.next) || len(c.runs) == cap(c.runs) && now.Sub(l.next) < late) {
+		if l.known && (now.Before(l.next) && !l.ahead(now) || len(c.runs) == cap(c.runs) && now.Sub(l.next) < late) {
 			continue
 		}
 		if err := c.due(ctx, kv, l, now); err != nil {
@@ -46,7 +46,7 @@ func (c *Cron) due(ctx context.Context, kv jetstream.KeyValue, l *line, now time
 		}
 	}
 	r := l.record
-	if l.revision == 0 { // it is new: its past does not count
+	if l.revision == 0 || l.ahead(now) { // it is new, or a clock was put back: its past does not count
 		r.Due = now
 	}
 	if !l.known && r.Open && !running {
@@ -82,6 +82,9 @@ func (c *Cron) due(ctx context.Context, kv jetstream.KeyValue, l *line, now time
 	return nil
 }
 
+// noLeader is why a time has passed without a run.
+const noLeader = "no edge led, or the clock was put forward"
+
 // may reports whether a line that has been due for so long runs, and has then taken
 // one of c.runs; or why it does not.
 func (c *Cron) may(l *line, since time.Duration) (runs bool, why string) {
@@ -89,13 +92,13 @@ func (c *Cron) may(l *line, since time.Duration) (runs bool, why string) {
 	case since >= late && len(c.runs) == cap(c.runs):
 		return false, fmt.Sprintf("%d lines ran all the time", maxRuns)
 	case since >= late:
-		return false, "no edge led"
+		return false, noLeader
 	case l.running():
 		return false, "the run before it goes on"
 	}
 	select {
 	case c.runs <- struct{}{}:
-		return true, "no edge led"
+		return true, noLeader
 	default:
 		return false, fmt.Sprintf("%d lines run already", maxRuns)
 	}

@@ -44,6 +44,10 @@ func (l *line) running() bool {
 	}
 }
 
+// ahead reports whether the line was last due at a time that is further ahead than the clocks
+// of edges may be apart: an edge fired it whose clock was wrong, or this clock was put back.
+func (l *line) ahead(now time.Time) bool { return l.Due.After(now.Add(apart)) }
+
 // newest is the last time after last that has come, and how many more have. A line
 // has at most one time a minute: those of a day are counted.
 func (l *line) newest(last, now time.Time) (at time.Time, more int) {

@@ -47,7 +47,7 @@ type Presence struct {
 	touched  chan struct{}
 	again    int // words to be said soon; of Run's goroutine
 	table    table
-	twin     atomic.Int64 // when another edge was heard that has our name, in Unix nanoseconds
+	twin     atomic.Pointer[time.Time] // when another edge was heard that has our name
 	refused  prometheus.Counter
 }
 
@@ -94,7 +94,8 @@ func (p *Presence) Edges() []Peer { return p.table.list(time.Now()) }
 
 // Twin reports whether another edge uses the name of this one.
 func (p *Presence) Twin() bool {
-	return time.Since(time.Unix(0, p.twin.Load())) < p.table.silence
+	at := p.twin.Load()
+	return at != nil && time.Since(*at) < p.table.silence
 }
 
 // Touch makes this edge say again what it is, soon. It never blocks.
@@ -201,7 +202,7 @@ func (p *Presence) hear(name string, data []byte, now time.Time) {
 			if !p.Twin() {
 				p.log.Error("another edge of the lattice has the name of this one: give each its own edge.name")
 			}
-			p.twin.Store(now.UnixNano())
+			p.twin.Store(&now)
 		}
 		return
 	}

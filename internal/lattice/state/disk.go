@@ -33,7 +33,7 @@ var errDiskFull = errors.New("state: the disks that keep it are nearly full, and
 // disks has the edges whose disks are nearly full.
 type disks struct {
 	mu       sync.Mutex
-	low      map[string]int64 // until when, by the lattice's clock, by edge
+	low      map[string]time.Time // until when, by edge
 	replicas int
 	keeper   bool // this edge has one of them
 
@@ -46,10 +46,10 @@ func (s *Store) lowSubject(edge string) string {
 
 // checkDisks fails when fewer disks have space than make a majority.
 func (s *Store) checkDisks() error {
-	d, now := &s.disks, s.now()
+	d, now := &s.disks, time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	maps.DeleteFunc(d.low, func(_ string, until int64) bool { return until < now })
+	maps.DeleteFunc(d.low, func(_ string, until time.Time) bool { return until.Before(now) })
 	low := slices.Sorted(maps.Keys(d.low))
 	if self := s.lattice.Name(); s.single.Load() && s.lattice.DiskLow() && !slices.Contains(low, self) {
 		low = append(low, self)
@@ -66,12 +66,16 @@ func (s *Store) applyDisk(m jetstream.Msg, at time.Time) {
 	if !ok {
 		return
 	}
-	s.disks.mu.Lock()
-	defer s.disks.mu.Unlock()
-	if m.Headers().Get(hdrOp) != "" {
-		delete(s.disks.low, edge)
-	} else {
-		s.disks.low[edge] = at.Add(lowTTL).UnixNano()
+	s.disks.take(edge, m.Headers().Get(hdrOp) == "", time.Duration(s.now()-at.UnixNano()))
+}
+
+// take takes up what an edge said a while ago. Whatever the clocks say, that holds for no
+// longer than lowTTL from now.
+func (d *disks) take(edge string, low bool, ago time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if delete(d.low, edge); low {
+		d.low[edge] = time.Now().Add(lowTTL - max(0, ago))
 	}
 }
 

@@ -110,7 +110,7 @@ func New(o Options) (*Store, error) {
 	s.comparer = compare.New(compare.Options{
 		Bucket: o.Bucket, Edge: o.Lattice.Name(), Asker: o.Asker, Index: s.keys, Now: s.now, LeaderHas: s.leaderHas, Logger: o.Logger,
 	})
-	s.disks.low = map[string]int64{}
+	s.disks.low = map[string]time.Time{}
 	var err error
 	s.metrics, err = newMetrics(o.Metrics, s)
 	return s, err

@@ -35,7 +35,7 @@ func (r *ring) merge(others []key, now time.Time) (changed, lacks bool) {
 	before := r.keys
 	all := slices.Clone(before)
 	for _, k := range others[:min(len(others), maxKeys)] {
-		if len(k.Key) == keySize && time.Unix(k.Created, 0).Before(now.Add(skew)) && !has(all, k) {
+		if len(k.Key) == keySize && !has(all, k) {
 			all = append(all, key{k.Created, k.Key, now})
 		}
 	}
@@ -46,9 +46,12 @@ func (r *ring) merge(others []key, now time.Time) (changed, lacks bool) {
 	return changed, lacks
 }
 
-// trim drops what is too old or too much.
+// trim drops what is too old or too much, and what is of a time to come: a clock was ahead then.
 func (r *ring) trim(now time.Time) {
-	r.keys = slices.DeleteFunc(r.keys, func(k key) bool { return now.Sub(time.Unix(k.Created, 0)) > 3*r.period })
+	r.keys = slices.DeleteFunc(r.keys, func(k key) bool {
+		age := now.Sub(time.Unix(k.Created, 0))
+		return age > 3*r.period || age <= -skew
+	})
 	slices.SortFunc(r.keys, func(a, b key) int { return cmp.Or(cmp.Compare(b.Created, a.Created), bytes.Compare(a.Key, b.Key)) })
 	r.keys = r.keys[:min(len(r.keys), maxKeys)]
 }

@@ -155,6 +155,10 @@ func TestRing(t *testing.T) {
 	if r.trim(now.Add(24 * time.Hour)); len(r.keys) != 0 {
 		t.Error("keys outlive three periods")
 	}
+	r.rotate(now.Add(24 * time.Hour))
+	if r.trim(now); !r.due(now) {
+		t.Error("a clock was put back, and the key that was made before, which no other edge takes, is kept")
+	}
 }
 
 func FuzzOpen(f *testing.F) {
