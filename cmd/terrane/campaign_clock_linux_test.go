@@ -89,6 +89,8 @@ router_id = "198.51.100.7"
 prefixes = ["%s/32"]
 allow_private = true
 allow_host_routes = true
+shutdown_wait = "100ms"
+withdraw_wait = "100ms"
 [[bgp.neighbor]]
 address = "127.0.0.2"
 port = %d
@@ -270,13 +272,15 @@ func (c *clockCampaign) check(jump int) {
 // answers, is deployed to, keeps state with another edge, runs a line of cron, verifies hosts,
 // has a BGP session, and sends a large file.
 func TestCampaignClock(t *testing.T) {
-	jumps := campaign.Tries(3, 60)
+	jumps := campaign.Tries(2, 60)
 	c := startClockCampaign(t)
 	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same jumps each time
+	started := len(c.output()) // its peer was not there at first
 	for jump := range jumps {
 		hours := []int64{12, -12, -1, 1, 72, -72, rng.Int64N(200) - 100 - c.ahead.Load()/3600}[jump%7]
 		rest, before := c.download(), c.ticks()
 		c.jump(hours)
+		jumped := c.now()
 		name, page := fmt.Sprint("new", jump), fmt.Sprint("page ", jump)
 		c.domain(name)
 		c.deploy(name, map[string][]byte{"index.html": []byte(page)})
@@ -291,8 +295,10 @@ func TestCampaignClock(t *testing.T) {
 		c.await("a run of cron", func() bool { return c.ticks() > before })
 		c.forget(name)
 		c.await("the end of a host", func() bool { return !c.shows(name, "/", page) })
-		if n := c.ticks() - before; n < 1 || n > 3 || hours < 0 && n > 2 {
-			t.Errorf("a line of cron ran %d times within a minute", n)
+		// One run for each minute that has begun, and a late one of before a jump ahead.
+		minutes := 1 + int(c.now().Unix()/60-jumped.Unix()/60)
+		if n := c.ticks() - before; n > minutes || hours < 0 && n >= minutes {
+			t.Errorf("a line of cron ran %d times in %d minutes", n, minutes)
 		}
 		if t.Failed() {
 			t.Fatalf("jump %d of %d h, to %v ahead\n%s", jump, hours, time.Duration(c.ahead.Load())*time.Second, c.tail())
@@ -302,7 +308,7 @@ func TestCampaignClock(t *testing.T) {
 	if err := c.ended(); err != nil {
 		t.Errorf("the end: %v", err)
 	}
-	if strings.Contains(c.output(), "level=ERROR") {
+	if strings.Contains(c.output()[started:], "level=ERROR") {
 		t.Errorf("an edge whose clock jumped logged an error:\n%s", c.tail())
 	}
 	campaign.Row(t, "wall clock of an edge jumps by up to 4 days, both ways, under requests, deploys, new and lost hosts, state, cron, BGP, downloads", jumps,

@@ -97,6 +97,7 @@ mode = "internal"
 listen = ["127.0.0.1:0"]
 [https]
 listen = [%q]
+drain = "3s"
 [admin]
 listen = %q
 %s`, p.name, filepath.Join(p.data, "edge"), store, p.dns.Addr(), p.https, p.admin, p.more), 0o600); err != nil {

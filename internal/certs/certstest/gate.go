@@ -1,7 +1,6 @@
 package certstest
 
 import (
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -14,9 +13,17 @@ type Gate struct {
 	Seen atomic.Int32 // connections so far
 
 	mu     sync.Mutex
+	moved  sync.Cond // what follows has changed
 	target string
 	conns  map[net.Conn]bool
+	held   [2]bool // by way
 }
+
+// Ways through a gate.
+const (
+	there = iota // from those that dial it
+	back
+)
 
 // NewGate is open until the test ends, and leads nowhere yet.
 func NewGate(t testing.TB) *Gate {
@@ -26,6 +33,7 @@ func NewGate(t testing.TB) *Gate {
 		t.Fatal(err)
 	}
 	g := &Gate{ln: ln, conns: make(map[net.Conn]bool)}
+	g.moved.L = &g.mu
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -60,6 +68,38 @@ func (g *Gate) To(addr string) {
 		_ = c.Close()
 	}
 	clear(g.conns)
+	g.moved.Broadcast()
+}
+
+// Hold lets connections be open while nothing passes, there or back, until it is called again.
+func (g *Gate) Hold(toTarget, fromTarget bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = [2]bool{there: toTarget, back: fromTarget}
+	g.moved.Broadcast()
+}
+
+// passes waits until something may pass on a connection, and reports whether it still can.
+func (g *Gate) passes(c net.Conn, way int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.held[way] && g.conns[c] {
+		g.moved.Wait()
+	}
+	return g.conns[c]
+}
+
+// pass copies one way of a connection.
+func (g *Gate) pass(c, to, from net.Conn, way int) {
+	for buf := make([]byte, 32<<10); ; {
+		n, err := from.Read(buf)
+		if !g.passes(c, way) {
+			return
+		}
+		if _, failed := to.Write(buf[:n]); err != nil || failed != nil {
+			return
+		}
+	}
 }
 
 // open returns a connection to the target, or nil.
@@ -86,14 +126,15 @@ func (g *Gate) forward(c net.Conn) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = io.Copy(up, c)
+		g.pass(c, up, c, there)
 		_ = up.(*net.TCPConn).CloseWrite()
 	}()
-	_, _ = io.Copy(c, up)
+	g.pass(c, c, up, back)
 	_, _ = c.Close(), up.Close()
-	<-done
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	delete(g.conns, c)
 	delete(g.conns, up)
+	g.moved.Broadcast()
+	g.mu.Unlock()
+	<-done
 }
