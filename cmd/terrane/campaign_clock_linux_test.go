@@ -17,8 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/terrane/terrane/internal/admin"
 	"github.com/terrane/terrane/internal/campaign"
 	"github.com/terrane/terrane/internal/clocktest"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
 
@@ -147,7 +149,7 @@ func startClockCampaign(t *testing.T) *clockCampaign {
 		p.await("readiness", func() bool { return p.ready() == nil })
 	}
 	c.domain("tell")
-	c.deploy("tell", map[string][]byte{"tell.wasm": testdata(t, "cmd/terrane/testdata/guests/tell.wasm"), "terrane.toml": []byte("[[cron]]\nschedule = \"* * * * *\"\npath = \"/tell.wasm/tick\"\n")})
+	c.deploy("tell", map[string][]byte{"tell.wasm": edgetest.File(t, "cmd/terrane/testdata/guests/tell.wasm"), "terrane.toml": []byte("[[cron]]\nschedule = \"* * * * *\"\npath = \"/tell.wasm/tick\"\n")})
 	leads := func(p *ownProcess) bool {
 		text, err := p.page("/metrics")
 		return err == nil && strings.Contains(text, "\nterrane_cron_leader_info 1\n")
@@ -163,7 +165,7 @@ func startClockCampaign(t *testing.T) *clockCampaign {
 	c.transport().TLSClientConfig.Time = c.now
 	c.domain("page")
 	c.domain("keep")
-	c.deploy("keep", map[string][]byte{"index.wasm": testdata(t, "cmd/terrane/testdata/guests/keep.wasm")})
+	c.deploy("keep", map[string][]byte{"index.wasm": edgetest.File(t, "cmd/terrane/testdata/guests/keep.wasm")})
 	c.deploy("page", map[string][]byte{"index.html": []byte("page"), "file": make([]byte, 32<<20)})
 	c.await("the page", func() bool { return c.shows("page", "/", "page") })
 	c.await("state", func() bool {
@@ -235,7 +237,7 @@ func (c *clockCampaign) check(jump int) {
 	if err := c.ready(); err != nil {
 		c.t.Error(err)
 	}
-	var s edgeStatus
+	var s admin.Status
 	if err := json.Unmarshal([]byte(c.look("/status")), &s); err != nil {
 		c.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/terrane/terrane/internal/campaign"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 )
 
 // onOneCPU makes a command, and all that it starts, run on one CPU, and Go use one.
@@ -124,10 +125,10 @@ func TestCampaignOneCPU(t *testing.T) {
 	stop := sync.OnceFunc(func() { close(c.end); c.load.Wait() })
 	defer stop()
 	for name, files := range map[string]map[string][]byte{
-		"small":    {"index.html": []byte("small"), "hello.wasm": testdata(t, "examples/hello-rust/hello.wasm")},
+		"small":    {"index.html": []byte("small"), "hello.wasm": edgetest.File(t, "examples/hello-rust/hello.wasm")},
 		"slow":     {"file": make([]byte, 20<<20)},
 		"computes": {"index.wasm": wasmModule(0, 0, true)},
-		"keep":     {"index.wasm": testdata(t, "cmd/terrane/testdata/guests/keep.wasm")},
+		"keep":     {"index.wasm": edgetest.File(t, "cmd/terrane/testdata/guests/keep.wasm")},
 	} {
 		c.domain(name)
 		c.deploy(name, files)
@@ -135,7 +136,7 @@ func TestCampaignOneCPU(t *testing.T) {
 	for i := range tenants {
 		name := "many" + strconv.Itoa(i)
 		c.domain(name)
-		c.deploy(name, map[string][]byte{"index.wasm": testdata(t, "examples/hello-rust/hello.wasm")})
+		c.deploy(name, map[string][]byte{"index.wasm": edgetest.File(t, "examples/hello-rust/hello.wasm")})
 	}
 	c.domain("large")
 	c.await("the small site", func() bool { return c.shows("small", "/", "small") })

@@ -18,6 +18,7 @@ import (
 	"github.com/terrane/terrane/internal/campaign"
 	"github.com/terrane/terrane/internal/certs/certstest"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
+	"github.com/terrane/terrane/internal/edge/edgetest"
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
 )
@@ -25,7 +26,7 @@ import (
 // partitionCampaign is a cluster of three edges whose links can be cut.
 type partitionCampaign struct {
 	t     *testing.T
-	git   *gitStore
+	git   *edgetest.GitStore
 	edges []*ownProcess
 	ports []string              // where each edge listens for the others
 	links [3][3]*certstest.Gate // from the edge that dials
@@ -40,16 +41,16 @@ type partitionCampaign struct {
 
 func startPartitionCampaign(t *testing.T) *partitionCampaign {
 	t.Helper()
-	c := &partitionCampaign{t: t, git: newGitStore(t)}
+	c := &partitionCampaign{t: t, git: edgetest.NewGitStore(t)}
 	binary := build(t, "partition")
 	for i := range c.links {
 		c.ports = append(c.ports, latticetest.FreeAddr(t))
 		c.edges = append(c.edges, newOwnProcess(t, fmt.Sprint("ams", i+1)))
 	}
 	for _, guest := range []string{"keep", "probe"} {
-		c.git.push(guest+"/index.wasm", string(testdata(t, "cmd/terrane/testdata/guests/"+guest+".wasm")))
+		c.git.Push(guest+"/index.wasm", string(edgetest.File(t, "cmd/terrane/testdata/guests/"+guest+".wasm")))
 	}
-	c.git.push("page/index.html", "first")
+	c.git.Push("page/index.html", "first")
 	c.eachLink(func(from, to int) { c.links[from][to], c.shut[from][to] = certstest.NewGate(t), true })
 	for i, p := range c.edges {
 		var routes []string
@@ -59,7 +60,7 @@ func startPartitionCampaign(t *testing.T) *partitionCampaign {
 			}
 		}
 		list, _ := json.Marshal(routes) //nolint:errchkjson // strings
-		p.store = fmt.Sprintf("kind = \"git\"\nprefix = \"/sites/\"\nurl = \"file://%s/tenants.git\"\nbranch = \"main\"\npoll = \"200ms\"\n", c.git.dir)
+		p.store = fmt.Sprintf("kind = \"git\"\nprefix = \"/sites/\"\nurl = \"file://%s/tenants.git\"\nbranch = \"main\"\npoll = \"200ms\"\n", c.git.Dir)
 		// What an edge says of its address leads around the links: nobody is there.
 		p.more = fmt.Sprintf("[lattice.cluster]\nlisten = %q\nadvertise = \"127.0.0.1:9\"\nroutes = %s\n", c.ports[i], list)
 	}
@@ -203,7 +204,7 @@ func (c *partitionCampaign) served(p *ownProcess) (s tenant.Served) {
 // release returns the revision that p serves of a page that was pushed with a text.
 func (c *partitionCampaign) release(text string) {
 	c.t.Helper()
-	c.git.push("page/index.html", text)
+	c.git.Push("page/index.html", text)
 	for _, p := range c.edges { // each reads the store itself
 		p.await("the release "+text, func() bool { return p.shows("page", "/", text) })
 	}
@@ -213,9 +214,9 @@ func (c *partitionCampaign) release(text string) {
 func (c *partitionCampaign) bad(bad bool) {
 	c.t.Helper()
 	if bad {
-		c.git.push("page/index.wasm", "no module")
-	} else if _, err := os.Stat(filepath.Join(c.git.dir, "work/page/index.wasm")); err == nil {
-		c.git.git("-C", "work", "rm", "--quiet", "page/index.wasm")
+		c.git.Push("page/index.wasm", "no module")
+	} else if _, err := os.Stat(filepath.Join(c.git.Dir, "work/page/index.wasm")); err == nil {
+		c.git.Git("-C", "work", "rm", "--quiet", "page/index.wasm")
 	}
 }
 

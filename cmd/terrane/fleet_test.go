@@ -75,13 +75,18 @@ func TestNewEdgeServesWhatTheFleetServes(t *testing.T) {
 			if err != nil || !strings.Contains(out, whoami()+" at ams1 (two is wrong)") {
 				t.Errorf("releases: %v\n%s", err, out)
 			}
+			// A rollback whose edge had a clock that was ahead is older than the next one all the same.
+			ahead := tenant.Pin{Edge: "ams1", At: time.Now().Add(12 * time.Hour)}
+			if err := f.Hub.Syncer.Rollback(t.Context(), "/git/alice", one.Revision, ahead); err != nil {
+				t.Error(err)
+			}
 			// A roll back to what a new edge never had reaches it too.
 			if out, err := terrane(t, "rollback", "/git/alice", string(two.Revision), f.Hub.AdminFlag()); err != nil {
 				t.Error(err, out)
 			}
 			for _, e := range []*edgetest.Edge{f.Hub, back, fresh} {
-				if !e.Shows("two")() {
-					t.Errorf("%s does not follow", e.Name())
+				if !e.Shows("two")() || !e.Served().Pin.Newer(&ahead) {
+					t.Errorf("%s does not follow, and serves %+v", e.Name(), e.Served())
 				}
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/internal/certs"
+	"github.com/terrane/terrane/internal/certs/certstest"
 )
 
 // ahead runs f while the clock is ahead of that of other bubbles by days, and of their start.
@@ -29,9 +30,9 @@ func TestClockPutBack(t *testing.T) {
 	ahead(t, 0, func(t *testing.T) { c = newInternal(t, certs.InternalOptions{Dir: dir}) })
 	right, wrong := c.TLSConfig(), c.TLSConfig()
 	var tickets *certs.Tickets
-	client := trust(c.RootPEM(), "alice.example")
+	client := certstest.Trust(c.RootPEM(), "alice.example")
 	ahead(t, 5, func(t *testing.T) {
-		if _, err := handshake(t, wrong, client); err != nil {
+		if _, err := certstest.Handshake(t, wrong, client); err != nil {
 			t.Fatal(err)
 		}
 		var err error
@@ -43,7 +44,7 @@ func TestClockPutBack(t *testing.T) {
 		if _, err := certs.NewTickets(right, secret, time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		if state, err := handshake(t, wrong, client); err != nil {
+		if state, err := certstest.Handshake(t, wrong, client); err != nil {
 			t.Errorf("the certificate is not valid yet: %v %v", state, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -53,7 +54,7 @@ func TestClockPutBack(t *testing.T) {
 		synctest.Wait()
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		for i, edge := range []*tls.Config{right, wrong} {
-			if state, err := handshake(t, edge, client); err != nil || state.DidResume != (i == 1) {
+			if state, err := certstest.Handshake(t, edge, client); err != nil || state.DidResume != (i == 1) {
 				t.Errorf("resumed at an edge whose clock was ahead: %v, %v", state.DidResume, err)
 			}
 		}

@@ -26,6 +26,9 @@ type rolling struct {
 // says which of them it is not live at.
 func (e *Edge) rollback(ctx context.Context, id tenant.ID, rev tenant.Revision, by, reason string) error {
 	pin := tenant.Pin{By: by, Reason: reason, Edge: e.cfg.Edge.Name, At: time.Now().UTC()}
+	if live, _ := e.Syncer.Serving(id); !pin.Newer(live.Pin) { // the clock of an edge was ahead: what is asked now counts
+		pin.At = live.Pin.At.Add(1)
+	}
 	if err := e.Syncer.Rollback(ctx, id, rev, pin); err != nil {
 		return err
 	}
