@@ -17,8 +17,8 @@ import (
 
 	"github.com/terrane/terrane/internal/campaign"
 	"github.com/terrane/terrane/internal/certs/certstest"
-	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/edge/edgetest"
+	"github.com/terrane/terrane/internal/lattice/latticetest"
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
 )
@@ -36,8 +36,11 @@ type partitionCampaign struct {
 
 	mu    sync.Mutex
 	acked []string // guarded by mu: keys whose writes were confirmed
-	since [3]int   // guarded by mu: how many at each edge, since the last change of the links
+	since [3]count // guarded by mu: of each edge, since the last change of the links
 }
+
+// count is of writes.
+type count struct{ confirmed, refused int }
 
 func startPartitionCampaign(t *testing.T) *partitionCampaign {
 	t.Helper()
@@ -116,29 +119,31 @@ func (c *partitionCampaign) deafen(from, to int) {
 func (c *partitionCampaign) anew() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.since = [3]int{}
+	c.since = [3]count{}
 }
 
-// confirmed is how many writes the edges have confirmed since the links changed.
-func (c *partitionCampaign) confirmed() [3]int {
+// writes is what became of an edge's writes since the links changed.
+func (c *partitionCampaign) writes(at int) count {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.since
+	return c.since[at]
 }
 
-// partitions are the ways to divide edge k from i and j; whether writes go on at i and j.
+// partitions are the ways to divide edge k from i and j; whether writes go on at i and j, and
+// whether k can write nothing.
 var partitions = []struct { //nolint:gochecknoglobals // a table
 	name   string
 	divide func(c *partitionCampaign, k, i, j int)
 	writes bool
+	alone  bool
 }{
-	{"one edge alone", func(c *partitionCampaign, k, i, j int) { c.cut(k, i); c.cut(k, j) }, true},
-	{"nobody hears one edge", func(c *partitionCampaign, k, i, j int) { c.deafen(k, i); c.deafen(k, j) }, true},
-	{"each alone", func(c *partitionCampaign, k, i, j int) { c.cut(k, i); c.cut(k, j); c.cut(i, j) }, false},
-	{"one edge hears nobody", func(c *partitionCampaign, k, i, j int) { c.deafen(i, k); c.deafen(j, k) }, true},
-	{"one link", func(c *partitionCampaign, k, i, _ int) { c.cut(k, i) }, false},
-	{"one link, one way", func(c *partitionCampaign, k, i, _ int) { c.deafen(k, i) }, false},
-	{"two ways in a ring", func(c *partitionCampaign, k, i, j int) { c.deafen(k, i); c.deafen(i, j); c.deafen(j, k) }, false},
+	{"one edge alone", func(c *partitionCampaign, k, i, j int) { c.cut(k, i); c.cut(k, j) }, true, true},
+	{"nobody hears one edge", func(c *partitionCampaign, k, i, j int) { c.deafen(k, i); c.deafen(k, j) }, true, true},
+	{"each alone", func(c *partitionCampaign, k, i, j int) { c.cut(k, i); c.cut(k, j); c.cut(i, j) }, false, true},
+	{"one edge hears nobody", func(c *partitionCampaign, k, i, j int) { c.deafen(i, k); c.deafen(j, k) }, true, true},
+	{"one link", func(c *partitionCampaign, k, i, _ int) { c.cut(k, i) }, false, false},
+	{"one link, one way", func(c *partitionCampaign, k, i, _ int) { c.deafen(k, i) }, false, false},
+	{"two ways in a ring", func(c *partitionCampaign, k, i, j int) { c.deafen(k, i); c.deafen(i, j); c.deafen(j, k) }, false, false},
 	{"links that flap", func(c *partitionCampaign, k, i, j int) {
 		for range 5 {
 			c.cut(k, i)
@@ -147,7 +152,7 @@ var partitions = []struct { //nolint:gochecknoglobals // a table
 			c.heal()
 			<-time.After(300 * time.Millisecond)
 		}
-	}, true},
+	}, true, false},
 }
 
 // visit has visitors read and write at an edge until stop is closed.
@@ -176,10 +181,13 @@ func (c *partitionCampaign) visit(p *ownProcess, at int, stop <-chan struct{}) {
 		case err == nil && resp.StatusCode == http.StatusOK:
 			c.mu.Lock()
 			c.acked = append(c.acked, key)
-			c.since[at]++
+			c.since[at].confirmed++
 			c.mu.Unlock()
 		case err == nil && resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
 			c.unwritten.Add(1)
+			c.mu.Lock()
+			c.since[at].refused++
+			c.mu.Unlock()
 		default:
 			c.t.Errorf("%s: a write: %d %v %q %v", p.name, resp.StatusCode, resp.Header, text, err)
 		}
@@ -287,8 +295,11 @@ func TestCampaignPartition(t *testing.T) {
 		c.release(after)
 		if way.writes {
 			for _, at := range []int{i, j} {
-				c.edges[at].await(name+": writes", func() bool { return c.confirmed()[at] >= 5 })
+				c.edges[at].await(name+": writes", func() bool { return c.writes(at).confirmed >= 5 })
 			}
+		}
+		if way.alone {
+			c.edges[k].await(name+": a write that is refused", func() bool { return c.writes(k).refused > 0 })
 		}
 		want := after
 		if round%2 == 1 { // the newest of two rollbacks counts, on whichever side
@@ -307,7 +318,7 @@ func TestCampaignPartition(t *testing.T) {
 		divided := time.Since(begun)
 		c.heal()
 		for at, p := range c.edges {
-			p.await(name+": writes again", func() bool { return c.confirmed()[at] >= 5 })
+			p.await(name+": writes again", func() bool { return c.writes(at).confirmed >= 5 })
 		}
 		wrote := time.Since(begun) - divided
 		c.agree(want)
