@@ -277,7 +277,7 @@ func TestCampaignClock(t *testing.T) {
 	jumps := campaign.Tries(2, 60)
 	c := startClockCampaign(t)
 	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same jumps each time
-	started := len(c.output()) // its peer was not there at first
+	started := len(c.output())         // its peer was not there at first
 	for jump := range jumps {
 		hours := []int64{12, -12, -1, 1, 72, -72, rng.Int64N(200) - 100 - c.ahead.Load()/3600}[jump%7]
 		rest, before := c.download(), c.ticks()
