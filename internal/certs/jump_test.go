@@ -50,7 +50,7 @@ func TestClockPutBack(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- tickets.Run(ctx) }()
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		synctest.Wait()
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		for i, edge := range []*tls.Config{right, wrong} {
