@@ -240,14 +240,19 @@ func (c *partitionCampaign) agree(text string) {
 	}
 }
 
-// read reads keys strictly at each edge.
+// read reads keys strictly at each edge, which may have to catch up first.
 func (c *partitionCampaign) read(keys []string) {
 	c.t.Helper()
 	var all sync.WaitGroup
 	for _, p := range c.edges {
 		all.Go(func() {
+			late := time.Now().Add(time.Minute)
 			for _, key := range keys {
 				text, err := p.page("/kv/entry?strict=1&tenant=/sites/keep&key=" + key)
+				for err != nil && time.Now().Before(late) {
+					<-time.After(50 * time.Millisecond)
+					text, err = p.page("/kv/entry?strict=1&tenant=/sites/keep&key=" + key)
+				}
 				if err != nil || !strings.Contains(text, key) {
 					c.t.Errorf("%s: %s was confirmed, and is %q %v", p.name, key, text, err)
 				}
