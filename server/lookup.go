@@ -23,7 +23,7 @@ type place struct {
 }
 
 func (s *Sites) find(ctx context.Context, h tenant.Host, source netip.Addr) place {
-	p := place{verdict: s.opts.Verifier.VerifyFrom(ctx, h, source)}
+	p := place{verdict: s.verify(ctx, h, source)}
 	if p.verdict.Standing != tenant.Verified {
 		p.problem = p.verdict.Reason
 		return p
@@ -41,6 +41,31 @@ func (s *Sites) find(ctx context.Context, h tenant.Host, source netip.Addr) plac
 	}
 	s.open(ctx, &p, id, domain)
 	return p
+}
+
+// verify returns the verdict on a host. The names below the preview domain have no records
+// of their own: each has a domain in it, and what DNS says of that domain holds for it.
+func (s *Sites) verify(ctx context.Context, h tenant.Host, source netip.Addr) tenant.Verdict {
+	if s.opts.PreviewDomain == "" {
+		return s.verifyDomain(ctx, h, source)
+	}
+	name, of, below, err := tenant.ParsePreviewHost(h, s.opts.PreviewDomain)
+	switch {
+	case !below:
+		return s.verifyDomain(ctx, h, source)
+	case err != nil:
+		return tenant.Verdict{Standing: tenant.Denied, Reason: fmt.Sprintf("%s is no preview: %v", h, err)}
+	}
+	return s.verifyDomain(ctx, of, source).OfPreview(name, of)
+}
+
+// verifyDomain asks DNS, and has what is not mirrored yet mirrored.
+func (s *Sites) verifyDomain(ctx context.Context, h tenant.Host, source netip.Addr) tenant.Verdict {
+	v := s.opts.Verifier.VerifyFrom(ctx, h, source)
+	if v.Standing == tenant.Verified && s.opts.Wanted != nil {
+		s.opts.Wanted(v.Tenant)
+	}
+	return v
 }
 
 // open fills in what a tenant shows at a host, or why it shows nothing.

@@ -36,6 +36,12 @@ type SitesOptions struct {
 	Engine   engine.Engine
 	Blobs    Blobs
 	Verifier Verifier
+	// PreviewDomain has the names of previews below it (tenant.PreviewHost); empty: there
+	// are none.
+	PreviewDomain tenant.Host
+	// Wanted is told the tenant of each verified host at each request for it. It must not
+	// block. Nil: nobody wants to know.
+	Wanted func(tenant.ID)
 	// Guest makes what all requests of a release share. limits are the manifest's
 	// under the operator's ceilings.
 	Guest func(s *tenant.Snapshot, limits tenant.Limits) *hostcalls.Tenant

@@ -43,7 +43,7 @@ func benchChild(options string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	rec.Read = s.Read
+	rec.Files = tenantsync.NewFiles(o.Data)
 	rec.Told = func(e storetest.Event) { fmt.Println("live", e.ID) }
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {

@@ -432,7 +432,7 @@ func readBoth(t *testing.T, e *storetest.Edge) {
 	s := e.Live()[alice]
 	var got [2]string
 	for i, name := range []string{"a", "b"} {
-		f, err := e.Open(s.Files[name].Hash)
+		f, err := e.Files.Open(s.Files[name].Hash)
 		if err != nil {
 			t.Errorf("open %s of a live snapshot: %v", name, err)
 			return

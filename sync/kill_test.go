@@ -44,7 +44,7 @@ func child(dir string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	rec.Read = s.Read
+	rec.Files = tenantsync.NewFiles(o.Data)
 	go func() {
 		last := ""
 		for range time.Tick(time.Millisecond) {

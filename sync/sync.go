@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -25,8 +23,8 @@ import (
 // the same time, never for one.
 type Publisher interface {
 	// Publish compiles and checks all modules of s and swaps them live, or returns
-	// why not and changes nothing. The content of files is read by Syncer.Open and
-	// Syncer.Read. Publishing what is live already is a success.
+	// why not and changes nothing. The content of files is read by Files.Open.
+	// Publishing what is live already is a success.
 	Publish(ctx context.Context, s *tenant.Snapshot) error
 	// Remove takes the tenant down. An unknown one is no fault.
 	Remove(ctx context.Context, id tenant.ID)
@@ -290,7 +288,7 @@ func (s *Syncer) awaitMirrored(ctx context.Context) {
 	}
 }
 
-func (s *Syncer) mirrorDir() string { return filepath.Join(s.o.Data, "mirror") }
+func (s *Syncer) mirrorDir() string { return mirrorDir(s.o.Data) }
 
 // forgetStrays drops the releases of tenants whose store is no longer configured.
 func (s *Syncer) forgetStrays(m *mirror.Mirror) {
@@ -306,14 +304,6 @@ func (s *Syncer) forgetStrays(m *mirror.Mirror) {
 // Mirrored is closed once each store has been mirrored: read from its origin and
 // published, or published from the mirror of an earlier run.
 func (s *Syncer) Mirrored() <-chan struct{} { return s.mirrored }
-
-// Open opens a file of a published release for reading; the caller closes it. It
-// stays readable while it is open. An unknown hash is fs.ErrNotExist.
-func (s *Syncer) Open(h tenant.Hash) (*os.File, error) { return os.Open(mirror.Path(s.mirrorDir(), h)) }
-
-// Read returns the content of a file of a release after comparing it with the
-// hash; it is what modules are compiled from.
-func (s *Syncer) Read(h tenant.Hash) ([]byte, error) { return mirror.Read(s.mirrorDir(), h) }
 
 // Nudge makes the stores whose prefix begins with the given one look at their
 // origins now. It never blocks; nudges in a burst become one.

@@ -92,6 +92,16 @@ func ParsePreviewHost(h, domain Host) (name string, of Host, below bool, err err
 	return name, of, true, nil
 }
 
+// OfPreview makes the verdict on the domain of that on one of its previews: whose the domain
+// is holds for the name of the preview too.
+func (v Verdict) OfPreview(name string, of Host) Verdict {
+	v.Preview, v.Host, v.Reason = true, of, fmt.Sprintf("preview %s of %s: %s", name, of, v.Reason)
+	if v.Standing == Verified {
+		v.Tenant = v.Tenant.Preview(name)
+	}
+	return v
+}
+
 var errNoPreview = errors.New("a preview is shown at NAME--DOMAIN with the domain's \".\" written \"-\" and its \"-\" written \"--\"")
 
 func (h Host) below(domain Host) bool {

@@ -17,7 +17,7 @@ func (e *Edge) examine(ctx context.Context, h tenant.Host) *admin.Examination {
 	x := &admin.Examination{Edge: e.cfg.Edge.Name, Unnamed: unnamed}
 	if name, of, _, err := tenant.ParsePreviewHost(h, tenant.Host(e.cfg.Preview.Domain)); err == nil {
 		x.DNS = e.Verifier.Explain(ctx, of, cas)
-		x.DNS.Verdict = previewOf(x.DNS.Verdict, name, of)
+		x.DNS.Verdict = x.DNS.Verdict.OfPreview(name, of)
 	} else {
 		x.DNS = e.Verifier.Explain(ctx, h, cas)
 	}

@@ -92,10 +92,28 @@ type Options struct {
 func New(ctx context.Context, cfg *config.Config, opt Options) (*Edge, error) {
 	e := &Edge{started: time.Now(), Memory: memoryPlan(&cfg.Limits), cfg: cfg, opt: opt, log: opt.Logger, metrics: prometheus.NewRegistry()}
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, build := range []func(context.Context) error{
-		e.buildLattice, e.buildState, e.buildShared, e.buildTasks, e.buildGuests, e.buildSites, e.buildGitHost, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
+	for _, step := range []struct {
+		build     func(context.Context) error
+		onLattice bool // it cannot be built without one
+	}{
+		{e.buildLattice, false},
+		{e.buildFabric, true},
+		{e.buildState, false},
+		{e.buildShared, true},
+		{e.buildTasks, true},
+		{e.buildFleet, true},
+		{e.buildGuests, false},
+		{e.buildSites, false},
+		{e.buildGitHost, false},
+		{e.buildServer, false},
+		{e.buildHealth, true},
+		{e.buildBGP, false},
+		{e.buildAdmin, false},
 	} {
-		if err := build(ctx); err != nil {
+		if step.onLattice && e.Lattice.Lattice == nil {
+			continue // cfg has the lattice's faults: the rest is built for those of its own
+		}
+		if err := step.build(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -123,14 +141,13 @@ func (e *Edge) buildSites(context.Context) error {
 	if err != nil {
 		return err
 	}
-	blobs, serves := &mirror{}, &served{}
-	if err := e.buildFleet(serves); err != nil {
-		return err
-	}
+	blobs := tenantsync.NewFiles(c.Edge.Data)
 	e.Sites, err = server.NewSites(server.SitesOptions{
 		Engine:         e.engine,
 		Blobs:          blobs,
-		Verifier:       e.previewing(e.serving(blobs)),
+		Verifier:       e.Verifier,
+		PreviewDomain:  tenant.Host(c.Preview.Domain),
+		Wanted:         e.wanted(),
 		Guest:          e.guest(blobs),
 		Limits:         Limits(&c.Limits),
 		ModuleBytes:    moduleBytes(e.Memory),
@@ -157,7 +174,6 @@ func (e *Edge) buildSites(context.Context) error {
 		Logger:    e.logger("sync"),
 		Metrics:   e.metrics,
 	})
-	blobs.Syncer, serves.Syncer = e.Syncer, e.Syncer
 	return err
 }
 
@@ -170,7 +186,7 @@ func (e *Edge) buildServer(context.Context) error {
 		if e.tickets, err = certs.NewTickets(tlsConfig, []byte(secret), 0); err != nil {
 			return err
 		}
-	} else if err := e.Lattice.shareTickets(e.cfg, tlsConfig, e.logger("tickets")); err != nil {
+	} else if err := e.shareTickets(tlsConfig); err != nil {
 		return err
 	}
 	o := server.Options{
@@ -334,7 +350,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	add("cron", e.Lattice.Cron.Run)
 	add("presence", e.Lattice.Presence.Run)
 	add("members", e.Lattice.Members.Run)
-	add("fleet", e.Lattice.Fleet.Run)
+	add("fleet", func(ctx context.Context) error { return e.Lattice.Fleet.Run(ctx, e.Syncer) })
 	add("notices", e.Lattice.Notices.Run)
 	add("answers", e.Lattice.Asker.Run)
 	add("logs", e.Lattice.Logs.Run)

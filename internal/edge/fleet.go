@@ -1,19 +1,17 @@
 package edge
 
 import (
+	"context"
+
 	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/fleet"
-	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
 )
 
-// served lets the fleet be built before the Syncer that it compares.
-type served struct{ *tenantsync.Syncer }
-
 // buildFleet builds what compares the releases that edges serve.
-func (e *Edge) buildFleet(source *served) (err error) {
+func (e *Edge) buildFleet(context.Context) (err error) {
 	l, o := &e.cfg.Lattice, e.opt.Fleet
-	o.Lattice, o.Source, o.Peers = e.Lattice.Lattice, source, e.fleetPeers
+	o.Lattice, o.Peers = e.Lattice.Lattice, e.fleetPeers
 	o.Alone = len(l.URL)+len(l.Leaf)+len(l.Cluster.Routes) == 0 && l.Listen == "" && l.LeafListen == ""
 	o.Logger, o.Metrics = e.logger("fleet"), e.metrics
 	e.Lattice.Fleet, err = fleet.New(o)

@@ -19,7 +19,6 @@ import (
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/fetch"
 	"github.com/terrane/terrane/server"
-	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -57,18 +56,21 @@ func (e *Edge) buildGuests(context.Context) error {
 	if len(c.Fetch.Resolvers) > 0 { // else the system's, which reads /etc/hosts too
 		o.Resolver = e.resolver
 	}
+	sound := true
 	for i, p := range c.Fetch.Allow {
 		if err := fetch.CheckPattern(p); err != nil {
+			sound = false
 			c.Fault(fmt.Sprintf("fetch.allow[%d]", i), "%v", err)
 		}
 	}
 	for i, d := range c.Fetch.Deny {
 		if _, _, err := fetch.ParseDeny([]string{d}); err != nil {
+			sound = false
 			c.Fault(fmt.Sprintf("fetch.deny[%d]", i), "%v", err)
 		}
 	}
-	if err := c.Err(); err != nil {
-		return err
+	if !sound {
+		return nil // New returns the faults with their lines
 	}
 	if o.Roots, err = readPEM(c, "fetch.roots", c.Fetch.Roots); err != nil {
 		return err
@@ -187,41 +189,14 @@ func (p publisher) Remove(ctx context.Context, id tenant.ID) {
 	}
 }
 
-// mirror is the syncer's mirror as the server reads it.
-type mirror struct{ *tenantsync.Syncer }
-
-// Open implements server.Blobs.
-func (m *mirror) Open(h tenant.Hash) (io.ReadSeekCloser, error) {
-	f, err := m.Syncer.Open(h)
-	if err != nil {
-		return nil, err // not a non-nil interface around a nil file
+// wanted tells the syncer which tenants visitors ask for, if any store waits for that: those
+// of tenants' own repositories, and those of folders that a file system does not list.
+func (e *Edge) wanted() func(tenant.ID) {
+	waits := func(s config.Store) bool { return s.Kind == "git-tenant" || s.Kind == "folder" && s.Depth > 1 }
+	if !slices.ContainsFunc(e.cfg.Stores, waits) {
+		return nil
 	}
-	return f, nil
-}
-
-// wanting tells the syncer which tenants visitors ask for, so that it mirrors
-// repositories of tenants' own, and looks for folders that a file system does not list.
-type wanting struct {
-	*dnsverify.Verifier
-	mirror *mirror
-}
-
-// VerifyFrom implements server.Verifier.
-func (w wanting) VerifyFrom(ctx context.Context, h tenant.Host, source netip.Addr) tenant.Verdict {
-	v := w.Verifier.VerifyFrom(ctx, h, source)
-	if v.Standing == tenant.Verified {
-		w.mirror.Want(v.Tenant)
-	}
-	return v
-}
-
-// serving is the verifier as the sites ask it.
-func (e *Edge) serving(m *mirror) server.Verifier {
-	wants := func(s config.Store) bool { return s.Kind == "git-tenant" || s.Kind == "folder" && s.Depth > 1 }
-	if slices.ContainsFunc(e.cfg.Stores, wants) {
-		return wanting{e.Verifier, m}
-	}
-	return e.Verifier
+	return func(id tenant.ID) { e.Syncer.Want(id) }
 }
 
 // webhook takes word of pushes from forges, if any store wants it.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,40 +44,42 @@ type Fabric struct {
 	Placement *placement.Placement
 }
 
-// buildLattice builds what edges find each other by.
-func (e *Edge) buildLattice(context.Context) error {
+// buildLattice builds the lattice. There is none if its configuration has faults.
+func (e *Edge) buildLattice(context.Context) (err error) {
 	o := LatticeOptions(&e.cfg.Lattice)
 	o.Name, o.Region, o.Dir = e.cfg.Edge.Name, e.cfg.Edge.Region, LatticeDir(e.cfg)
 	o.Logger, o.Metrics = e.logger("lattice"), e.metrics
-	l, err := lattice.New(o)
+	e.Lattice.Lattice, err = lattice.New(o)
 	if faults, ok := errors.AsType[lattice.Faults](err); ok {
 		for _, f := range faults {
 			e.cfg.Fault("lattice."+f.Key, "%v", f.Err)
 		}
-		l, err = lattice.New(lattice.Options{Name: "none"}) // New returns the faults with their lines
+		return nil // New returns them with their lines
 	}
-	if err != nil {
-		return err
-	}
-	e.Lattice.Lattice = l
+	return err
+}
+
+// buildFabric builds what edges find each other by.
+func (e *Edge) buildFabric(context.Context) (err error) {
+	l, log := e.Lattice.Lattice, e.logger("lattice")
 	e.Lattice.Presence, err = presence.New(presence.Options{
-		Lattice: l, Self: e.self, Heard: e.heard, Logger: o.Logger, Metrics: o.Metrics,
+		Lattice: l, Self: e.self, Heard: e.heard, Logger: log, Metrics: e.metrics,
 	})
 	if err != nil {
 		return err
 	}
 	e.Lattice.Members, err = members.New(members.Options{
-		Lattice: l, ForgetAfter: time.Duration(e.cfg.Lattice.ForgetAfter), Heard: e.hears, Logger: o.Logger, Metrics: o.Metrics,
+		Lattice: l, ForgetAfter: time.Duration(e.cfg.Lattice.ForgetAfter), Heard: e.hears, Logger: log, Metrics: e.metrics,
 	})
 	if err != nil {
 		return err
 	}
-	e.Lattice.Notices, err = notice.New(notice.Options{Lattice: l, Wake: e.wake, Logger: o.Logger, Metrics: o.Metrics})
-	e.Lattice.Logs = logtail.New(logtail.Options{Lattice: l, Read: e.readLog, Edges: e.present, Logger: o.Logger})
+	e.Lattice.Notices, err = notice.New(notice.Options{Lattice: l, Wake: e.wake, Logger: log, Metrics: e.metrics})
+	e.Lattice.Logs = logtail.New(logtail.Options{Lattice: l, Read: e.readLog, Edges: e.present, Logger: log})
 	e.Lattice.Asker = ask.New(ask.Options{
 		Lattice: l,
 		Answers: map[string]func(context.Context, []byte) (any, error){"progress": e.progress, "rollback": e.rolledBack, state.ComparePart: e.compareState},
-		Logger:  o.Logger,
+		Logger:  log,
 	})
 	return err
 }
@@ -101,11 +102,13 @@ func LatticeOptions(c *config.Lattice) lattice.Options {
 }
 
 // shareTickets has edges of one tls.key resume each other's sessions.
-func (f *Fabric) shareTickets(c *config.Config, conf *tls.Config, log *slog.Logger) (err error) {
-	if c.TLS.Key == "" {
+func (e *Edge) shareTickets(conf *tls.Config) (err error) {
+	if e.cfg.TLS.Key == "" || e.Lattice.Lattice == nil {
 		return nil
 	}
-	f.Tickets, err = ticket.New(ticket.Options{Lattice: f, Secret: []byte(c.TLS.Key), Set: conf.SetSessionTicketKeys, Logger: log})
+	e.Lattice.Tickets, err = ticket.New(ticket.Options{
+		Lattice: e.Lattice, Secret: []byte(e.cfg.TLS.Key), Set: conf.SetSessionTicketKeys, Logger: e.logger("tickets"),
+	})
 	return err
 }
 

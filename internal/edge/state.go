@@ -65,6 +65,9 @@ func (e *Edge) buildState(context.Context) error {
 			return s.Close()
 		}
 	default:
+		if e.Lattice.Lattice == nil {
+			return nil // it has faults
+		}
 		s, err := state.New(state.Options{
 			Lattice: e.Lattice.Lattice, Bucket: stateBucket, Home: c.Home,
 			Ledger: e.Lattice.Ledger(stateBucket), Asker: e.Lattice.Asker,

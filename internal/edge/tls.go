@@ -9,6 +9,7 @@ import (
 	"github.com/terrane/terrane/internal/certs"
 	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/internal/certs/storage"
+	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/lattice/state"
 	"github.com/terrane/terrane/server"
 )
@@ -83,7 +84,10 @@ func (e *Edge) filesConfig() (*tls.Config, error) {
 
 // certStorage is where edges share certificates.
 func (e *Edge) certStorage() (storage.Storage, error) {
-	if e.shared != nil {
+	if e.cfg.TLS.Storage == config.StorageLattice {
+		if e.shared == nil { // the lattice has faults: the edge does not run
+			return storage.NewShared(nil, 0), nil
+		}
 		const id = "certs"
 		kv := storage.Refreshed(e.shared.KV(id, state.Near), func(ctx context.Context) error { return e.shared.Refresh(ctx, id) })
 		return storage.NewShared(kv, 0), nil

@@ -5,8 +5,10 @@ package storetest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -23,8 +26,8 @@ const Patience = 60 * time.Second
 // Recorder is a Publisher that keeps what is live. It refuses modules that do not
 // begin like one.
 type Recorder struct {
-	// Read returns a file's content: Syncer.Read. Set it before Run.
-	Read func(tenant.Hash) ([]byte, error)
+	// Files are those of the Syncer. Set them before Run.
+	Files tenantsync.Files
 	// Hold, if set, is called before a release is judged, outside all locks.
 	Hold func(context.Context, *tenant.Snapshot) error
 	// Told, if set, is called after each change, under the Recorder's lock.
@@ -51,7 +54,7 @@ func (r *Recorder) Publish(ctx context.Context, s *tenant.Snapshot) error {
 		}
 	}
 	for name, f := range s.Files {
-		data, err := r.Read(f.Hash)
+		data, err := r.read(f.Hash)
 		if err != nil {
 			return err
 		}
@@ -60,7 +63,7 @@ func (r *Recorder) Publish(ctx context.Context, s *tenant.Snapshot) error {
 		}
 	}
 	for _, name := range s.Modules() {
-		if data, err := r.Read(s.Files[name].Hash); err != nil || !bytes.HasPrefix(data, []byte("\x00asm")) {
+		if data, err := r.read(s.Files[name].Hash); err != nil || !bytes.HasPrefix(data, []byte("\x00asm")) {
 			return fmt.Errorf("%w: %s is no module", tenantsync.ErrRefused, name)
 		}
 	}
@@ -124,11 +127,24 @@ func (r *Recorder) Content(id tenant.ID, name string) string {
 	if !ok {
 		return ""
 	}
-	data, err := r.Read(f.Hash)
+	data, err := r.read(f.Hash)
 	if err != nil {
 		return ""
 	}
 	return string(data)
+}
+
+// read is the content of a file, which must have the hash.
+func (r *Recorder) read(h tenant.Hash) ([]byte, error) {
+	f, err := r.Files.Open(h)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(f)
+	if err == nil && sha256.Sum256(data) != h {
+		err = fmt.Errorf("%w %s", mirror.ErrDamaged, h)
+	}
+	return data, errors.Join(err, f.Close())
 }
 
 // Edge is a running Syncer with its Recorder.
@@ -146,13 +162,12 @@ func Start(tb testing.TB, o tenantsync.Options) *Edge {
 	if r, ok := o.Publisher.(*Recorder); ok {
 		e.Recorder = r
 	}
-	o.Publisher = e.Recorder
+	o.Publisher, e.Files = e.Recorder, tenantsync.NewFiles(o.Data)
 	s, err := tenantsync.New(o)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	e.Syncer = s
-	e.Recorder.Read = s.Read
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
 	go func() { e.done <- s.Run(ctx) }()

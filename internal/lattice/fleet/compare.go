@@ -101,7 +101,7 @@ func (f *Fleet) round(ctx context.Context, conn *nats.Conn, peers []Peer) bool {
 	mine := map[string]*tenant.ServedStore{}
 	sums := map[string]tenant.Sum{}
 	if len(peers) > 0 {
-		for _, s := range f.o.Source.ServedStores() {
+		for _, s := range f.source.ServedStores() {
 			mine[s.Prefix], sums[s.Prefix] = &s, s.Sum()
 		}
 	}
@@ -196,7 +196,7 @@ func (f *Fleet) compare(ctx context.Context, conn *nats.Conn, key pairKey, mine 
 		theirs, err = p.served(ctx, key.prefix, list)
 	}
 	have := map[tenant.ID]tenant.Served{}
-	for _, s := range f.o.Source.Served(key.prefix, func(b int) bool { return differ[b] }) {
+	for _, s := range f.source.Served(key.prefix, func(b int) bool { return differ[b] }) {
 		have[s.ID] = s
 	}
 	f.mu.Lock()
@@ -235,7 +235,7 @@ func (f *Fleet) compare(ctx context.Context, conn *nats.Conn, key pairKey, mine 
 		}
 	}
 	f.remember(pair, diffs)
-	f.o.Source.Offer(offers)
+	f.source.Offer(offers)
 	return nil
 }
 

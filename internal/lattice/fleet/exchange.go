@@ -153,7 +153,7 @@ func (f *Fleet) answer(ctx context.Context, m *nats.Msg, verb string) {
 }
 
 func (f *Fleet) sums(q question) ([]byte, error) {
-	for _, s := range f.o.Source.ServedStores() {
+	for _, s := range f.source.ServedStores() {
 		if s.Prefix == q.Prefix {
 			return json.Marshal(sumsAnswer{s.Buckets})
 		}
@@ -168,7 +168,7 @@ func (f *Fleet) page(q question) ([]byte, error) {
 			want[b] = true
 		}
 	}
-	list := f.o.Source.Served(q.Prefix, func(b int) bool { return want[b] })
+	list := f.source.Served(q.Prefix, func(b int) bool { return want[b] })
 	list = slices.DeleteFunc(list, func(s tenant.Served) bool { return s.ID <= q.After })
 	slices.SortFunc(list, func(a, b tenant.Served) int { return cmp.Compare(a.ID, b.ID) })
 	for n := min(len(list), pageSize); ; n /= 2 {
@@ -181,7 +181,7 @@ func (f *Fleet) page(q question) ([]byte, error) {
 
 // object reads one piece of an object.
 func (f *Fleet) object(ctx context.Context, q question, h nats.Header) ([]byte, error) {
-	r, size, err := f.o.Source.OpenServed(q.Tenant, q.Content, q.Object)
+	r, size, err := f.source.OpenServed(q.Tenant, q.Content, q.Object)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("not here")
 	}

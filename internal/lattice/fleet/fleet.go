@@ -50,7 +50,6 @@ type Peer struct {
 // Options configure a Fleet.
 type Options struct {
 	Lattice Lattice
-	Source  Source
 	// Peers are the other edges that are heard. It must not block.
 	Peers func() []Peer
 	// Alone: there are no other edges, and nothing is waited for.
@@ -66,6 +65,7 @@ type Options struct {
 type Fleet struct {
 	o       Options
 	log     *slog.Logger
+	source  Source // set by Run
 	known   chan struct{}
 	serving chan struct{} // places for questions being answered
 	bytes   *rate.Limiter // of objects that are sent
@@ -125,8 +125,10 @@ func (f *Fleet) setKnown() {
 	}
 }
 
-// Run compares and answers until ctx ends.
-func (f *Fleet) Run(ctx context.Context) error {
+// Run compares source with what the others serve, and answers them, until ctx ends. It may
+// be called once.
+func (f *Fleet) Run(ctx context.Context, source Source) error {
+	f.source = source
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	ctx, cancel := context.WithCancel(ctx)

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -123,14 +124,14 @@ func run(t *testing.T, n *latticetest.Net, sources ...*source) []edge {
 		}
 		var err error
 		edges[i].Fleet, err = New(Options{
-			Lattice: node, Source: sources[i], Peers: peers, Shown: time.Second, Metrics: edges[i].metrics, Logger: latticetest.Logger(t),
+			Lattice: node, Peers: peers, Shown: time.Second, Metrics: edges[i].metrics, Logger: latticetest.Logger(t),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, e := range slices.Backward(edges) {
-		latticetest.Run(t, e.Run)
+		latticetest.Run(t, func(ctx context.Context) error { return e.Run(ctx, e.source) })
 		if conn, err := e.node.Conn(t.Context()); err != nil || conn.Flush() != nil {
 			t.Fatal(err)
 		}
@@ -253,7 +254,7 @@ func TestObjects(t *testing.T) {
 func TestAlone(t *testing.T) {
 	n := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
 	none := func() []Peer { return nil }
-	alone, err := New(Options{Lattice: n.Nodes()[0], Source: many(0), Peers: none, Alone: true})
+	alone, err := New(Options{Lattice: n.Nodes()[0], Peers: none, Alone: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,11 +263,11 @@ func TestAlone(t *testing.T) {
 	default:
 		t.Error("it waits for nobody")
 	}
-	f, err := New(Options{Lattice: n.Nodes()[0], Source: many(0), Peers: none, Wait: 10 * time.Millisecond})
+	f, err := New(Options{Lattice: n.Nodes()[0], Peers: none, Wait: 10 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	latticetest.Run(t, f.Run)
+	latticetest.Run(t, func(ctx context.Context) error { return f.Run(ctx, many(0)) })
 	<-f.Known()
 }
 

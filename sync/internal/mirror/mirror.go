@@ -230,10 +230,10 @@ func Path(dir string, h tenant.Hash) string {
 	return filepath.Join(dir, objects, name[:2], name)
 }
 
-// Read returns the whole of an object of the mirror in dir after it compared the
-// hash. An unknown one is fs.ErrNotExist.
-func Read(dir string, h tenant.Hash) ([]byte, error) {
-	data, err := os.ReadFile(Path(dir, h))
+// Read returns the whole of an object after it compared the hash. The error of an unknown
+// one wraps fs.ErrNotExist.
+func (m *Mirror) Read(h tenant.Hash) ([]byte, error) {
+	data, err := os.ReadFile(Path(m.dir, h))
 	if err != nil {
 		return nil, err
 	}
@@ -242,9 +242,6 @@ func Read(dir string, h tenant.Hash) ([]byte, error) {
 	}
 	return data, nil
 }
-
-// Read is Read of this mirror.
-func (m *Mirror) Read(h tenant.Hash) ([]byte, error) { return Read(m.dir, h) }
 
 // ErrDamaged is wrapped by the error of a missing object, or of one whose content
 // does not match its hash.
