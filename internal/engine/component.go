@@ -57,8 +57,9 @@ func checkInterfaces(imports []Import, funcs []hostcalls.Func) (left []Import, f
 		}
 	}
 	for _, im := range imports {
+		module, _ := hostcalls.Canonical(im.Module, im.Name)
 		switch {
-		case !strings.Contains(im.Module, ":"), slices.ContainsFunc(offered, func(o string) bool { return face(o) == face(im.Module) }):
+		case !strings.Contains(im.Module, ":"), slices.Contains(offered, module):
 			left = append(left, im)
 		case !slices.Contains(seen, im.Module):
 			seen = append(seen, im.Module)

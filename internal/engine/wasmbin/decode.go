@@ -53,7 +53,7 @@ func recognise(wasm []byte) error {
 	switch {
 	case len(wasm) == 0:
 		return errors.New("the file is empty")
-	case len(wasm) < len(header) && bytes.HasPrefix([]byte(header), wasm):
+	case len(wasm) < len(header) && bytes.HasPrefix([]byte(header), wasm[:min(len(wasm), 4)]):
 		return fmt.Errorf("the file ends after %d bytes: it was not copied whole", len(wasm))
 	case bytes.HasPrefix(wasm, []byte("\x00asm\x0d\x00\x01\x00")):
 		return errors.New("this is a component where a core module is expected")
