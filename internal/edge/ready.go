@@ -98,11 +98,11 @@ func (e *Edge) checkStore(context.Context) error {
 // checkCluster fails until a new edge of a cluster has had the cluster's state. From then on
 // it passes, also after a restart: an edge that is cut off serves what it has.
 func (e *Edge) checkCluster(ctx context.Context) error {
-	joined, settled := e.Lattice.Standing()
+	standing := e.Lattice.Standing()
 	switch {
-	case settled:
+	case standing.Settled:
 		return nil
-	case !joined:
+	case !standing.Joined:
 		return errors.New("this edge is no member of its cluster yet: a majority of the cluster's edges must be there")
 	}
 	if e.states.ready != nil {
@@ -110,7 +110,7 @@ func (e *Edge) checkCluster(ctx context.Context) error {
 			return fmt.Errorf("the cluster's state cannot be written yet: %w", err)
 		}
 	}
-	return e.Lattice.Advance(true, true)
+	return e.Lattice.Settle()
 }
 
 // checkSelf asks the edge's own HTTPS listener.

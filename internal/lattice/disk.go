@@ -64,7 +64,10 @@ func (l *Lattice) restart(ctx context.Context, token string, s *server.Server, a
 		l.log.Warn("lattice server restarts, to fetch its copy of a stream from the other edges", "stream", ask.stream)
 	} else {
 		reason := "it had given up its state"
-		if l.broken.Load() {
+		switch {
+		case l.forgotten.Load():
+			reason = "its cluster has forgotten this edge"
+		case l.broken.Load():
 			reason = "a write to its disk had failed"
 		}
 		l.log.Warn("lattice server restarts", "reason", reason)

@@ -40,6 +40,7 @@ type Lattice struct {
 	stopTimeout time.Duration // the constant, but in tests
 
 	forgotten atomic.Bool // see Forgotten
+	standing  sync.Mutex  // held while the Standing is changed
 
 	mu     sync.Mutex
 	server *server.Server // see embedded; guarded by mu

@@ -30,6 +30,7 @@ type membership struct {
 	Edge    string `json:"edge"`
 	Joined  bool   `json:"joined,omitempty"`  // the cluster has had it as a member
 	Settled bool   `json:"settled,omitempty"` // it has had the cluster's state
+	Removal string `json:"removal,omitempty"` // see Standing
 }
 
 // folder is what a folder of streams holds.
@@ -105,6 +106,8 @@ func (l *Lattice) enter() error {
 	if !l.Clustered() {
 		return nil
 	}
+	l.standing.Lock()
+	defer l.standing.Unlock()
 	f, err := readFolder(l.opts.Dir)
 	if err != nil {
 		return err
@@ -123,25 +126,52 @@ func (l *Lattice) enter() error {
 	}
 	l.forgotten.Store(false)
 	if f.member == nil { // a folder of an older version has none
-		return writeMember(l.opts.Dir, l.membership(f.cluster, f.cluster))
+		return l.writeStanding(Standing{Joined: f.cluster, Settled: f.cluster})
 	}
 	return nil
 }
 
-func (l *Lattice) membership(joined, settled bool) *membership {
-	return &membership{Cluster: l.opts.Cluster.Name, Edge: l.opts.Name, Joined: joined, Settled: settled}
+// Standing is how far this edge has come as a member of its cluster. It lasts over restarts.
+type Standing struct {
+	Joined  bool // the cluster has had it as a member
+	Settled bool // it has had the cluster's state
+	// Removal identifies the newest removal of an edge of this name at the time it joined,
+	// empty if there was none. A newer one means that this edge was removed since.
+	Removal string
 }
 
-// Standing is how far this edge has come as a member of its cluster: whether that has had
-// it as a member, and whether it has had the cluster's state. Both last over restarts.
-func (l *Lattice) Standing() (joined, settled bool) {
-	f, err := readFolder(l.opts.Dir)
-	return err == nil && f.member != nil && f.member.Joined, err == nil && f.member != nil && f.member.Settled
+// Standing returns the zero value for a folder that cannot be read.
+func (l *Lattice) Standing() (s Standing) {
+	if f, err := readFolder(l.opts.Dir); err == nil && f.member != nil {
+		s = Standing{f.member.Joined, f.member.Settled, f.member.Removal}
+	}
+	return s
 }
 
-// Advance notes a Standing.
-func (l *Lattice) Advance(joined, settled bool) error {
-	return writeMember(l.opts.Dir, l.membership(joined, settled))
+// Join records that the cluster has this edge as a member, after a removal.
+func (l *Lattice) Join(removal string) error {
+	l.standing.Lock()
+	defer l.standing.Unlock()
+	s := l.Standing()
+	s.Joined, s.Removal = true, removal
+	return l.writeStanding(s)
+}
+
+// Settle records that this edge has had the cluster's state. It fails for an edge that has
+// not joined.
+func (l *Lattice) Settle() error {
+	l.standing.Lock()
+	defer l.standing.Unlock()
+	s := l.Standing()
+	if !s.Joined {
+		return errors.New("this edge is not a member of its cluster any more")
+	}
+	s.Settled = true
+	return l.writeStanding(s)
+}
+
+func (l *Lattice) writeStanding(s Standing) error {
+	return writeMember(l.opts.Dir, &membership{l.opts.Cluster.Name, l.opts.Name, s.Joined, s.Settled, s.Removal})
 }
 
 // Forgotten notes that the cluster does not have this edge as a member any more. Its server

@@ -63,7 +63,13 @@ func (m *Members) Forget(ctx context.Context, edge string, over Override) error 
 	if (list[at].Live || m.o.Heard(edge)) && !over.Heard {
 		return fmt.Errorf("%s: %w", edge, ErrHeard)
 	}
-	return m.remove(ctx, &list[at])
+	if err := m.remove(ctx, &list[at]); err != nil {
+		return err
+	}
+	if err := m.recordRemoval(ctx, edge); err != nil {
+		return notRecorded(edge, err)
+	}
+	return nil
 }
 
 // elected are the members, when an edge leads them: if the lost one did, another is being
@@ -174,6 +180,9 @@ func (m *Members) forgetAbsent(ctx context.Context, s *Status) {
 		if err := m.remove(within, lost); err != nil {
 			why = err.Error()
 		} else {
+			if err := m.recordRemoval(ctx, lost.Edge); err != nil {
+				m.log.Error("cannot record the removal of an edge", "err", notRecorded(lost.label(), err))
+			}
 			m.log.Warn("an edge that was absent is forgotten: others take over its copies", "edge", lost.label(), "absent_for", m.o.ForgetAfter)
 			delete(m.absent, lost.ID)
 		}

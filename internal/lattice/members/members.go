@@ -23,7 +23,8 @@ const (
 	lookTimeout  = 2 * time.Second // of one question to the leader
 	defaultAfter = time.Hour
 	maxStreams   = 64
-	missedTwice  = 2 // a member that starts is seen at once
+	missedTwice  = 2               // a member that starts is seen at once
+	silence      = 6 * time.Second // without a word of a member, after which it is not live; those that are send one a second
 )
 
 // Options are what New takes.
@@ -75,6 +76,8 @@ type Status struct {
 	Problem string    `json:"problem,omitempty"` // why it is not known now
 	Members []Member  `json:"members,omitempty"`
 	Copies  []Copies  `json:"copies,omitempty"`
+
+	removals map[string]string // see recordRemoval; nil: not known
 }
 
 // Member is an edge of the cluster, as the edge that leads it sees it.
@@ -110,17 +113,23 @@ func (m *Members) Run(ctx context.Context) error {
 // standing notes that this edge has become a member, or is none any more.
 func (m *Members) standing(s *Status) {
 	l := m.o.Lattice
-	joined, settled := l.Standing()
+	standing := l.Standing()
 	switch own := slices.ContainsFunc(s.Members, func(x Member) bool { return x.ID == memberID(l.Name()) }); {
 	case own:
 		m.missed = 0
-		if joined {
-			return
+		if s.removals == nil {
+			return // not known now
 		}
-		if err := l.Advance(true, settled); err != nil {
-			m.log.Error("cannot note that this edge is a member", "err", err)
+		removal := s.removals[recordPrefix+l.Name()]
+		switch {
+		case !standing.Joined:
+			if err := l.Join(removal); err != nil {
+				m.log.Error("cannot record that this edge is a member", "err", err)
+			}
+		case removal != "" && removal != standing.Removal: // NATS took it back
+			l.Forgotten()
 		}
-	case joined:
+	case standing.Joined:
 		if m.missed++; m.missed >= missedTwice {
 			m.missed = 0
 			l.Forgotten()
@@ -140,7 +149,7 @@ func (m *Members) look(ctx context.Context) Status {
 	s := Status{At: time.Now()}
 	var err error
 	if s.Members, err = m.members(ctx); err == nil {
-		s.Copies, err = m.copies(ctx)
+		s.Copies, s.removals, err = m.copies(ctx)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -197,18 +206,24 @@ func (m *Members) members(ctx context.Context) (list []Member, err error) {
 	}
 	list = append(list, Member{Edge: meta.Leader, ID: meta.Peer, Leader: true, Live: true})
 	for _, p := range meta.Replicas {
-		list = append(list, Member{Edge: p.name(), ID: p.ID, Live: !p.Offline, Behind: p.Lag})
+		list = append(list, Member{Edge: p.name(), ID: p.ID, Live: live(p.Offline, p.Active), Behind: p.Lag})
 	}
 	return list, nil
 }
 
 // peer is how NATS describes a member.
 type peer struct {
-	Name    string `json:"name"`
-	ID      string `json:"peer"`
-	Offline bool   `json:"offline"`
-	Lag     uint64 `json:"lag"`
+	Name    string        `json:"name"`
+	ID      string        `json:"peer"`
+	Offline bool          `json:"offline"`
+	Active  time.Duration `json:"active"`
+	Lag     uint64        `json:"lag"`
 }
+
+// live reports whether a leader hears a server. NATS marks one that was killed as offline
+// only after minutes. active is the time since it was last heard, 0 if this leader never
+// heard it.
+func live(offline bool, active time.Duration) bool { return !offline && 0 < active && active < silence }
 
 // name is the edge's, empty if the leader does not know it.
 func (p *peer) name() string {
@@ -268,47 +283,61 @@ func kind(stream string) string {
 	return ""
 }
 
-// copies asks the leader of each stream.
-func (m *Members) copies(ctx context.Context) (list []Copies, err error) {
-	conn, err := m.o.Lattice.Conn(ctx)
+// copies asks the leader of each stream, also for the removals that are recorded.
+func (m *Members) copies(ctx context.Context) (list []Copies, removals map[string]string, err error) {
+	js, err := m.jetStream(ctx)
 	if err != nil {
-		return nil, err
-	}
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	within, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
+	removals = map[string]string{}
 	names := js.StreamNames(within)
 	for name := range names.Name() {
 		if len(list) == maxStreams {
 			break
 		}
-		list = append(list, m.copiesOf(ctx, js, Copies{What: cmp.Or(kind(name), name), Stream: name}))
+		c, config := copiesOf(ctx, js, name)
+		list = append(list, c)
+		if name == recordStream {
+			if removals = config.Metadata; removals == nil && c.Problem == "" {
+				removals = map[string]string{}
+			}
+		}
 	}
 	if err := names.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
-		return nil, fmt.Errorf("list the streams: %w", err)
+		return nil, nil, fmt.Errorf("list the streams: %w", err)
 	}
-	return list, nil
+	return list, removals, nil
 }
 
-func (m *Members) copiesOf(ctx context.Context, js jetstream.JetStream, c Copies) Copies {
+// jetStream does not ask whether JetStream answers.
+func (m *Members) jetStream(ctx context.Context) (jetstream.JetStream, error) {
+	conn, err := m.o.Lattice.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return jetstream.New(conn)
+}
+
+func copiesOf(ctx context.Context, js jetstream.JetStream, name string) (c Copies, config jetstream.StreamConfig) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	stream, err := js.Stream(ctx, c.Stream)
+	c = Copies{What: cmp.Or(kind(name), name), Stream: name}
+	stream, err := js.Stream(ctx, name)
 	if err != nil {
 		c.Problem = "no edge leads it: " + err.Error()
-		return c
+		return c, config
 	}
 	info := stream.CachedInfo()
 	c.Wanted = info.Config.Replicas
 	if info.Cluster == nil {
-		return c
+		return c, info.Config
 	}
 	c.At = append(c.At, Copy{Edge: info.Cluster.Leader, Leader: true, Current: true, Live: true})
 	for _, r := range info.Cluster.Replicas {
-		c.At = append(c.At, Copy{Edge: r.Name, Current: r.Current && !r.Offline, Live: !r.Offline, Behind: r.Lag})
+		there := live(r.Offline, r.Active)
+		c.At = append(c.At, Copy{Edge: r.Name, Current: r.Current && there, Live: there, Behind: r.Lag})
 	}
-	return c
+	return c, info.Config
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	latticetest.Child(func(ctx context.Context, _ *lattice.Lattice) error { <-ctx.Done(); return nil })
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).setupMirrorConsumer.func3"))
 }
 
@@ -236,10 +236,55 @@ func TestReplace(t *testing.T) {
 	forgotten := c.net.Node("ams3") // its copies are old
 	forgotten.Start()
 	c.run(forgotten)
-	latticetest.Await(t, func() bool { joined, _ := forgotten.Standing(); return !joined }, nil)
-	if streams, err := os.ReadDir(filepath.Join(forgotten.Dir(), "jetstream", "$G", "streams")); err == nil && len(streams) > 0 {
-		t.Errorf("the edge that was forgotten has kept %v", streams)
+	c.setAside(forgotten)
+	c.check()
+}
+
+// setAside waits until an edge that was forgotten has set its copies aside.
+func (c *cluster) setAside(node *latticetest.Node) {
+	c.t.Helper()
+	latticetest.Await(c.t, func() bool {
+		old, err := filepath.Glob(filepath.Join(node.Dir(), "forgotten-*"))
+		return err == nil && len(old) == 1
+	}, func() string {
+		text := node.Name() + " goes on with the copies of before it was forgotten:"
+		for name, e := range c.edges {
+			text += fmt.Sprintf("\n%s: %+v", name, e.members.Status())
+		}
+		return text
+	})
+}
+
+// TestForgottenTakenBack has an edge come back that was forgotten, when no server of the
+// cluster remembers that: NATS takes it back as a member at once.
+func TestForgottenTakenBack(t *testing.T) {
+	t.Parallel()
+	c := start(t, -1)
+	c.lose("ams3")
+	c.silent("ams3")
+	if err := c.edges["ams1"].members.Forget(t.Context(), "ams3", members.Override{}); err != nil {
+		t.Fatal(err)
 	}
+	for _, name := range []string{"ams1", "ams2"} {
+		c.lose(name)
+	}
+	for _, name := range []string{"ams1", "ams2"} {
+		node := c.net.Node(name)
+		node.Start()
+		c.run(node)
+	}
+	c.write("without ams3")
+	node := c.net.Node("ams3")
+	node.Start()
+	c.run(node)
+	c.setAside(node)
+	latticetest.Await(t, func() bool { return node.Standing().Joined }, nil)
+	if s := node.Standing(); s.Removal == "" {
+		t.Errorf("the edge that came back: %+v", s)
+	}
+	c.whole(3)
+	c.lose("ams2")
+	c.write("without ams2")
 	c.check()
 }
 

@@ -20,8 +20,7 @@ func TestCampaignForgottenReturns(t *testing.T) {
 		t.Fatal(err)
 	}
 	latticetest.Await(t, func() bool {
-		joined, _ := c.edges["ams3"].Standing()
-		return !joined && len(c.edges["ams1"].members.Status().Members) == 2
+		return !c.edges["ams3"].Standing().Joined && len(c.edges["ams1"].members.Status().Members) == 2
 	}, nil)
 	begun := time.Now()
 	tick := time.NewTicker(time.Second)
