@@ -12,6 +12,7 @@ import (
 
 const (
 	diskInterval = 250 * time.Millisecond
+	metaInterval = time.Second
 	maxReserve   = 256 << 20 // bytes that state leaves free on its disk, or a sixteenth of it
 )
 
@@ -22,6 +23,7 @@ func (l *Lattice) DiskLow() bool { return l.diskLow.Load() }
 // tend watches the disk until ctx ends. The server gives state up when a write failed,
 // until it starts again: so it does when there is space.
 func (l *Lattice) tend(ctx context.Context, token string) {
+	var kept time.Time
 	for wait := diskInterval; ; {
 		var ask resync
 		select {
@@ -35,6 +37,12 @@ func (l *Lattice) tend(ctx context.Context, token string) {
 			continue
 		}
 		l.measure()
+		if time.Since(kept) >= metaInterval {
+			if err := l.keepMeta(); err != nil {
+				l.log.Debug("cannot copy the configuration of a stream", "err", err)
+			}
+			kept = time.Now()
+		}
 		s := l.embedded()
 		disabled := !s.JetStreamEnabled()
 		if ask.done == nil && (l.diskLow.Load() || !disabled && !l.broken.Load() && !l.forgotten.Load() || disabled && s.JetStreamConfig() != nil) { // the last: it is about to

@@ -178,24 +178,28 @@ func (l *Lattice) writeStanding(s Standing) error {
 // is restarted without the copies that it has, and joins as a new one.
 func (l *Lattice) Forgotten() { l.forgotten.Store(true) }
 
-// writeMember writes the file whole or not at all.
 func writeMember(dir string, m *membership) error {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	next, err := os.OpenFile(filepath.Join(dir, memberFile+".next"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // the operator's own data folder
+	return writeWhole(filepath.Join(dir, memberFile), append(data, '\n'))
+}
+
+// writeWhole writes a file whole or not at all.
+func writeWhole(path string, data []byte) error {
+	next, err := os.OpenFile(path+".next", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // the operator's own data folder
 	if err != nil {
 		return err
 	}
-	_, err = next.Write(append(data, '\n'))
+	_, err = next.Write(data)
 	if err := errors.Join(err, next.Sync(), next.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(next.Name(), filepath.Join(dir, memberFile)); err != nil {
+	if err := os.Rename(next.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return syncDir(filepath.Dir(path))
 }
 
 // syncDir makes renames in a folder survive a power cut.

@@ -136,7 +136,7 @@ func (l *Lattice) start(ctx context.Context, token string) error {
 	if err != nil {
 		return err
 	}
-	if err := l.enter(); err != nil {
+	if err := errors.Join(l.enter(), l.restoreMeta()); err != nil {
 		return err
 	}
 	s, err := server.NewServer(opts)
