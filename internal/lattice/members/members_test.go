@@ -67,8 +67,8 @@ func (c *cluster) run(node *latticetest.Node) *edge {
 	e := &edge{Node: node}
 	log := latticetest.Logger(c.t)
 	var errs [5]error
-	e.state, errs[0] = state.New(state.Options{Lattice: node.Lattice, Bucket: "terrane_state", Timeout: 20 * time.Second, Logger: log})
-	e.certs, errs[1] = state.New(state.Options{Lattice: node.Lattice, Bucket: "terrane_certs", Timeout: 20 * time.Second, Logger: log})
+	e.state, errs[0] = state.New(state.Options{Lattice: node.Lattice, Bucket: "terrane_state", Timeout: time.Minute, Logger: log})
+	e.certs, errs[1] = state.New(state.Options{Lattice: node.Lattice, Bucket: "terrane_certs", Timeout: time.Minute, Logger: log})
 	e.members, errs[2] = members.New(members.Options{
 		Lattice: node.Lattice, ForgetAfter: c.after, Heard: func(edge string) bool { return c.heard[edge] }, Logger: log,
 	})
