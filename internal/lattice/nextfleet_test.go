@@ -1,6 +1,7 @@
 package lattice_test
 
 import (
+	"context"
 	"io"
 	"io/fs"
 	"strings"
@@ -43,13 +44,13 @@ func nextFleet(l *lattice.Lattice, n next) {
 		"content":"` + strings.Repeat("a", 64) + `","engine":"x","pin":{"at":"2026-01-01T00:00:00Z","kind":"canary","by":"op"}}]}`)})
 	e := emptyEdge{make(chan tenant.Served, 64)}
 	f, err := fleet.New(fleet.Options{
-		Lattice: l, Source: e, Wait: time.Minute,
+		Lattice: l, Wait: time.Minute,
 		Peers: func() []fleet.Peer { return []fleet.Peer{{Name: "ams2", Sums: map[string]tenant.Sum{"/git/": {1}}}} },
 	})
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	latticetest.Run(n.t, f.Run)
+	latticetest.Run(n.t, func(ctx context.Context) error { return f.Run(ctx, e) })
 	if got := <-e.offered; got.ID != id || got.Revision != "abc" || got.Pin == nil || got.Pin.By != "op" {
 		n.t.Errorf("offered %+v", got)
 	}
