@@ -258,7 +258,7 @@ func kvstoreIncrement(ctx context.Context, x *Exchange, g Guest, a args) error {
 		if old.Version == 0 {
 			expires = expiry(ttl)
 		}
-		sum, valid = add(old.Value, delta)
+		sum, valid = AddDecimal(old.Value, delta)
 		return strconv.AppendInt(nil, sum, 10), expires, !valid
 	})
 	if err == nil && valid {
@@ -270,8 +270,8 @@ func kvstoreIncrement(ctx context.Context, x *Exchange, g Guest, a args) error {
 	return err
 }
 
-// add reports false if text is no number, or the sum overflows. No text is 0.
-func add(text []byte, delta int64) (int64, bool) {
+// AddDecimal adds to a number of 64 bits as decimal text. It reports false if text is no number, or the sum overflows. No text is 0.
+func AddDecimal(text []byte, delta int64) (int64, bool) {
 	n := int64(0)
 	if len(text) > 0 {
 		var err error
