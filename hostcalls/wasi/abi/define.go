@@ -147,3 +147,16 @@ func (f *function) call(ctx context.Context, s *State, g hostcalls.Guest, stack 
 	s.texts.buf = s.texts.buf[:0]
 	return f.do(ctx, c)
 }
+
+// Describe returns the types of the interface's functions, with every name of a type but
+// those of resources resolved. Functions that drop a resource have none.
+func (i Interface) Describe() map[string]string {
+	out := map[string]string{}
+	for _, f := range i.compile() {
+		out[f.name] = ""
+		if !strings.HasPrefix(f.name, "[resource-drop]") {
+			out[f.name] = f.signature.String()
+		}
+	}
+	return out
+}

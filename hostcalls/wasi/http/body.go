@@ -36,6 +36,7 @@ type outgoingBody struct {
 	broken   error // why the stream takes no more
 	trailers *fields
 	buf      []byte // what was written before it has begun
+	stream   stream.Output
 
 	upload *upload // of a request
 }
@@ -153,7 +154,8 @@ func bodyWrite(_ context.Context, c *abi.Call) error {
 		return nil
 	}
 	b.taken = true
-	return c.Ok().New(&stream.Output{Sink: bodyStream{b}}, c.U32(0))
+	b.stream.Sink = bodyStream{b}
+	return c.Ok().New(&b.stream, c.U32(0))
 }
 
 func bodyFinish(_ context.Context, c *abi.Call) error {
@@ -194,7 +196,10 @@ type incomingBody struct {
 	taken    bool         // the stream
 	trailers func() (*fields, error)
 	failed   error // of the source
+	stream   stream.Input
 }
+
+func (b *incomingBody) reset(p *part) { *b = incomingBody{p: p} }
 
 // Drop implements abi.Resource.
 func (b *incomingBody) Drop() { b.source.Close() }
@@ -227,7 +232,8 @@ func incomingBodyStream(_ context.Context, c *abi.Call) error {
 		return nil
 	}
 	b.taken = true
-	return c.Ok().New(&stream.Input{Source: bodySource{b}}, c.U32(0))
+	b.stream.Source = bodySource{b}
+	return c.Ok().New(&b.stream, c.U32(0))
 }
 
 func incomingBodyFinish(_ context.Context, c *abi.Call) error {

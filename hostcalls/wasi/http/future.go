@@ -229,7 +229,8 @@ func incomingConsume(_ context.Context, c *abi.Call) error {
 		return nil
 	}
 	r.consumed = true
-	b := &incomingBody{p: r.p, source: newDownload(r)}
+	b := r.p.received.next()
+	b.source = newDownload(r)
 	if r.resp.Trailer != nil {
 		b.trailers = func() (*fields, error) {
 			if h := r.resp.Trailer(); len(h) > 0 {

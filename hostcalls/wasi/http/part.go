@@ -21,6 +21,7 @@ type part struct {
 	fields    slab[fields, *fields]
 	responses slab[outgoingResponse, *outgoingResponse]
 	bodies    slab[outgoingBody, *outgoingBody]
+	received  slab[incomingBody, *incomingBody]
 
 	given bool          // the request and the outparam have their handles
 	set   bool          // the response
@@ -70,7 +71,7 @@ func partOf(s *abi.State) *part { return abi.PartOf(s, abi.PartHTTP, newPart) }
 
 func newPart(s *abi.State) *part {
 	p := &part{s: s, names: map[string]*name{}, values: map[string]string{}}
-	p.fields.p, p.responses.p, p.bodies.p = p, p, p
+	p.fields.p, p.responses.p, p.bodies.p, p.received.p = p, p, p, p
 	return p
 }
 
@@ -117,6 +118,10 @@ func (p *part) Close() {
 	p.fields.end()
 	p.responses.end()
 	p.bodies.end()
+	p.received.end()
 	clear(p.lines)
-	*p = part{s: p.s, names: p.names, values: p.values, fields: p.fields, responses: p.responses, bodies: p.bodies, lines: p.lines[:0]}
+	*p = part{
+		s: p.s, names: p.names, values: p.values, lines: p.lines[:0],
+		fields: p.fields, responses: p.responses, bodies: p.bodies, received: p.received,
+	}
 }

@@ -140,7 +140,7 @@ func requestConsume(_ context.Context, c *abi.Call) error {
 		return nil
 	}
 	r.consumed = true
-	b := &incomingBody{p: r.p}
+	b := r.p.received.next()
 	b.whole.Reset(c.X.Request().Body)
 	b.source = &b.whole
 	if t := c.X.Request().Trailer; len(t) > 0 {
