@@ -1,6 +1,10 @@
 package bgp
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/terrane/terrane/internal/metric"
+)
 
 // collector turns a Status into metrics when they are asked for.
 type collector struct {
@@ -36,22 +40,15 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.status()
 	for _, state := range []State{Stopped, Starting, Announcing, Unhealthy, Draining, Withdrawing, Drained} {
-		ch <- prometheus.MustNewConstMetric(c.state, prometheus.GaugeValue, number(s.State == state), string(state))
+		ch <- prometheus.MustNewConstMetric(c.state, prometheus.GaugeValue, metric.Bool(s.State == state), string(state))
 	}
 	ch <- prometheus.MustNewConstMetric(c.late, prometheus.GaugeValue, float64(s.LateVisitors))
-	ch <- prometheus.MustNewConstMetric(c.ended, prometheus.GaugeValue, number(s.SessionsEnded))
+	ch <- prometheus.MustNewConstMetric(c.ended, prometheus.GaugeValue, metric.Bool(s.SessionsEnded))
 	for _, n := range s.Neighbors {
 		addr := n.Address.String()
-		ch <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, number(n.Established), addr)
+		ch <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, metric.Bool(n.Established), addr)
 		ch <- prometheus.MustNewConstMetric(c.announced, prometheus.GaugeValue, float64(len(n.Announced)), addr)
 		ch <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(n.Lost), addr)
 		ch <- prometheus.MustNewConstMetric(c.ignored, prometheus.CounterValue, float64(n.Ignored), addr)
 	}
-}
-
-func number(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

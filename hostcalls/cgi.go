@@ -157,7 +157,7 @@ func (x *Exchange) parseCGI(out []byte) error {
 		switch {
 		case string(key) == "Status":
 			status = string(value)
-		case !hostOwned(key):
+		case !HostOwned(key):
 			x.resp.Header[intern(key)] = append(x.resp.Header[string(key)], string(value))
 		}
 	}

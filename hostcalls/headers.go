@@ -58,10 +58,10 @@ func validValue(b []byte) bool {
 	return !slices.ContainsFunc(b, func(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f })
 }
 
-// hostOwned reports whether the host alone sets the header of that canonical
-// name: it frames the message or speaks of the connection. Guests copy such
+// HostOwned reports whether the host alone sets the header of that canonical name: it
+// frames the message or is about the connection (RFC 9110 7.6.1). Guests copy such
 // headers from other messages, so that setting one is no mistake, and does nothing.
-func hostOwned(name []byte) bool {
+func HostOwned[T string | []byte](name T) bool {
 	switch string(name) {
 	case "Connection", "Content-Length", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
 		return true
@@ -139,7 +139,7 @@ func (x *Exchange) setHeader(h http.Header, refused *refusals, name []byte, valu
 		refused.accept(string(key))
 	}
 	switch set := x.values[start:len(x.values):len(x.values)]; {
-	case hostOwned(key):
+	case HostOwned(key):
 		x.values = x.values[:start]
 	case len(set) == 0:
 		delete(h, string(key))

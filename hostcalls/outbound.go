@@ -2,6 +2,7 @@ package hostcalls
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,16 +86,9 @@ func (x *Exchange) at(n int32) *handle {
 }
 
 // limits that have a default.
-func (t *Tenant) maxBody() int64 { return or(t.Limits.ResponseBody, defaultResponseBody) }
-func (t *Tenant) maxHeld() int64 { return or(t.Limits.Memory, defaultMemory) }
-func (t *Tenant) maxSent() int   { return or(t.Limits.Subrequests, defaultSubrequests) }
-
-func or[T int | int64](v, otherwise T) T {
-	if v > 0 {
-		return v
-	}
-	return otherwise
-}
+func (t *Tenant) maxBody() int64 { return cmp.Or(t.Limits.ResponseBody, defaultResponseBody) }
+func (t *Tenant) maxHeld() int64 { return cmp.Or(t.Limits.Memory, defaultMemory) }
+func (t *Tenant) maxSent() int   { return cmp.Or(t.Limits.Subrequests, defaultSubrequests) }
 
 // hold reserves n bytes of host memory for fetches. What the host holds for a
 // guest is bounded by what the guest may hold itself.

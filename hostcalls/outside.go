@@ -1,6 +1,7 @@
 package hostcalls
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -143,7 +144,7 @@ const KVEntryCost = 128
 
 // WithDefaults fills in what is not set.
 func (q Quota) WithDefaults() Quota {
-	return Quota{Bytes: or(q.Bytes, 64<<20), Keys: or(q.Keys, 100_000)}
+	return Quota{Bytes: cmp.Or(q.Bytes, 64<<20), Keys: cmp.Or(q.Keys, 100_000)}
 }
 
 // The errors of KV that callers branch on.

@@ -146,7 +146,7 @@ func (v *visit) copyHeader(h, guest http.Header, length string) {
 	}
 	all := make([]string, 0, n)
 	for name, values := range guest {
-		if hopByHop(name) || ofEdges(name) {
+		if hostcalls.HostOwned(name) || ofEdges(name) {
 			continue
 		}
 		from := len(all)
@@ -157,15 +157,6 @@ func (v *visit) copyHeader(h, guest http.Header, length string) {
 	all = append(all, v.id, length)
 	h["Terrane-Request-Id"] = all[from : from+1 : from+1]
 	h["Content-Length"] = all[from+1:]
-}
-
-// hopByHop reports whether only this host may set the header (RFC 9110 7.6.1).
-func hopByHop(name string) bool {
-	switch name {
-	case "Connection", "Content-Length", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
-		return true
-	}
-	return false
 }
 
 // ofEdges reports whether edges alone set the header, in requests and in responses. Programs

@@ -229,7 +229,7 @@ func edgeSets(name string) bool {
 	case "Content-Encoding", "Content-Range", "Etag", "Date":
 		return true
 	}
-	return hopByHop(name) || ofEdges(name)
+	return hostcalls.HostOwned(name) || ofEdges(name)
 }
 
 // ruleFile is the text of a file of rules, empty if the folder has none.

@@ -1,6 +1,7 @@
 package hostcallstest
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -107,8 +108,8 @@ func (c *test) run(t *testing.T, host Host) {
 	log := &Log{}
 	tn := &hostcalls.Tenant{KV: memorykv.New(hostcalls.Quota{}), Logger: log, Edge: "edge1", Region: "lab"}
 	req := c.req
-	req.Method = or(req.Method, http.MethodGet)
-	req.Path = or(req.Path, "/")
+	req.Method = cmp.Or(req.Method, http.MethodGet)
+	req.Path = cmp.Or(req.Path, "/")
 	req.Host, req.Scheme = "kit.example", "https"
 	req.Client = netip.MustParseAddr("192.0.2.99")
 	if req.Header == nil {
@@ -185,13 +186,6 @@ func apart(t *testing.T, host Host) {
 			t.Fatalf("%s: got %v, %v", path, resp, err)
 		}
 	}
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // Log is a hostcalls.Logger that remembers.

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,14 +76,14 @@ func New(opts Options) (*Monitor, error) {
 			faults = append(faults, fmt.Errorf("health check %q: a negative interval, timeout, rise or fall", c.Name))
 		}
 		seen[c.Name] = true
-		c.Interval = or(c.Interval, time.Second)
-		c.Timeout = or(c.Timeout, c.Interval)
-		c.Rise, c.Fall = or(c.Rise, 2), or(c.Fall, 2)
+		c.Interval = cmp.Or(c.Interval, time.Second)
+		c.Timeout = cmp.Or(c.Timeout, c.Interval)
+		c.Rise, c.Fall = cmp.Or(c.Rise, 2), cmp.Or(c.Fall, 2)
 		checks[i] = c
 	}
 	opts.Checks = checks
-	opts.Hold = or(opts.Hold, 5*time.Second)
-	opts.MaxHold = max(or(opts.MaxHold, 20*time.Minute), opts.Hold)
+	opts.Hold = cmp.Or(opts.Hold, 5*time.Second)
+	opts.MaxHold = max(cmp.Or(opts.MaxHold, 20*time.Minute), opts.Hold)
 	if opts.Grace < 0 || opts.Hold < 0 {
 		faults = append(faults, errors.New("health: a negative grace or hold"))
 	}
@@ -104,14 +105,6 @@ func New(opts Options) (*Monitor, error) {
 		}
 	}
 	return m, nil
-}
-
-func or[T comparable](v, dflt T) T {
-	var zero T
-	if v == zero {
-		return dflt
-	}
-	return v
 }
 
 // Status is the current state.

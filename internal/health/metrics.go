@@ -1,6 +1,10 @@
 package health
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/terrane/terrane/internal/metric"
+)
 
 type metrics struct {
 	ready  prometheus.Gauge
@@ -35,18 +39,11 @@ func (m metrics) register(r prometheus.Registerer) error {
 }
 
 func (m metrics) observe(old, s Status) {
-	m.ready.Set(number(s.Ready))
+	m.ready.Set(metric.Bool(s.Ready))
 	if old.Ready && !s.Ready {
 		m.losses.Inc()
 	}
 	for _, c := range s.Checks {
-		m.check.WithLabelValues(c.Name).Set(number(c.OK))
+		m.check.WithLabelValues(c.Name).Set(metric.Bool(c.OK))
 	}
-}
-
-func number(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -1,6 +1,10 @@
 package lattice
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/terrane/terrane/internal/metric"
+)
 
 // Status is how an edge stands in the lattice.
 type Status struct {
@@ -54,17 +58,10 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByC
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.l.Status()
 	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
-	gauge(prometheus.NewDesc("terrane_lattice_up", "1 while the edge is connected to the lattice's server.", nil, nil), number(s.Connected))
-	gauge(prometheus.NewDesc("terrane_lattice_state_up", "1 while state can be written: a majority of the cluster is there.", nil, nil), number(s.State))
+	gauge(prometheus.NewDesc("terrane_lattice_up", "1 while the edge is connected to the lattice's server.", nil, nil), metric.Bool(s.Connected))
+	gauge(prometheus.NewDesc("terrane_lattice_state_up", "1 while state can be written: a majority of the cluster is there.", nil, nil), metric.Bool(s.State))
 	gauge(prometheus.NewDesc("terrane_lattice_route_connections", "Edges of the cluster that this edge is connected to.", nil, nil), float64(s.Edges))
 	gauge(prometheus.NewDesc("terrane_lattice_leaf_connections", "Connections to leaf nodes, or to the hub.", nil, nil), float64(s.Leafs))
 	gauge(prometheus.NewDesc("terrane_lattice_stored_bytes", "State on this edge's disk.", nil, nil), float64(s.Stored))
-	gauge(prometheus.NewDesc("terrane_lattice_disk_ok", "1 unless the disk under the state is nearly full.", nil, nil), number(!s.DiskLow))
-}
-
-func number(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
+	gauge(prometheus.NewDesc("terrane_lattice_disk_ok", "1 unless the disk under the state is nearly full.", nil, nil), metric.Bool(!s.DiskLow))
 }
