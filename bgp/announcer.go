@@ -33,13 +33,13 @@ const (
 	refresh    = time.Second // of what only time changes in Status
 )
 
-// New validates the options; what is wrong with them it returns as Faults. The
-// announcer begins unhealthy, and starts nothing before Run.
+// New returns an Announcer that is unhealthy until SetHealth says otherwise. It starts
+// nothing; call Run. Its error joins every fault of the options (Options.Check).
 func New(opts Options) (*Announcer, error) {
-	opts = opts.withDefaults()
-	if err := opts.validate(); err != nil {
+	if err := opts.Check(); err != nil {
 		return nil, err
 	}
+	opts = opts.withDefaults()
 	a := &Announcer{
 		opts: opts, log: opts.Logger, wake: make(chan struct{}, 1), reason: "no word about its health yet",
 		status: Status{State: Stopped, Since: time.Now(), Prefixes: opts.Prefixes, Neighbors: idleNeighbors(&opts)},

@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -98,19 +99,19 @@ const (
 )
 
 func (o Options) withDefaults() Options {
-	o.ShutdownWait = or(o.ShutdownWait, defaultWait)
-	o.WithdrawWait = or(o.WithdrawWait, defaultWait)
+	o.ShutdownWait = cmp.Or(o.ShutdownWait, defaultWait)
+	o.WithdrawWait = cmp.Or(o.WithdrawWait, defaultWait)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	neighbors := make([]Neighbor, len(o.Neighbors))
 	for i, n := range o.Neighbors {
 		n.Address = n.Address.Unmap()
-		n.Port = or(n.Port, defaultPort)
-		n.Multihop = or(n.Multihop, 1)
-		n.HoldTime = or(n.HoldTime, defaultHold)
-		n.Keepalive = or(n.Keepalive, max(n.HoldTime/3, time.Second).Truncate(time.Second))
-		n.ConnectRetry = or(n.ConnectRetry, defaultRetry)
+		n.Port = cmp.Or(n.Port, defaultPort)
+		n.Multihop = cmp.Or(n.Multihop, 1)
+		n.HoldTime = cmp.Or(n.HoldTime, defaultHold)
+		n.Keepalive = cmp.Or(n.Keepalive, max(n.HoldTime/3, time.Second).Truncate(time.Second))
+		n.ConnectRetry = cmp.Or(n.ConnectRetry, defaultRetry)
 		neighbors[i] = n
 	}
 	o.Neighbors = neighbors
@@ -120,12 +121,4 @@ func (o Options) withDefaults() Options {
 // anyGraceful reports whether any speaker is asked to leave before the withdrawal.
 func (o *Options) anyGraceful() bool {
 	return o.silent() || slices.ContainsFunc(o.Neighbors, func(n Neighbor) bool { return !n.NoGracefulShutdown })
-}
-
-func or[T comparable](v, dflt T) T {
-	var zero T
-	if v == zero {
-		return dflt
-	}
-	return v
 }

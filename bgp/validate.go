@@ -5,79 +5,57 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/terrane/terrane/internal/fault"
 )
-
-// Fault is one thing wrong with Options.
-type Fault struct {
-	Key string // as in terrane.toml: "bgp.neighbor[0].asn"
-	Err error  // what is wrong and how to mend it
-}
-
-func (f Fault) Error() string { return f.Key + ": " + f.Err.Error() }
-
-func (f Fault) Unwrap() error { return f.Err }
-
-// Faults are all that is wrong with Options; what New returns.
-type Faults []Fault
-
-func (f Faults) Error() string {
-	lines := make([]string, len(f))
-	for i, fault := range f {
-		lines[i] = fault.Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-func (f *Faults) add(key, format string, args ...any) {
-	*f = append(*f, Fault{Key: key, Err: fmt.Errorf(format, args...)})
-}
 
 // silent reports whether this edge speaks no BGP itself.
 func (o *Options) silent() bool { return o.External && len(o.Neighbors) == 0 }
 
-// validate names everything wrong with o, which has its defaults.
-func (o *Options) validate() error {
-	var f Faults
+// Check returns every fault in o, joined: each is a *fault.Fault, whose key is that of
+// the table [bgp].
+func (o Options) Check() error {
+	o = o.withDefaults()
+	var f fault.List
 	if err := usableASN(o.ASN); err != nil && !o.silent() {
-		f.add("bgp.asn", "%w", err)
+		f.Add("asn", "%w", err)
 	}
 	if (!o.RouterID.Is4() || o.RouterID.IsUnspecified()) && !o.silent() {
-		f.add("bgp.router_id", "want an IPv4 address that no other edge has")
+		f.Add("router_id", "want an IPv4 address that no other edge has")
 	}
-	if o.ShutdownWait < 0 || o.WithdrawWait < 0 {
-		f.add("bgp.shutdown_wait", "a negative wait")
+	if o.ShutdownWait < 0 {
+		f.Add("shutdown_wait", "%v: want 0 or more", o.ShutdownWait)
+	}
+	if o.WithdrawWait < 0 {
+		f.Add("withdraw_wait", "%v: want 0 or more", o.WithdrawWait)
 	}
 	o.validatePrefixes(&f)
 	if len(o.Neighbors) == 0 && !o.External {
-		f.add("bgp.neighbor", "want at least one [[bgp.neighbor]], or bgp.external = true")
+		f.Add("neighbor", "want at least one [[bgp.neighbor]], or bgp.external = true")
 	}
 	for i, n := range o.Neighbors {
-		key := fmt.Sprintf("bgp.neighbor[%d]", i)
+		key := fmt.Sprintf("neighbor[%d]", i)
 		o.validateNeighbor(&f, key, &n)
 		if j := slices.IndexFunc(o.Neighbors[:i], func(m Neighbor) bool { return m.Address == n.Address }); j >= 0 {
-			f.add(key+".address", "%v is neighbor[%d] already", n.Address, j)
+			f.Add(key+".address", "%v is neighbor[%d] already", n.Address, j)
 		}
 	}
-	if len(f) > 0 {
-		return f
-	}
-	return nil
+	return f.Err()
 }
 
-func (o *Options) validatePrefixes(f *Faults) {
+func (o *Options) validatePrefixes(f *fault.List) {
 	if len(o.Prefixes) == 0 {
-		f.add("bgp.prefixes", "want the prefixes to announce")
+		f.Add("prefixes", "want the prefixes to announce")
 	}
 	for i, p := range o.Prefixes {
-		key := fmt.Sprintf("bgp.prefixes[%d]", i)
+		key := fmt.Sprintf("prefixes[%d]", i)
 		if err := announceable(p); err != nil {
-			f.add(key, "%w", err)
+			f.Add(key, "%w", err)
 			continue
 		}
 		if slices.Contains(o.Prefixes[:i], p) {
-			f.add(key, "%v stands there twice", p)
+			f.Add(key, "%v is listed twice", p)
 		}
 		taken := false
 		for _, n := range o.Neighbors {
@@ -86,54 +64,55 @@ func (o *Options) validatePrefixes(f *Faults) {
 				continue
 			}
 			if private(p) && !o.AllowPrivate {
-				f.add(key, "%v is private, AS %d is public: set bgp.allow_private = true if that network agreed to it", p, n.ASN)
+				f.Add(key, "%v is private, AS %d is public: set bgp.allow_private = true if that network agreed to it", p, n.ASN)
 			}
 			if p.Bits() > longestGlobal(p) && !o.AllowHostRoutes {
-				f.add(key, "%v is longer than the /%d that networks like AS %d pass on: set bgp.allow_host_routes = true if that network agreed to it", p, longestGlobal(p), n.ASN)
+				f.Add(key, "%v is longer than the /%d that networks like AS %d pass on: set bgp.allow_host_routes = true if that network agreed to it", p, longestGlobal(p), n.ASN)
 			}
 		}
 		if !taken && len(o.Neighbors) > 0 {
-			f.add(key, "no neighbor takes %v: one needs an %[2]v address, or an %[2]v address in next_hops", p, familyOf(p.Addr()))
+			f.Add(key, "no neighbor takes %v: one needs an %[2]v address, or an %[2]v address in next_hops", p, familyOf(p.Addr()))
 		}
 	}
 }
 
-func (o *Options) validateNeighbor(f *Faults, key string, n *Neighbor) {
+func (o *Options) validateNeighbor(f *fault.List, key string, n *Neighbor) {
 	internal := n.ASN == o.ASN
 	if err := usableASN(n.ASN); err != nil {
-		f.add(key+".asn", "%w", err)
+		f.Add(key+".asn", "%w", err)
 	}
 	switch a := n.Address; {
 	case !a.IsValid() || a.IsUnspecified() || a.IsMulticast():
-		f.add(key+".address", "want the address of the router")
+		f.Add(key+".address", "want the address of the router")
 	case a.IsLinkLocalUnicast() && a.Is6():
-		f.add(key+".address", "%v: sessions over IPv6 link-local addresses are not supported", a)
+		f.Add(key+".address", "%v: sessions over IPv6 link-local addresses are not supported", a)
 	case a == o.RouterID && !a.IsLoopback():
-		f.add(key+".address", "%v is this edge's own router id", a)
+		f.Add(key+".address", "%v is this edge's own router id", a)
 	}
 	if l := n.LocalAddress; l.IsValid() && (l.Is4() != n.Address.Is4() || l.IsUnspecified() || l == n.Address) {
-		f.add(key+".local_address", "%v: want an address of this host, of the family of %v", l, n.Address)
+		f.Add(key+".local_address", "%v: want an address of this host, of the family of %v", l, n.Address)
 	}
 	if len(n.Password) > maxPassword {
-		f.add(key+".password", "%d bytes: TCP MD5 takes at most %d", len(n.Password), maxPassword)
+		f.Add(key+".password", "%d bytes: TCP MD5 takes at most %d", len(n.Password), maxPassword)
 	}
 	if n.Passive && o.ListenPort == 0 {
-		f.add(key+".passive", "nothing listens: set bgp.listen_port = 179")
+		f.Add(key+".passive", "nothing listens: set bgp.listen_port = 179")
 	}
 	n.validateTimers(f, key)
 	o.validateNextHops(f, key, n)
-	if _, err := parseCommunities(n.Communities); err != nil {
-		f.add(key+".communities", "%w", err)
+	for i, c := range n.Communities {
+		_, err := parseCommunities([]string{c})
+		f.AddErr(fmt.Sprintf("%s.communities[%d]", key, i), err)
 	}
 	if n.Prepend > maxPrepend || n.Prepend > 0 && internal {
-		f.add(key+".prepend", "%d: want at most %d, and none within the own AS", n.Prepend, maxPrepend)
+		f.Add(key+".prepend", "%d: want at most %d, and none within the own AS", n.Prepend, maxPrepend)
 	}
 	if n.LocalPref != nil && (!internal || *n.LocalPref == 0) {
-		f.add(key+".local_pref", "want a number above 0, and only for a neighbor in AS %d: other networks never see it (RFC 4271 5.1.5)", o.ASN)
+		f.Add(key+".local_pref", "want a number above 0, and only for a neighbor in AS %d: other networks never see it (RFC 4271 5.1.5)", o.ASN)
 	}
 }
 
-func (n *Neighbor) validateTimers(f *Faults, key string) {
+func (n *Neighbor) validateTimers(f *fault.List, key string) {
 	for _, t := range []struct {
 		name      string
 		value     time.Duration
@@ -145,22 +124,22 @@ func (n *Neighbor) validateTimers(f *Faults, key string) {
 		{"graceful_restart", n.GracefulRestart, 0, 4095 * time.Second},
 	} {
 		if t.value < t.low || t.value > t.high || t.value%time.Second != 0 {
-			f.add(key+"."+t.name, "%v: want whole seconds from %v to %v", t.value, t.low, t.high)
+			f.Add(key+"."+t.name, "%v: want whole seconds from %v to %v", t.value, t.low, t.high)
 		}
 	}
 }
 
-func (o *Options) validateNextHops(f *Faults, key string, n *Neighbor) {
+func (o *Options) validateNextHops(f *fault.List, key string, n *Neighbor) {
 	for i, h := range n.NextHops {
 		if !h.IsValid() || h.IsUnspecified() || h.IsMulticast() || h.Is4In6() || h.Zone() != "" {
-			f.add(fmt.Sprintf("%s.next_hops[%d]", key, i), "%v: want an address that the router can reach this edge by", h)
+			f.Add(fmt.Sprintf("%s.next_hops[%d]", key, i), "%v: want an address that the router can reach this edge by", h)
 		}
 		if slices.ContainsFunc(n.NextHops[:i], func(other netip.Addr) bool { return other.Is4() == h.Is4() }) {
-			f.add(fmt.Sprintf("%s.next_hops[%d]", key, i), "a second %v next hop: want at most one", familyOf(h))
+			f.Add(fmt.Sprintf("%s.next_hops[%d]", key, i), "a second %v next hop: want at most one", familyOf(h))
 		}
 	}
-	if !slices.ContainsFunc(o.Prefixes, func(p netip.Prefix) bool { return n.takes(familyOf(p.Addr())) }) && len(o.Prefixes) > 0 {
-		f.add(key+".next_hops", "no prefix can go to %v: they are of the other family, whose next hop is missing here", n.Address)
+	if !slices.ContainsFunc(o.Prefixes, func(p netip.Prefix) bool { return !p.IsValid() || n.takes(familyOf(p.Addr())) }) && len(o.Prefixes) > 0 {
+		f.Add(key+".next_hops", "no prefix can go to %v: they are of the other family, whose next hop is missing here", n.Address)
 	}
 }
 

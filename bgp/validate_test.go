@@ -1,12 +1,13 @@
 package bgp
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/terrane/terrane/internal/fault"
 )
 
 // design is the example of the configuration reference.
@@ -31,72 +32,71 @@ func TestFaults(t *testing.T) {
 	}{
 		{"the example", func(*Options) {}, nil},
 		{"nothing", func(o *Options) { *o = Options{} }, []string{
-			"bgp.asn: want an AS number", "bgp.router_id: want", "bgp.prefixes: want", "bgp.neighbor: want",
+			"asn: want an AS number", "router_id: want", "prefixes: want", "neighbor: want",
 		}},
 		{"another speaker", func(o *Options) {
 			*o = Options{External: true, Prefixes: o.Prefixes}
 		}, nil},
 		{"another speaker, and a neighbor", func(o *Options) {
 			o.External, o.ASN = true, 0
-		}, []string{"bgp.asn: want an AS number"}},
-		{"reserved AS", func(o *Options) { o.ASN = 23456 }, []string{"bgp.asn: AS 23456 is reserved"}},
-		{"IPv6 router id", func(o *Options) { o.RouterID = addr("::1") }, []string{"bgp.router_id: want an IPv4"}},
-		{"default route", func(o *Options) { o.Prefixes[0] = prefix("0.0.0.0/0") }, []string{"bgp.prefixes[0]: 0.0.0.0/0 would take"}},
-		{"host bits", func(o *Options) { o.Prefixes[0] = prefix("192.0.2.10/24") }, []string{"bgp.prefixes[0]: 192.0.2.10/24 has bits beyond its length: want 192.0.2.0/24"}},
+		}, []string{"asn: want an AS number"}},
+		{"reserved AS", func(o *Options) { o.ASN = 23456 }, []string{"asn: AS 23456 is reserved"}},
+		{"IPv6 router id", func(o *Options) { o.RouterID = addr("::1") }, []string{"router_id: want an IPv4"}},
+		{"default route", func(o *Options) { o.Prefixes[0] = prefix("0.0.0.0/0") }, []string{"prefixes[0]: 0.0.0.0/0 would take"}},
+		{"host bits", func(o *Options) { o.Prefixes[0] = prefix("192.0.2.10/24") }, []string{"prefixes[0]: 192.0.2.10/24 has bits beyond its length: want 192.0.2.0/24"}},
 		{"loopback, multicast, link-local, reserved", func(o *Options) {
 			o.Prefixes = []netip.Prefix{prefix("127.0.0.1/32"), prefix("224.0.0.0/24"), prefix("fe80::1/128"), prefix("240.0.0.1/32"), prefix("2001:db8::10/128"), prefix("192.0.2.1/32")}
-		}, []string{"bgp.prefixes[0]: 127", "bgp.prefixes[1]: 224", "bgp.prefixes[2]: fe80", "bgp.prefixes[3]: 240"}},
-		{"mapped", func(o *Options) { o.Prefixes[0] = prefix("::ffff:192.0.2.10/128") }, []string{"bgp.prefixes[0]: ::ffff:192.0.2.10/128: write it as IPv4", "bgp.neighbor[0].next_hops: no prefix can go"}},
-		{"invalid", func(o *Options) { o.Prefixes[0] = netip.Prefix{} }, []string{"bgp.prefixes[0]: want a prefix", "bgp.neighbor[0]"}},
-		{"twice", func(o *Options) { o.Prefixes[1] = o.Prefixes[0] }, []string{"bgp.prefixes[1]: 192.0.2.10/32 stands there twice", "bgp.neighbor[1].next_hops: no prefix"}},
+		}, []string{"prefixes[0]: 127", "prefixes[1]: 224", "prefixes[2]: fe80", "prefixes[3]: 240"}},
+		{"mapped", func(o *Options) { o.Prefixes[0] = prefix("::ffff:192.0.2.10/128") }, []string{"prefixes[0]: ::ffff:192.0.2.10/128: write it as IPv4", "neighbor[0].next_hops: no prefix can go"}},
+		{"invalid", func(o *Options) { o.Prefixes[0] = netip.Prefix{} }, []string{"prefixes[0]: want a prefix"}},
+		{"twice", func(o *Options) { o.Prefixes[1] = o.Prefixes[0] }, []string{"prefixes[1]: 192.0.2.10/32 is listed twice", "neighbor[1].next_hops: no prefix"}},
 		{"host route to a public AS", func(o *Options) { o.Neighbors[0].ASN = 3356 }, []string{
-			"bgp.prefixes[0]: 192.0.2.10/32 is longer than the /24", "bgp.prefixes[1]: 2001:db8::10/128 is longer than the /48",
+			"prefixes[0]: 192.0.2.10/32 is longer than the /24", "prefixes[1]: 2001:db8::10/128 is longer than the /48",
 		}},
 		{"host route with the operator's word", func(o *Options) { o.Neighbors[0].ASN, o.AllowHostRoutes = 3356, true }, nil},
 		{"private to a public AS", func(o *Options) {
 			o.Neighbors[0].ASN, o.AllowHostRoutes = 3356, true
 			o.Prefixes = append(o.Prefixes, prefix("10.1.0.0/24"), prefix("100.64.1.0/24"), prefix("fd00::/48"))
-		}, []string{"bgp.prefixes[2]: 10.1.0.0/24 is private", "bgp.prefixes[3]: 100.64.1.0/24 is private", "bgp.prefixes[4]: fd00::/48 is private"}},
+		}, []string{"prefixes[2]: 10.1.0.0/24 is private", "prefixes[3]: 100.64.1.0/24 is private", "prefixes[4]: fd00::/48 is private"}},
 		{"private with the operator's word", func(o *Options) {
 			o.Neighbors[0].ASN, o.AllowPrivate, o.Prefixes[0] = 3356, true, prefix("10.1.0.0/24")
 			o.Prefixes[1] = prefix("fd00::/48")
 		}, nil},
-		{"no neighbor for a family", func(o *Options) { o.Neighbors = o.Neighbors[:1] }, []string{"bgp.prefixes[1]: no neighbor takes 2001:db8::10/128: one needs an IPv6 address, or"}},
+		{"no neighbor for a family", func(o *Options) { o.Neighbors = o.Neighbors[:1] }, []string{"prefixes[1]: no neighbor takes 2001:db8::10/128: one needs an IPv6 address, or"}},
 		{"next hop for the other family", func(o *Options) {
 			o.Neighbors = o.Neighbors[:1]
 			o.Neighbors[0].NextHops = []netip.Addr{addr("2001:db8::7")}
 		}, nil},
 		{"no neighbor address", func(o *Options) { o.Neighbors[0].Address = netip.Addr{} }, []string{
-			"bgp.prefixes[0]: no neighbor takes", "bgp.neighbor[0].address: want the address",
+			"prefixes[0]: no neighbor takes", "neighbor[0].address: want the address",
 		}},
-		{"link-local neighbor", func(o *Options) { o.Neighbors[1].Address = addr("fe80::1%eth0") }, []string{"bgp.neighbor[1].address: fe80::1%eth0: sessions over IPv6 link-local"}},
-		{"own address", func(o *Options) { o.Neighbors[0].Address = o.RouterID }, []string{"bgp.neighbor[0].address: 198.51.100.7 is this edge's own"}},
-		{"same neighbor", func(o *Options) { o.Neighbors = append(o.Neighbors, o.Neighbors[0]) }, []string{"bgp.neighbor[2].address: 198.51.100.1 is neighbor[0] already"}},
-		{"neighbor without AS", func(o *Options) { o.Neighbors[0].ASN = 0 }, []string{"bgp.neighbor[0].asn: want an AS number"}},
-		{"local address of the other family", func(o *Options) { o.Neighbors[0].LocalAddress = addr("::1") }, []string{"bgp.neighbor[0].local_address: ::1"}},
-		{"password", func(o *Options) { o.Neighbors[0].Password = strings.Repeat("x", 81) }, []string{"bgp.neighbor[0].password: 81 bytes"}},
-		{"passive without a listener", func(o *Options) { o.Neighbors[0].Passive = true }, []string{"bgp.neighbor[0].passive: nothing listens: set bgp.listen_port"}},
+		{"link-local neighbor", func(o *Options) { o.Neighbors[1].Address = addr("fe80::1%eth0") }, []string{"neighbor[1].address: fe80::1%eth0: sessions over IPv6 link-local"}},
+		{"own address", func(o *Options) { o.Neighbors[0].Address = o.RouterID }, []string{"neighbor[0].address: 198.51.100.7 is this edge's own"}},
+		{"same neighbor", func(o *Options) { o.Neighbors = append(o.Neighbors, o.Neighbors[0]) }, []string{"neighbor[2].address: 198.51.100.1 is neighbor[0] already"}},
+		{"neighbor without AS", func(o *Options) { o.Neighbors[0].ASN = 0 }, []string{"neighbor[0].asn: want an AS number"}},
+		{"local address of the other family", func(o *Options) { o.Neighbors[0].LocalAddress = addr("::1") }, []string{"neighbor[0].local_address: ::1"}},
+		{"password", func(o *Options) { o.Neighbors[0].Password = strings.Repeat("x", 81) }, []string{"neighbor[0].password: 81 bytes"}},
+		{"passive without a listener", func(o *Options) { o.Neighbors[0].Passive = true }, []string{"neighbor[0].passive: nothing listens: set bgp.listen_port"}},
 		{"timers", func(o *Options) {
 			n := &o.Neighbors[0]
 			n.HoldTime, n.Keepalive, n.ConnectRetry, n.GracefulRestart = 2*time.Second, time.Minute, 1500*time.Millisecond, 2*time.Hour
-		}, []string{"bgp.neighbor[0].hold_time: 2s: want whole seconds from 3s", "bgp.neighbor[0].keepalive", "bgp.neighbor[0].connect_retry: 1.5s", "bgp.neighbor[0].graceful_restart"}},
+		}, []string{"neighbor[0].hold_time: 2s: want whole seconds from 3s", "neighbor[0].keepalive", "neighbor[0].connect_retry: 1.5s", "neighbor[0].graceful_restart"}},
 		{"next hops", func(o *Options) { o.Neighbors[0].NextHops = []netip.Addr{addr("0.0.0.0"), addr("192.0.2.1")} }, []string{
-			"bgp.neighbor[0].next_hops[0]: 0.0.0.0", "bgp.neighbor[0].next_hops[1]: a second IPv4",
+			"neighbor[0].next_hops[0]: 0.0.0.0", "neighbor[0].next_hops[1]: a second IPv4",
 		}},
-		{"communities", func(o *Options) { o.Neighbors[0].Communities = []string{"no-export", "65536:1"} }, []string{`bgp.neighbor[0].communities: "65536:1": want`}},
-		{"blackhole", func(o *Options) { o.Neighbors[0].Communities = []string{"65535:666"} }, []string{`bgp.neighbor[0].communities: "65535:666" asks routers to drop`}},
-		{"prepend", func(o *Options) { o.Neighbors[0].Prepend = 17 }, []string{"bgp.neighbor[0].prepend: 17"}},
-		{"prepend within the AS", func(o *Options) { o.Neighbors[0].ASN, o.Neighbors[0].Prepend = 65001, 1 }, []string{"bgp.neighbor[0].prepend: 1"}},
-		{"local preference outside", func(o *Options) { o.Neighbors[0].LocalPref = &pref }, []string{"bgp.neighbor[0].local_pref: want"}},
-		{"negative wait", func(o *Options) { o.WithdrawWait = -1 }, []string{"bgp.shutdown_wait"}},
+		{"communities", func(o *Options) { o.Neighbors[0].Communities = []string{"no-export", "65536:1"} }, []string{`neighbor[0].communities[1]: "65536:1": want`}},
+		{"blackhole", func(o *Options) { o.Neighbors[0].Communities = []string{"65535:666"} }, []string{`neighbor[0].communities[0]: "65535:666" asks routers to drop`}},
+		{"prepend", func(o *Options) { o.Neighbors[0].Prepend = 17 }, []string{"neighbor[0].prepend: 17"}},
+		{"prepend within the AS", func(o *Options) { o.Neighbors[0].ASN, o.Neighbors[0].Prepend = 65001, 1 }, []string{"neighbor[0].prepend: 1"}},
+		{"local preference outside", func(o *Options) { o.Neighbors[0].LocalPref = &pref }, []string{"neighbor[0].local_pref: want"}},
+		{"negative waits", func(o *Options) { o.ShutdownWait, o.WithdrawWait = -1, -1 }, []string{"shutdown_wait: -1ns: want 0", "withdraw_wait: -1ns: want 0"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := design()
 			tt.change(&o)
 			_, err := New(o)
-			var faults Faults
-			errors.As(err, &faults)
-			ok := len(faults) == len(tt.want) && (err == nil) == (tt.want == nil)
+			faults, rest := fault.Split(err)
+			ok := rest == nil && len(faults) == len(tt.want) && (err == nil) == (tt.want == nil)
 			for i := range min(len(faults), len(tt.want)) {
 				ok = ok && strings.HasPrefix(faults[i].Error(), tt.want[i])
 			}

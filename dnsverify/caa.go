@@ -27,9 +27,9 @@ func (c *Client) caa(ctx context.Context, h tenant.Host) answer {
 const caaCritical = 1 << 7
 
 // judgeCAA reports what keeps each of the CAs from issuing a certificate that is no wildcard.
-func judgeCAA(a *answer, cas []string) (fault, bool) {
+func judgeCAA(a *answer, cas []string) (defect, bool) {
 	if len(cas) == 0 {
-		return fault{}, false
+		return defect{}, false
 	}
 	restricted, allowed := false, false
 	for _, rr := range a.caas {
@@ -38,14 +38,14 @@ func judgeCAA(a *answer, cas []string) (fault, bool) {
 			restricted = true
 			allowed = allowed || caaAllows(rr.Value, cas)
 		case rr.Flag&caaCritical != 0 && !slices.Contains([]string{"issuewild", "iodef", "contactemail", "contactphone"}, tag):
-			return fault{standing: tenant.Denied, found: fmt.Sprintf("the CAA record %q at %s is marked critical, and CAs do not know it", rr.Tag, a.name),
+			return defect{standing: tenant.Denied, found: fmt.Sprintf("the CAA record %q at %s is marked critical, and CAs do not know it", rr.Tag, a.name),
 				mend: "remove it, or its flag 128"}, true
 		}
 	}
 	if !restricted || allowed {
-		return fault{}, false
+		return defect{}, false
 	}
-	return fault{standing: tenant.Denied, found: fmt.Sprintf("the CAA records at %s let none of this platform's CAs issue certificates", a.name),
+	return defect{standing: tenant.Denied, found: fmt.Sprintf("the CAA records at %s let none of this platform's CAs issue certificates", a.name),
 		mend: fmt.Sprintf("add CAA 0 issue %q there, or remove those with \"issue\"", cas[0])}, true
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/terrane/terrane/internal/fault"
 )
 
 // ClientOptions are what a Client needs.
@@ -50,10 +52,13 @@ const (
 	ednsSize        = 1232 // fits every path unfragmented (DNS flag day 2020)
 )
 
-// NewClient checks the options. It opens nothing.
+// NewClient returns a Client. It opens nothing. Its error joins every fault of the
+// options: each is a *fault.Fault.
 func NewClient(o ClientOptions) (*Client, error) {
-	if len(o.Resolvers) == 0 {
-		return nil, errors.New("dns: no resolvers: name at least one as ADDRESS:PORT")
+	var f fault.List
+	checkResolvers(&f, o.Resolvers)
+	if err := f.Err(); err != nil {
+		return nil, err
 	}
 	c := &Client{
 		start:   time.Now(),
@@ -62,9 +67,6 @@ func NewClient(o ClientOptions) (*Client, error) {
 		slots:   make(chan struct{}, max(cmp.Or(o.MaxInFlight, defaultInFlight), 1)),
 	}
 	for _, addr := range o.Resolvers {
-		if !addr.IsValid() || addr.Port() == 0 {
-			return nil, fmt.Errorf("dns: resolver %q: want ADDRESS:PORT", addr)
-		}
 		c.resolvers = append(c.resolvers, &resolver{addr: addr})
 	}
 	return c, nil

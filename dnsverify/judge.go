@@ -31,8 +31,8 @@ func (p *policy) questions(h tenant.Host) []dns.Question {
 	return q
 }
 
-// fault is one thing that keeps a host from being verified.
-type fault struct {
+// defect is one thing that keeps a host from being verified.
+type defect struct {
 	answer   int             // index of the answer it was found in
 	standing tenant.Standing // Denied, or Unknown when there is no answer
 	found    string          // what was found at which name
@@ -41,7 +41,7 @@ type fault struct {
 
 // judge gives the verdict on host by the answers to the policy's questions. What
 // is wrong for sure denies, whatever else is unknown.
-func (p *policy) judge(h tenant.Host, answers []answer) (tenant.Verdict, []fault) {
+func (p *policy) judge(h tenant.Host, answers []answer) (tenant.Verdict, []defect) {
 	faults := p.judgeAddresses(answers[:2])
 	id, more := p.judgeNaming(h, answers[2:])
 	for _, f := range more {
@@ -50,7 +50,7 @@ func (p *policy) judge(h tenant.Host, answers []answer) (tenant.Verdict, []fault
 	}
 	for i := range answers {
 		if a := &answers[i]; p.requireAD && !a.authentic && a.err == nil && a.broken == "" {
-			faults = append(faults, fault{i, tenant.Denied, fmt.Sprintf("the answer for %s of %s is not signed by DNSSEC", dns.Type(a.qtype), a.name),
+			faults = append(faults, defect{i, tenant.Denied, fmt.Sprintf("the answer for %s of %s is not signed by DNSSEC", dns.Type(a.qtype), a.name),
 				"sign the zone and publish its DS record at the registrar, which this platform requires"})
 			break
 		}
@@ -69,7 +69,7 @@ func (p *policy) judge(h tenant.Host, answers []answer) (tenant.Verdict, []fault
 
 // judgeAddresses takes the answers for A and AAAA. A foreign address beside ours
 // is a fault, because visitors and CAs may choose it.
-func (p *policy) judgeAddresses(answers []answer) (faults []fault) {
+func (p *policy) judgeAddresses(answers []answer) (faults []defect) {
 	ours := 0
 	for i := range answers {
 		a := &answers[i]
@@ -84,12 +84,12 @@ func (p *policy) judgeAddresses(answers []answer) (faults []fault) {
 				continue
 			}
 			mend := fmt.Sprintf("remove it, and have %s only", p.wantedAddresses())
-			faults = append(faults, fault{i, tenant.Denied, fmt.Sprintf("%s has the %s record %s, which is not an address of this platform", a.via(), kind, ip), mend})
+			faults = append(faults, defect{i, tenant.Denied, fmt.Sprintf("%s has the %s record %s, which is not an address of this platform", a.via(), kind, ip), mend})
 			break
 		}
 	}
 	if ours == 0 && len(faults) == 0 {
-		faults = append(faults, fault{0, tenant.Denied, answers[0].via() + " has no A or AAAA record", "add " + p.wantedAddresses()})
+		faults = append(faults, defect{0, tenant.Denied, answers[0].via() + " has no A or AAAA record", "add " + p.wantedAddresses()})
 	}
 	return faults
 }
@@ -101,7 +101,7 @@ type naming struct {
 }
 
 // judgeNaming takes the answers for TXT, and returns the tenant that they name.
-func (p *policy) judgeNaming(h tenant.Host, answers []answer) (id tenant.ID, faults []fault) {
+func (p *policy) judgeNaming(h tenant.Host, answers []answer) (id tenant.ID, faults []defect) {
 	var found []naming
 	for i := range answers {
 		if f, bad := answers[i].unusable(i); bad {
@@ -118,7 +118,7 @@ func (p *policy) judgeNaming(h tenant.Host, answers []answer) (id tenant.ID, fau
 	}
 	switch {
 	case len(found) == 0 && len(faults) == 0:
-		faults = append(faults, fault{0, tenant.Denied, "there is no TXT record with " + p.wantedKeys() + " at " + p.wantedNames(h),
+		faults = append(faults, defect{0, tenant.Denied, "there is no TXT record with " + p.wantedKeys() + " at " + p.wantedNames(h),
 			fmt.Sprintf("add one, such as \"%s=/PATH/OF/YOUR/FOLDER\"", p.keys[0])})
 	case len(found) == 1:
 		n := found[0]
@@ -126,11 +126,11 @@ func (p *policy) judgeNaming(h tenant.Host, answers []answer) (id tenant.ID, fau
 		if err == nil {
 			return parsed, faults
 		}
-		faults = append(faults, fault{n.answer, tenant.Denied, fmt.Sprintf("the TXT record at %s names no folder: %.200s", answers[n.answer].name, err),
+		faults = append(faults, defect{n.answer, tenant.Denied, fmt.Sprintf("the TXT record at %s names no folder: %.200s", answers[n.answer].name, err),
 			fmt.Sprintf("write it as \"%s=/PATH/OF/YOUR/FOLDER\"", p.keys[0])})
 	case len(found) > 1:
 		a, b := found[0], found[1]
-		faults = append(faults, fault{b.answer, tenant.Denied, fmt.Sprintf("TXT records name %d folders, %.100q at %s and %.100q at %s",
+		faults = append(faults, defect{b.answer, tenant.Denied, fmt.Sprintf("TXT records name %d folders, %.100q at %s and %.100q at %s",
 			len(found), a.value, answers[a.answer].name, b.value, answers[b.answer].name), "keep one"})
 	}
 	return "", faults
@@ -147,15 +147,15 @@ func (p *policy) parseNaming(txt string) (value string, ok bool) {
 }
 
 // unusable is the fault of an answer that says nothing of records.
-func (a *answer) unusable(i int) (fault, bool) {
+func (a *answer) unusable(i int) (defect, bool) {
 	kind := dns.TypeToString[a.qtype]
 	switch {
 	case a.err != nil:
-		return fault{i, tenant.Unknown, fmt.Sprintf("DNS does not answer for %s of %s: %s", kind, a.name, oneLine(a.err)), ""}, true
+		return defect{i, tenant.Unknown, fmt.Sprintf("DNS does not answer for %s of %s: %s", kind, a.name, oneLine(a.err)), ""}, true
 	case a.broken != "":
-		return fault{i, tenant.Denied, fmt.Sprintf("%s %s", a.name, a.broken), "correct it"}, true
+		return defect{i, tenant.Denied, fmt.Sprintf("%s %s", a.name, a.broken), "correct it"}, true
 	}
-	return fault{}, false
+	return defect{}, false
 }
 
 // via is the answer's name, and its alias's if it has one.
@@ -199,7 +199,7 @@ func verifiedReason(h tenant.Host, id tenant.ID, answers []answer) string {
 
 // reason is what the faults of that standing say. Questions without an answer mostly share
 // the cause, so that one of them speaks for all.
-func reason(standing tenant.Standing, faults []fault) string {
+func reason(standing tenant.Standing, faults []defect) string {
 	var parts []string
 	for _, f := range faults {
 		if f.standing != standing {

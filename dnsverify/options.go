@@ -2,7 +2,6 @@ package dnsverify
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -10,17 +9,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/terrane/terrane/internal/fault"
 )
 
-// Options are what a Verifier needs. Zero values mean the default named beside
-// each field; Addresses and Resolvers have none.
+// Options configure a Verifier. The zero value of a field means the default that its
+// comment names; Addresses and Resolvers have none.
 type Options struct {
 	Addresses []netip.Addr     // what A and AAAA records must be
 	Resolvers []netip.AddrPort // recursive resolvers, preferred first
-	Labels    []string         // where the TXT stands: "_keybase_pages", "_terrane"
-	Keys      []string         // what it starts with, before "=": "kbp", "terrane"
+	Labels    []string         // names of the TXT below a host; nil: "_keybase_pages", "_terrane"
+	Keys      []string         // what the TXT starts with, before "="; nil: "kbp", "terrane"
 	RequireAD bool             // deny what the resolvers did not validate by DNSSEC
 
 	// StatePath is a file that keeps what is verified over restarts; empty: none is kept.
@@ -65,71 +65,113 @@ const (
 	maxLabels        = 8
 )
 
-// validate fills in the defaults, or returns all faults at once.
-func (o *Options) validate() error {
-	var errs []error
+// Check returns every fault in o, joined: each is a *fault.Fault, whose key is that of
+// the table [dns].
+func (o Options) Check() error {
+	o = o.withDefaults()
+	var f fault.List
 	if len(o.Addresses) == 0 {
-		errs = append(errs, errors.New("no addresses: name those that a tenant's A and AAAA records must be"))
+		f.Add("addresses", "want the addresses that a tenant's A and AAAA records must have")
 	}
-	for _, ip := range o.Addresses {
-		if !ip.IsValid() || ip.IsUnspecified() || ip.Zone() != "" || ip.Is4In6() {
-			errs = append(errs, fmt.Errorf("address %s: want a plain IPv4 or IPv6 address", ip))
+	for i, ip := range o.Addresses {
+		if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "" || ip.Is4In6() {
+			f.Add(fmt.Sprintf("addresses[%d]", i), "%s: want an IPv4 or IPv6 address as A and AAAA records have it", ip)
 		}
 	}
-	if len(o.Labels) == 0 {
+	checkResolvers(&f, o.Resolvers)
+	for _, list := range []struct {
+		key    string
+		values []string
+	}{{"labels", o.Labels}, {"keys", o.Keys}} {
+		if n := len(list.values); n == 0 || n > maxLabels {
+			f.Add(list.key, "%d of them: want 1 to %d", n, maxLabels)
+		}
+	}
+	for i, l := range o.Labels {
+		if !isLabel(l) {
+			f.Add(fmt.Sprintf("labels[%d]", i), "%q: want a name of letters, digits, \"-\" and \"_\", such as \"_terrane\"", l)
+		}
+	}
+	for i, k := range o.Keys {
+		if !isWord(k) {
+			f.Add(fmt.Sprintf("keys[%d]", i), "%q: want a word of letters, digits, \"-\" and \"_\", such as \"terrane\"", k)
+		}
+	}
+	o.checkBounds(&f)
+	return f.Err()
+}
+
+func checkResolvers(f *fault.List, resolvers []netip.AddrPort) {
+	if len(resolvers) == 0 {
+		f.Add("resolvers", "want at least one resolver, such as \"127.0.0.1:53\"")
+	}
+	for i, addr := range resolvers {
+		if !addr.IsValid() || addr.Port() == 0 {
+			f.Add(fmt.Sprintf("resolvers[%d]", i), "%q: want ADDRESS:PORT", addr)
+		}
+	}
+}
+
+// isLabel reports whether a TXT record can be below a host under this name, which may
+// be several labels.
+func isLabel(s string) bool {
+	return len(s) <= 253 && !slices.ContainsFunc(strings.Split(s, "."), func(l string) bool { return !isWord(l) || len(l) > 63 })
+}
+
+// isWord reports whether s has letters, digits, "-" and "_" only.
+func isWord(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
+}
+
+func (o *Options) checkBounds(f *fault.List) {
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{{"min_ttl", o.MinTTL}, {"stale_for", o.StaleFor}, {"idle_after", o.IdleAfter}, {"timeout", o.Timeout}, {"hedge_after", o.HedgeAfter}} {
+		if d.value < 0 {
+			f.Add(d.key, "%v: want 0 or more", d.value)
+		}
+	}
+	if o.MinTTL > o.MaxTTL {
+		f.Add("min_ttl", "%v: want at most %v", o.MinTTL, o.MaxTTL)
+	}
+	if min(o.MaxHosts, o.DomainHosts, o.MaxOthers, o.MaxLookups, o.Refreshers) < 0 {
+		f.Add("max_hosts", "want bounds of 0 or more")
+	}
+	for _, r := range []Rate{o.PerSource, o.PerDomain, o.Overall} {
+		if r.Every <= 0 || r.Burst <= 0 {
+			f.Add("rates", "%v: want a time above 0 and a burst above 0", r)
+		}
+	}
+}
+
+// withDefaults returns a copy that shares nothing with o.
+func (o Options) withDefaults() Options {
+	if o.Labels == nil {
 		o.Labels = []string{"_keybase_pages", "_terrane"}
 	}
-	if len(o.Keys) == 0 {
+	if o.Keys == nil {
 		o.Keys = []string{"kbp", "terrane"}
 	}
-	if len(o.Labels) > maxLabels || len(o.Keys) > maxLabels {
-		errs = append(errs, fmt.Errorf("%d labels and %d keys: at most %d of each", len(o.Labels), len(o.Keys), maxLabels))
-	}
-	for _, l := range o.Labels {
-		if _, ok := dns.IsDomainName(l); !ok || l == "" || l[0] == '.' || l[len(l)-1] == '.' || strings.Contains(l, `\`) {
-			errs = append(errs, fmt.Errorf("label %q: not a domain name", l))
-		}
-	}
-	for _, k := range o.Keys {
-		if k == "" || strings.ContainsAny(k, "= \t") {
-			errs = append(errs, fmt.Errorf("key %q: want a word without \"=\"", k))
-		}
-	}
+	o.Labels, o.Keys, o.Addresses = slices.Clone(o.Labels), slices.Clone(o.Keys), slices.Clone(o.Addresses)
 	o.MinTTL = cmp.Or(o.MinTTL, defaultMinTTL)
 	o.MaxTTL = cmp.Or(o.MaxTTL, maxTTL)
 	o.StaleFor = cmp.Or(o.StaleFor, defaultStale)
 	o.IdleAfter = cmp.Or(o.IdleAfter, defaultIdle)
-	if o.MinTTL < 0 || o.MaxTTL < o.MinTTL || o.StaleFor < 0 || o.IdleAfter < 0 || o.Timeout < 0 || o.HedgeAfter < 0 {
-		errs = append(errs, errors.New("durations: none may be negative, nor MinTTL above MaxTTL"))
-	}
-	for _, n := range []struct {
-		field *int
-		def   int
-	}{{&o.MaxHosts, defaultHosts}, {&o.DomainHosts, defaultPerDomain}, {&o.MaxOthers, defaultOthers}, {&o.MaxLookups, defaultLookups}, {&o.Refreshers, defaultRefresh}} {
-		if *n.field = cmp.Or(*n.field, n.def); *n.field < 0 {
-			errs = append(errs, errors.New("bounds: none may be negative"))
-		}
-	}
-	for _, r := range []struct {
-		field *Rate
-		def   Rate
-	}{
-		{&o.PerSource, Rate{100 * time.Millisecond, 100}},
-		{&o.PerDomain, Rate{100 * time.Millisecond, 100}},
-		{&o.Overall, Rate{2 * time.Millisecond, 1000}},
-	} {
-		if *r.field = cmp.Or(*r.field, r.def); r.field.Every <= 0 || r.field.Burst <= 0 {
-			errs = append(errs, errors.New("rates: want a time above zero and a burst above zero"))
-		}
-	}
+	o.MaxHosts = cmp.Or(o.MaxHosts, defaultHosts)
+	o.DomainHosts = cmp.Or(o.DomainHosts, defaultPerDomain)
+	o.MaxOthers = cmp.Or(o.MaxOthers, defaultOthers)
+	o.MaxLookups = cmp.Or(o.MaxLookups, defaultLookups)
+	o.Refreshers = cmp.Or(o.Refreshers, defaultRefresh)
+	o.PerSource = cmp.Or(o.PerSource, Rate{100 * time.Millisecond, 100})
+	o.PerDomain = cmp.Or(o.PerDomain, Rate{100 * time.Millisecond, 100})
+	o.Overall = cmp.Or(o.Overall, Rate{2 * time.Millisecond, 1000})
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.Labels, o.Keys, o.Addresses = slices.Clone(o.Labels), slices.Clone(o.Keys), slices.Clone(o.Addresses)
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("dnsverify: %w", err)
-	}
-	return nil
+	return o
 }
 
 // lifetime bounds how long the outcome of a lookup is kept.

@@ -42,12 +42,13 @@ type flight struct {
 	verdict tenant.Verdict // valid once done is closed
 }
 
-// New checks the options and reads the saved state. It starts nothing; Verify
-// works before Run, without refreshing.
+// New returns a Verifier with the saved state. It starts nothing; Verify works before
+// Run, without refreshing. Its error joins every fault of the options (Options.Check).
 func New(o Options) (*Verifier, error) {
-	if err := o.validate(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
+	o = o.withDefaults()
 	c, err := NewClient(ClientOptions{Resolvers: o.Resolvers, Timeout: o.Timeout, HedgeAfter: o.HedgeAfter,
 		MaxInFlight: (o.MaxLookups + o.Refreshers) * (2 + len(o.Labels))})
 	if err != nil {

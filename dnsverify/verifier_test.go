@@ -12,6 +12,7 @@ import (
 
 	"github.com/terrane/terrane/dnsverify/dnstest"
 	"github.com/terrane/terrane/dnsverify/zone"
+	"github.com/terrane/terrane/internal/fault"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -130,10 +131,10 @@ func TestRecords(t *testing.T) {
 		{name: "own tail", at: []string{"CNAME www.example.com."}, kbp: naming, want: denied, reason: "loop"},
 		{name: "dangling", at: []string{"CNAME gone.example.net."}, kbp: naming, want: denied, reason: "(a CNAME to gone.example.net) has no A or AAAA"},
 	} {
-		for _, fault := range []dnstest.Fault{dnstest.None, dnstest.AliasOnly} {
-			t.Run(fmt.Sprint(tt.name, "/", fault), func(t *testing.T) {
+		for _, failure := range []dnstest.Fault{dnstest.None, dnstest.AliasOnly} {
+			t.Run(fmt.Sprint(tt.name, "/", failure), func(t *testing.T) {
 				s := dnstest.Start(t)
-				s.Fail(fault)
+				s.Fail(failure)
 				records := map[string][]string{atHost: tt.at, atKBP: tt.kbp, atOwn: tt.own}
 				for name, rrs := range tt.more {
 					records[name] = rrs
@@ -212,25 +213,29 @@ func TestBadOptions(t *testing.T) {
 		want   []string
 	}{
 		{"good", func(*Options) {}, nil},
-		{"no addresses", func(o *Options) { o.Addresses = nil }, []string{"no addresses"}},
+		{"no addresses", func(o *Options) { o.Addresses = nil }, []string{"addresses: want"}},
 		{"odd addresses", func(o *Options) {
-			o.Addresses = []netip.Addr{{}, netip.IPv6Unspecified(), netip.MustParseAddr("fe80::1%eth0")}
-		}, []string{"invalid IP", "::", "fe80"}},
-		{"no resolver", func(o *Options) { o.Resolvers = nil }, []string{"no resolvers"}},
-		{"resolver without port", func(o *Options) { o.Resolvers = []netip.AddrPort{{}} }, []string{"ADDRESS:PORT"}},
+			o.Addresses = []netip.Addr{{}, netip.IPv6Unspecified(), netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("224.0.0.1"), ours[0]}
+		}, []string{"addresses[0]: invalid IP: want", "addresses[1]: ::: want", "addresses[2]: fe80::1%eth0: want", "addresses[3]: 224.0.0.1: want"}},
+		{"no resolver", func(o *Options) { o.Resolvers = nil }, []string{"resolvers: want at least one"}},
+		{"resolver without port", func(o *Options) { o.Resolvers = []netip.AddrPort{{}} }, []string{`resolvers[0]: "invalid AddrPort": want ADDRESS:PORT`}},
+		{"empty lists", func(o *Options) { o.Labels, o.Keys = []string{}, []string{} }, []string{"labels: 0 of them: want 1 to 8", "keys: 0 of them: want 1 to 8"}},
+		{"names of two labels", func(o *Options) { o.Labels = []string{"_a._b"} }, nil},
 		{"all faults at once", func(o *Options) {
-			o.Labels, o.Keys, o.MinTTL, o.MaxTTL, o.MaxHosts = []string{"a..b", ""}, []string{"k="}, time.Hour, time.Minute, -1
-		}, []string{`"a..b"`, `""`, `"k="`, "MinTTL", "bounds"}},
+			o.Labels, o.Keys, o.MinTTL, o.MaxTTL, o.MaxHosts = []string{"_a", "a..b", "", "a b"}, []string{"k="}, time.Hour, time.Minute, -1
+		}, []string{`labels[1]: "a..b": want`, `labels[2]: "": want`, `labels[3]: "a b": want`, `keys[0]: "k=": want`, "min_ttl: 1h0m0s: want at most 1m0s", "max_hosts: want"}},
 	} {
 		o := good
 		tt.change(&o)
 		_, err := New(o)
-		if (err != nil) != (tt.want != nil) {
-			t.Errorf("%s: %v", tt.name, err)
+		faults, rest := fault.Split(err)
+		if len(faults) != len(tt.want) || rest != nil {
+			t.Errorf("%s: got\n%v\nwant\n%s", tt.name, err, strings.Join(tt.want, "\n"))
+			continue
 		}
-		for _, w := range tt.want {
-			if !strings.Contains(err.Error(), w) {
-				t.Errorf("%s: %q lacks %q", tt.name, err, w)
+		for i, f := range faults {
+			if !strings.HasPrefix(f.Error(), tt.want[i]) {
+				t.Errorf("%s: fault %d is %v, want %s", tt.name, i, f, tt.want[i])
 			}
 		}
 	}

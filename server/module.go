@@ -71,7 +71,7 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 func (v *visit) trailer(resp *hostcalls.Response) {
 	h := v.Header()
 	for name, values := range resp.Trailer {
-		if !hopByHop(name) && !ofEdges(name) {
+		if !hostcalls.HostOwned(name) && !ofEdges(name) {
 			h[http.TrailerPrefix+name] = values
 		}
 	}

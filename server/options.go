@@ -66,7 +66,7 @@ type Options struct {
 	BodyTimeout   time.Duration // for a request's body, and 1 s more per 64 KiB; default 30 s
 	WriteTimeout  time.Duration // for a response, and 1 s more per 64 KiB; default 30 s
 	IdleTimeout   time.Duration // for the next request of a connection; default 2 min
-	Drain         time.Duration // for requests in flight when Run's ctx ends; default 30 s
+	Drain         time.Duration // for requests in flight when Run's ctx ends; default 15 s
 	HeaderBytes   int           // of a request's head; default 64 KiB
 	// BufferBytes bound the bodies over 4 KiB that are held at a time, of all tenants. A tenant,
 	// or a client network, holds as much as it leaves free at most; what goes beyond is answered
@@ -109,7 +109,7 @@ func (o *Options) setDefaults() {
 		{&o.BodyTimeout, 30 * time.Second},
 		{&o.WriteTimeout, 30 * time.Second},
 		{&o.IdleTimeout, 2 * time.Minute},
-		{&o.Drain, 30 * time.Second},
+		{&o.Drain, 15 * time.Second},
 	} {
 		if *d.at <= 0 {
 			*d.at = d.to

@@ -106,7 +106,7 @@ func (g *group) add(id tenant.ID) {
 		}
 	}
 	st := newStore(g.s, Store{Prefix: string(id), Poll: g.c.Poll, Git: &c})
-	st.label, st.status.Kind, st.whole, st.turns = g.c.Prefix, "git-tenant", true, g.turns
+	st.label, st.status.Kind, st.whole, st.turns = g.c.Prefix, tenant.GitTenantStore, true, g.turns
 	st.load(g.mirror)
 	g.repos[id] = &repo{st: st, until: time.Now().Add(wantedFor), done: make(chan struct{})}
 }

@@ -91,10 +91,11 @@ func TestProgress(t *testing.T) {
 	head, old, alone := "1111111aaaa", "2222222bbbb", "3333333cccc"
 	now := time.Now()
 	status := func(pending int, refusal string, tenants ...tenantsync.TenantStatus) *tenantsync.Status {
-		return &tenantsync.Status{
-			Stores:  []tenantsync.StoreStatus{{Prefix: "/t/", Kind: "git", Head: head, HeadSince: now, Pending: pending, Refused: refusal}},
-			Tenants: tenants,
+		st := tenantsync.StoreStatus{Prefix: "/t/", Kind: "git", Head: head, HeadSince: now, Pending: pending, Refused: refusal}
+		if refusal != "" {
+			st.NotTaken = map[tenant.Revision]string{tenant.Revision(alone): refusal}
 		}
+		return &tenantsync.Status{Stores: []tenantsync.StoreStatus{st}, Tenants: tenants}
 	}
 	live := func(id tenant.ID, rev string) tenantsync.TenantStatus {
 		return tenantsync.TenantStatus{ID: id, Live: &tenantsync.Release{Revision: tenant.Revision(rev)}}
@@ -117,6 +118,7 @@ func TestProgress(t *testing.T) {
 		"refused long ago":            {status(0, "", refused(old, now.Add(-time.Hour), false)), head, true, ""},
 		"tried again":                 {status(0, "", refused(head, now, true)), head, false, ""},
 		"not followed":                {status(0, "commit "+alone+" is not taken: it is not signed"), alone, false, "not signed"},
+		"named by another's refusal":  {status(0, "commit "+alone+" is not taken: it does not come after "+old, live(alice, old)), old, true, ""},
 		"too short":                   {status(0, ""), "11", false, "at least 7"},
 	} {
 		got, err := tt.status.Progress(tenant.Revision(tt.rev))
@@ -128,12 +130,12 @@ func TestProgress(t *testing.T) {
 
 // TestProgressOfOwnRepositories: names that begin alike are kept apart, and previews counted.
 func TestProgressOfOwnRepositories(t *testing.T) {
-	repo := func(prefix, head string, odd map[string]string) tenantsync.StoreStatus {
-		return tenantsync.StoreStatus{Prefix: prefix, Kind: "git-tenant", Head: head, HeadSince: time.Unix(1, 0), Odd: odd}
+	repo := func(prefix, head string, notTaken map[tenant.Revision]string) tenantsync.StoreStatus {
+		return tenantsync.StoreStatus{Prefix: prefix, Kind: "git-tenant", Head: head, HeadSince: time.Unix(1, 0), NotTaken: notTaken}
 	}
 	refused := tenantsync.Refusal{Revision: "2222222", Time: time.Now(), Reason: "no"}
 	s := &tenantsync.Status{
-		Stores: []tenantsync.StoreStatus{repo("https://h/a", "1111111", map[string]string{"preview/blue": "commit 4444444 is not taken"}), repo("https://h/ab", "2222222", nil)},
+		Stores: []tenantsync.StoreStatus{repo("https://h/a", "1111111", map[tenant.Revision]string{"4444444": "commit 4444444 is not taken"}), repo("https://h/ab", "2222222", nil)},
 		Tenants: []tenantsync.TenantStatus{
 			{ID: "https://h/a"}, {ID: "https://h/a/.preview/red", Live: &tenantsync.Release{Revision: "3333333"}},
 			{ID: "https://h/ab", Refused: &refused},

@@ -103,6 +103,10 @@ func (st *store) unreachable(err error) time.Duration {
 	}
 	refused := errors.Is(err, ErrRefused)
 	st.status.Reachable, st.status.Error, st.status.LastLook = refused, err.Error(), time.Now()
+	st.status.NotTaken = nil
+	if c, ok := errors.AsType[*origin.CommitError](err); ok {
+		st.status.NotTaken = map[tenant.Revision]string{tenant.Revision(c.Commit): err.Error()}
+	}
 	if refused { // it answers, and may have something better soon
 		return st.jitter(st.c.Poll)
 	}
@@ -129,6 +133,10 @@ func (st *store) reached(look *origin.Look) {
 		st.log.Warn("store is not followed to its newest state", "err", look.Refused)
 	}
 	st.status.Refused = look.Refused
+	st.status.NotTaken = make(map[tenant.Revision]string, len(look.NotTaken))
+	for commit, why := range look.NotTaken {
+		st.status.NotTaken[tenant.Revision(commit)] = why
+	}
 	st.status.Reachable, st.status.Error = true, ""
 	st.status.LastLook, st.status.LastSuccess = now, now
 	if slices.Contains(look.Blind, ".") {

@@ -178,8 +178,12 @@ func TestPreviewsSigned(t *testing.T) {
 	p.signedPush(t, key, storetest.Tree{"alice/i.html": "1"})
 	e := storetest.Start(t, tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{store}})
 	e.AwaitContent(t, alice, "i.html", "1")
-	p.branch(t, "preview/red", "main", storetest.Tree{"alice/i.html": "unsigned"})
+	head := p.branch(t, "preview/red", "main", storetest.Tree{"alice/i.html": "unsigned"})
 	e.Await(t, "the refusal", func() bool { return strings.Contains(e.Status().Stores[0].Odd["preview/red"], "not signed") })
+	status := e.Status()
+	if _, err := status.Progress(tenant.Revision(head)); err == nil || !strings.Contains(err.Error(), "not signed") {
+		t.Errorf("progress of the preview's commit: %v", err)
+	}
 	if len(e.Live()) != 1 {
 		t.Errorf("live: %v", e.Live())
 	}

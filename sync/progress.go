@@ -39,9 +39,9 @@ func (s *Status) Progress(rev tenant.Revision) (live bool, err error) {
 				live, is = true, true
 			}
 		}
-		for _, words := range slices.AppendSeq([]string{st.Refused, st.Error}, maps.Values(st.Odd)) {
-			if words != "" && strings.Contains(words, string(rev)) {
-				errs = append(errs, fmt.Errorf("%s: %s", st.Prefix, words))
+		for _, commit := range slices.Sorted(maps.Keys(st.NotTaken)) {
+			if strings.HasPrefix(string(commit), string(rev)) {
+				errs = append(errs, fmt.Errorf("%s: %s", st.Prefix, st.NotTaken[commit]))
 			}
 		}
 		pending = pending || is && st.Pending > 0
@@ -56,7 +56,7 @@ func (s *Status) tenants(st *StoreStatus) []TenantStatus {
 	for end < len(s.Tenants) && strings.HasPrefix(string(s.Tenants[end].ID), st.Prefix) {
 		end++
 	}
-	if st.Kind != "git-tenant" {
+	if st.Kind != tenant.GitTenantStore {
 		return s.Tenants[first:end]
 	}
 	var own []TenantStatus // "https://h/a" is the beginning of "https://h/ab" too

@@ -9,6 +9,7 @@ import (
 
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/sync/storetest"
+	"github.com/terrane/terrane/tenant"
 )
 
 // sshKey makes a key pair and returns the private key's file and the public key.
@@ -137,6 +138,13 @@ func TestFastForward(t *testing.T) {
 	e.AwaitContent(t, alice, "i.html", "2")
 	git(t, p.work, "push", "-q", "-f", "origin", "HEAD~1:main")
 	e.Await(t, "the refusal", func() bool { return strings.Contains(e.Status().Stores[0].Refused, "does not come after") })
+	for commit, want := range map[string]string{"HEAD~1": "is not taken: it does not come after", "HEAD": ""} { // the refusal names both
+		status := e.Status()
+		live, err := status.Progress(tenant.Revision(git(t, p.work, "rev-parse", commit)))
+		if live != (want == "") || (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("progress of %s: %v, %v; want %q", commit, live, err, want)
+		}
+	}
 	p.Deploy(t, storetest.Tree{"alice/i.html": "3"})
 	e.AwaitContent(t, alice, "i.html", "3")
 	if r := e.Status().Stores[0]; r.Refused != "" {

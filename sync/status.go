@@ -17,21 +17,23 @@ type Status struct {
 
 // StoreStatus is the state of one store.
 type StoreStatus struct {
-	Prefix    string `json:"prefix"`
-	Kind      string `json:"kind"`   // "folder", "git" or "git-tenant"
-	Origin    string `json:"origin"` // without credentials
-	Reachable bool   `json:"reachable"`
-	Head      string `json:"head,omitempty"`  // what the origin was last seen at
-	Pending   int    `json:"pending"`         // tenants whose release is being taken or published, or is tried again
-	Error     string `json:"error,omitempty"` // of the last look
+	Prefix    string           `json:"prefix"`
+	Kind      tenant.StoreKind `json:"kind"`
+	Origin    string           `json:"origin"` // without credentials
+	Reachable bool             `json:"reachable"`
+	Head      string           `json:"head,omitempty"`  // what the origin was last seen at
+	Pending   int              `json:"pending"`         // tenants whose release is being taken or published, or is tried again
+	Error     string           `json:"error,omitempty"` // of the last look
 	// HeadSince is when the look began that found Head.
 	HeadSince time.Time `json:"head_since,omitzero"`
 	// Refused is why the origin's newest commit is not taken; Head is the one that was.
-	Refused     string            `json:"refused,omitempty"`
-	LastLook    time.Time         `json:"last_look,omitzero"`
-	LastSuccess time.Time         `json:"last_success,omitzero"`
-	Mirrored    bool              `json:"mirrored"`
-	Odd         map[string]string `json:"odd,omitempty"` // what lies in the place of tenants' folders and is none, and why
+	Refused string `json:"refused,omitempty"`
+	// NotTaken has the commits of the branch and of previews that are refused, and why.
+	NotTaken    map[tenant.Revision]string `json:"not_taken,omitempty"`
+	LastLook    time.Time                  `json:"last_look,omitzero"`
+	LastSuccess time.Time                  `json:"last_success,omitzero"`
+	Mirrored    bool                       `json:"mirrored"`
+	Odd         map[string]string          `json:"odd,omitempty"` // what lies in the place of tenants' folders and is none, and why
 }
 
 // TenantStatus is the state of one tenant. Live is nil before its first release.

@@ -83,25 +83,15 @@ func newStore(s *Syncer, c Store) *store {
 	st.pace = rate.NewLimiter(rate.Every(gitGap), hintBurst)
 	switch {
 	case c.Folder != nil:
-		st.status.Kind, st.status.Origin, poll = "folder", c.Folder.Path, defaultFolderPoll
+		st.status.Kind, st.status.Origin, poll = tenant.FolderStore, c.Folder.Path, defaultFolderPoll
 		st.pace = rate.NewLimiter(rate.Every(folderGap), 1)
 	case c.Git != nil:
-		st.status.Kind, st.status.Origin = "git", redact(c.Git.URL)
+		st.status.Kind, st.status.Origin = tenant.GitStore, redact(c.Git.URL)
 	}
 	if st.c.Poll == 0 {
 		st.c.Poll = poll
 	}
 	return st
-}
-
-// redact cuts the user and password out of a URL.
-func redact(origin string) string {
-	u, err := url.Parse(origin)
-	if err != nil || u.User == nil {
-		return origin
-	}
-	u.User = nil
-	return u.String()
 }
 
 // want has the next look look for a folder that is not known yet.
@@ -254,7 +244,7 @@ func (st *store) snapshot() (StoreStatus, []TenantStatus) {
 // summary copies the state of the store alone; mu is held.
 func (st *store) summary() StoreStatus {
 	out := st.status
-	out.Odd = maps.Clone(out.Odd)
+	out.Odd, out.NotTaken = maps.Clone(out.Odd), maps.Clone(out.NotTaken)
 	out.Pending = st.taking
 	for _, s := range st.sites {
 		if s.behind() {

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,86 +149,36 @@ type Syncer struct {
 	fetching chan struct{} // one per release that may be fetched from peers at a time
 }
 
-// New checks the options, all of them at once, and starts nothing.
+// New returns a Syncer. It starts nothing; call Run. Its error joins every fault of the
+// options (Options.Check).
 func New(o Options) (*Syncer, error) {
-	s := &Syncer{o: o, log: o.Logger, mirrored: make(chan struct{})}
+	if o.Data == "" || o.Publisher == nil {
+		return nil, errors.New("sync: want a data folder and a publisher")
+	}
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	o.MaxFiles, o.Keep, o.Reread = cmp.Or(o.MaxFiles, defaultMaxFiles), cmp.Or(o.Keep, defaultKeep), cmp.Or(o.Reread, defaultReread)
+	s := &Syncer{
+		o: o, log: o.Logger, mirrored: make(chan struct{}),
+		reread: rate.NewLimiter(rate.Limit(o.Reread), folder.RereadBurst),
+		slots:  make(chan struct{}, publishers), fetching: make(chan struct{}, fetchers),
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if s.o.MaxFiles == 0 {
-		s.o.MaxFiles = defaultMaxFiles
-	}
-	if s.o.Keep == 0 {
-		s.o.Keep = defaultKeep
-	}
-	if s.o.Reread == 0 {
-		s.o.Reread = defaultReread
-	}
-	s.reread = rate.NewLimiter(rate.Limit(s.o.Reread), folder.RereadBurst)
-	s.slots, s.fetching = make(chan struct{}, publishers), make(chan struct{}, fetchers)
-	var errs []error
-	if o.Data == "" {
-		errs = append(errs, errors.New("sync: no data folder"))
-	}
-	if o.Publisher == nil {
-		errs = append(errs, errors.New("sync: no publisher"))
-	}
-	if len(o.Stores) == 0 {
-		errs = append(errs, errors.New("sync: no store"))
-	}
-	for i, c := range o.Stores {
-		errs = append(errs, checkStore(c, o.Stores[:i]))
+	for _, c := range o.Stores {
 		if c.GitTenant != nil {
 			s.groups = append(s.groups, newGroup(s, c))
 		} else {
 			s.stores = append(s.stores, newStore(s, c))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
 	var err error
 	if s.metrics, err = newMetrics(o.Metrics); err != nil {
 		return nil, fmt.Errorf("sync: register metrics: %w", err)
 	}
 	return s, nil
-}
-
-func checkStore(c Store, before []Store) error {
-	var errs []error
-	fault := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("store %q: %s", c.Prefix, fmt.Sprintf(format, args...)))
-	}
-	if tenant.CheckPrefix(c.Prefix, c.GitTenant != nil) != nil {
-		fault("the prefix must be the start of TXT paths, such as \"/git/\", or of URLs for tenants' own repositories, such as \"git@host:\"")
-	}
-	for _, b := range before {
-		if strings.HasPrefix(c.Prefix, b.Prefix) || strings.HasPrefix(b.Prefix, c.Prefix) {
-			fault("the prefix overlaps that of store %q: a path must lead to one store", b.Prefix)
-		}
-	}
-	kinds := 0
-	for _, set := range []bool{c.Folder != nil, c.Git != nil, c.GitTenant != nil} {
-		if set {
-			kinds++
-		}
-	}
-	if kinds != 1 {
-		fault("want exactly one of folder, git and git-tenant")
-	}
-	if c.Folder != nil && c.Folder.Path == "" {
-		fault("want the folder's path")
-	}
-	if c.GitTenant != nil && c.Prefix == tenant.AnyHTTPS && c.GitTenant.TokenFile != "" {
-		fault("the token would be sent to any host that a TXT record names")
-	}
-	if c.Git != nil && c.Git.URL == "" {
-		fault("want the repository's URL")
-	}
-	if c.Depth < 0 || c.Poll < 0 {
-		fault("depth and poll cannot be negative")
-	}
-	return errors.Join(errs...)
 }
 
 // Run publishes what the mirror holds, then follows the stores until ctx ends. It

@@ -157,7 +157,7 @@ func TestSession(t *testing.T) {
 func TestNewNamesAllFaults(t *testing.T) {
 	a := netip.MustParseAddr("192.0.2.1")
 	_, err := New(Options{Peers: []Peer{{}, {Address: a, Interval: time.Millisecond}, {Address: a}, {Address: netip.MustParseAddr("192.0.2.2"), LocalAddress: netip.IPv6Loopback()}}})
-	for _, want := range []string{"peer 0: want", "interval 1ms", "stands there twice", "of the other family"} {
+	for _, want := range []string{"peer[0].address: want", "peer[1].interval: 1ms: want", "peer[2].address: 192.0.2.1 is listed twice", "peer[3].local_address: ::1: want an address of the family of 192.0.2.2"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}

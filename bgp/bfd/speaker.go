@@ -1,6 +1,7 @@
 package bfd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/terrane/terrane/internal/fault"
 )
 
 // Options for New.
@@ -58,40 +61,59 @@ const (
 	maxMessage = 256
 )
 
-// New validates the options and names all faults. It starts nothing.
-func New(opts Options) (*Speaker, error) {
-	var faults []error
-	peers := slices.Clone(opts.Peers)
-	s := &Speaker{log: opts.Logger, up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "terrane_bfd_up", Help: "1 while the BFD session is up.",
-	}, []string{"neighbor"})}
-	for i := range peers {
-		p := &peers[i]
+const (
+	defaultInterval   = 300 * time.Millisecond
+	defaultMultiplier = 3
+)
+
+func (o Options) withDefaults() Options {
+	o.Peers = slices.Clone(o.Peers)
+	for i := range o.Peers {
+		p := &o.Peers[i]
 		p.Address = p.Address.Unmap()
-		if p.Interval == 0 {
-			p.Interval = 300 * time.Millisecond
-		}
-		if p.Multiplier == 0 {
-			p.Multiplier = 3
-		}
+		p.Interval = cmp.Or(p.Interval, defaultInterval)
+		p.Multiplier = cmp.Or(p.Multiplier, defaultMultiplier)
+	}
+	return o
+}
+
+// Check returns every fault in o, joined: each is a *fault.Fault with a key such as
+// "peer[0].interval".
+func (o Options) Check() error {
+	o = o.withDefaults()
+	var f fault.List
+	for i, p := range o.Peers {
+		key := fmt.Sprintf("peer[%d].", i)
 		switch {
 		case !p.Address.IsValid() || p.Address.IsUnspecified() || p.Address.IsMulticast():
-			faults = append(faults, fmt.Errorf("bfd peer %d: want the router's address", i))
-		case p.Interval < 10*time.Millisecond || p.Interval > 10*time.Second:
-			faults = append(faults, fmt.Errorf("bfd peer %v: interval %v: want 10ms to 10s", p.Address, p.Interval))
-		case p.LocalAddress.IsValid() && p.LocalAddress.Is4() != p.Address.Is4():
-			faults = append(faults, fmt.Errorf("bfd peer %v: local address %v is of the other family", p.Address, p.LocalAddress))
-		case slices.ContainsFunc(peers[:i], func(q Peer) bool { return q.Address == p.Address }):
-			faults = append(faults, fmt.Errorf("bfd peer %v: stands there twice", p.Address))
+			f.Add(key+"address", "want the address of the router")
+		case slices.ContainsFunc(o.Peers[:i], func(q Peer) bool { return q.Address == p.Address }):
+			f.Add(key+"address", "%v is listed twice", p.Address)
 		}
+		if p.Interval < 10*time.Millisecond || p.Interval > 10*time.Second {
+			f.Add(key+"interval", "%v: want 10ms to 10s", p.Interval)
+		}
+		if p.LocalAddress.IsValid() && p.LocalAddress.Is4() != p.Address.Is4() {
+			f.Add(key+"local_address", "%v: want an address of the family of %v", p.LocalAddress, p.Address)
+		}
+	}
+	return f.Err()
+}
+
+// New returns a Speaker with a session per peer. It starts nothing; call Run. Its error
+// joins every fault of the options (Options.Check).
+func New(opts Options) (*Speaker, error) {
+	if err := opts.Check(); err != nil {
+		return nil, err
+	}
+	opts = opts.withDefaults()
+	s := &Speaker{opts: opts, log: opts.Logger, up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "terrane_bfd_up", Help: "1 while the BFD session is up.",
+	}, []string{"neighbor"})}
+	for _, p := range opts.Peers {
 		s.status = append(s.status, PeerStatus{Address: p.Address, State: Down, Since: time.Now(), Reason: "no word from the router yet"})
 		s.up.WithLabelValues(p.Address.String()).Set(0)
 	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
-	}
-	opts.Peers = peers
-	s.opts = opts
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -36,19 +36,17 @@ func (m *Manager) Check(context.Context) error {
 
 // New validates the options.
 func New(opts Options) (*Manager, error) {
+	if err := opts.Check(); err != nil {
+		return nil, fmt.Errorf("hostaddr: %w", err)
+	}
 	if opts.Interface == "" {
 		opts.Interface = "lo"
 	}
 	if opts.Interval == 0 {
 		opts.Interval = time.Second
 	}
-	if opts.Interval < 0 || len(opts.Addresses) == 0 {
-		return nil, errors.New("hostaddr: want addresses and an interval above 0")
-	}
-	for _, a := range opts.Addresses {
-		if !a.IsValid() || a.Is4In6() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.Zone() != "" {
-			return nil, fmt.Errorf("hostaddr: %v: want a unicast address that is not the host's own loopback", a)
-		}
+	if opts.Interval < 0 {
+		return nil, errors.New("hostaddr: want an interval above 0")
 	}
 	m := &Manager{opts: opts, log: opts.Logger}
 	if m.log == nil {

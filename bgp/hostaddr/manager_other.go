@@ -4,15 +4,15 @@ package hostaddr
 
 import (
 	"context"
-	"errors"
+	"fmt"
 )
 
 // Manager exists on Linux only.
 type Manager struct{}
 
 // New fails.
-func New(Options) (*Manager, error) {
-	return nil, errors.New("hostaddr: addresses can be managed on Linux only")
+func New(o Options) (*Manager, error) {
+	return nil, fmt.Errorf("hostaddr: %w", o.Check())
 }
 
 // Check does nothing.

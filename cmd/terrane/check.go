@@ -22,7 +22,7 @@ func checkCommand() *cobra.Command {
 				return usageError{cmd.CommandPath(), err}
 			}
 			cfg, err := config.Load(file)
-			if err != nil {
+			if cfg == nil {
 				return err
 			}
 			if err := edge.Check(cmd.Context(), cfg, log); err != nil {

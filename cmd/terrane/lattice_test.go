@@ -6,46 +6,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/terrane/terrane/hostcalls"
-	"github.com/terrane/terrane/internal/config"
-	"github.com/terrane/terrane/internal/edge"
 	"github.com/terrane/terrane/internal/edge/edgetest"
-	"github.com/terrane/terrane/internal/lattice"
 )
-
-// TestLatticeExamples wants nothing wrong with them but that this machine lacks their secrets.
-func TestLatticeExamples(t *testing.T) {
-	t.Setenv("TERRANE_TLS_KEY", "a secret of at least 32 characters")
-	files, err := filepath.Glob("../../examples/edge/lattice-*.toml")
-	if err != nil || len(files) != 3 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		c, err := config.Load(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := edge.LatticeOptions(&c.Lattice)
-		o.Name, o.Region = c.Edge.Name, c.Edge.Region
-		_, err = lattice.New(o)
-		faults, ok := errors.AsType[lattice.Faults](err)
-		if !ok {
-			t.Errorf("%s: %v", file, err)
-		}
-		for _, f := range faults {
-			if !errors.Is(f.Err, fs.ErrNotExist) {
-				t.Errorf("%s: %s: %v", file, f.Key, f.Err)
-			}
-		}
-	}
-}
 
 func TestEdgesWakeEachOther(t *testing.T) {
 	g := edgetest.NewGitStore(t)

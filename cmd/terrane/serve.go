@@ -70,9 +70,9 @@ once. It goes on serving when nobody reads its output any more.`,
 
 func serve(ctx context.Context, file string, opt edge.Options) error {
 	cfg, err := config.Load(file)
-	if err != nil {
+	if cfg == nil {
 		return err
-	}
+	} // edge.New reports the other faults of the file, and its own
 	e, err := edge.New(ctx, cfg, opt)
 	if err != nil {
 		return err

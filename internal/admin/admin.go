@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/terrane/terrane/internal/conns"
+	"github.com/terrane/terrane/internal/fault"
 	"github.com/terrane/terrane/internal/statemove"
 	"github.com/terrane/terrane/tenant"
 )
@@ -73,17 +74,32 @@ type Server struct {
 // maxConns bounds the connections. A further one closes the one that does least.
 const maxConns = 64
 
-// New checks the options. It binds nothing.
+// Check returns every fault in o, joined: each is a *fault.Fault, whose key is that of
+// the table [admin].
+func (o Options) Check() error {
+	var f fault.List
+	host, port, err := net.SplitHostPort(o.Listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	ip, notIP := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		f.Add("listen", "%q: want an address and a port, such as \"127.0.0.1:9180\"", o.Listen)
+	case o.Token == "" && (notIP != nil || !ip.IsLoopback()):
+		f.Add("token", "want a token (\"file:PATH\" or \"env:NAME\"): listen = %q is not on loopback", o.Listen)
+	}
+	return f.Err()
+}
+
+// New returns a Server. It binds nothing; call Run. Its error joins every fault of the
+// options (Options.Check).
 func New(o Options) (*Server, error) {
 	if o.Ready == nil {
 		return nil, errors.New("admin: no readiness to show")
 	}
-	host, _, err := net.SplitHostPort(o.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("admin: listen %q: want an address and a port, such as \"127.0.0.1:9180\"", o.Listen)
-	}
-	if ip, err := netip.ParseAddr(host); o.Token == "" && (err != nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("admin: listen %q is not on loopback: it wants a token", o.Listen)
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

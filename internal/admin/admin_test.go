@@ -277,9 +277,9 @@ func TestOptions(t *testing.T) {
 	for _, tt := range []struct{ listen, token, want string }{
 		{"127.0.0.1:0", "", ""},
 		{"[::1]:0", "", ""},
-		{"0.0.0.0:0", "", "wants a token"},
-		{":9180", "", "wants a token"},
-		{"localhost:9180", "", "wants a token"},
+		{"0.0.0.0:0", "", "token: want a token"},
+		{":9180", "", "token: want a token"},
+		{"localhost:9180", "", "token: want a token"},
 		{":9180", "x", ""},
 		{"9180", "x", "want an address and a port"},
 	} {

@@ -220,13 +220,16 @@ func TestFilesNamesAllFaults(t *testing.T) {
 	dir := t.TempDir()
 	one, two := pair(t, dir, "one", "one.example"), pair(t, dir, "two", "two.example")
 	_, err := certs.NewFiles(certs.FilesOptions{Pairs: []certs.Pair{{Cert: one.Cert, Key: two.Key}, {Cert: dir + "/none", Key: one.Key}, two}})
-	for _, want := range []string{one.Cert, "private key does not match", dir + "/none"} {
+	for _, want := range []string{"files[0]: certificate " + one.Cert, "private key does not match", "files[1]: certificate " + dir + "/none"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: no %q", err, want)
 		}
 	}
-	if _, err := certs.NewFiles(certs.FilesOptions{}); err == nil {
-		t.Error("no pairs are taken")
+	if _, err := certs.NewFiles(certs.FilesOptions{}); err == nil || !strings.HasPrefix(err.Error(), "files: want") {
+		t.Errorf("no pairs: %v", err)
+	}
+	if _, err := certs.NewFiles(certs.FilesOptions{Pairs: []certs.Pair{{Cert: one.Cert}}}); err == nil || err.Error() != "files[0]: want both cert and key" {
+		t.Errorf("no key: %v", err)
 	}
 }
 

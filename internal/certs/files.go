@@ -3,13 +3,14 @@ package certs
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/terrane/terrane/internal/fault"
 )
 
 // Pair is a certificate chain and its key, each in a PEM file.
@@ -37,11 +38,16 @@ type loaded struct {
 	byName map[string][]*tls.Certificate // "*.example.com" for wildcards
 }
 
-// NewFiles loads all pairs, and names all that cannot be.
+// Check returns every fault in o, joined: each is a *fault.Fault, whose key is that of
+// the table [tls]. It reads the files.
+func (o FilesOptions) Check() error {
+	_, err := o.load("")
+	return err
+}
+
+// NewFiles returns a Files with all pairs loaded. It starts nothing; call Run. Its error
+// joins every fault of the options (FilesOptions.Check).
 func NewFiles(o FilesOptions) (*Files, error) {
-	if len(o.Pairs) == 0 {
-		return nil, errors.New("certs: files mode wants at least one pair of cert and key")
-	}
 	if o.Every <= 0 {
 		o.Every = 10 * time.Second
 	}
@@ -97,13 +103,21 @@ func (f *Files) stamp() string {
 	return b.String()
 }
 
-func (f *Files) load(stamp string) error {
+func (o *FilesOptions) load(stamp string) (*loaded, error) {
 	l := &loaded{stamp: stamp, byName: make(map[string][]*tls.Certificate)}
-	var errs []error
-	for _, p := range f.opts.Pairs {
+	var faults fault.List
+	if len(o.Pairs) == 0 {
+		faults.Add("files", "want at least one [[tls.files]] with cert and key")
+	}
+	for i, p := range o.Pairs {
+		key := fmt.Sprintf("files[%d]", i)
+		if p.Cert == "" || p.Key == "" {
+			faults.Add(key, "want both cert and key")
+			continue
+		}
 		cert, err := tls.LoadX509KeyPair(p.Cert, p.Key)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("certificate %s with key %s: %w", p.Cert, p.Key, err))
+			faults.Add(key, "certificate %s with key %s: %w", p.Cert, p.Key, err)
 			continue
 		}
 		if l.first == nil {
@@ -114,7 +128,12 @@ func (f *Files) load(stamp string) error {
 			l.byName[name] = append(l.byName[name], &cert)
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	return l, faults.Err()
+}
+
+func (f *Files) load(stamp string) error {
+	l, err := f.opts.load(stamp)
+	if err != nil {
 		return err
 	}
 	f.live.Store(l)

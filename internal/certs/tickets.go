@@ -5,11 +5,12 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/tls"
-	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/terrane/terrane/internal/certs/storage"
+	"github.com/terrane/terrane/internal/fault"
 )
 
 // Tickets changes the keys of session tickets (RFC 8446 4.6.1) in step with all
@@ -27,7 +28,7 @@ type Tickets struct {
 // 12 h. All edges must agree on it.
 func NewTickets(config *tls.Config, secret []byte, period time.Duration) (*Tickets, error) {
 	if len(secret) < storage.MinSecret {
-		return nil, errors.New("certs: a session-ticket secret has at least " + strconv.Itoa(storage.MinSecret) + " bytes")
+		return nil, &fault.Fault{Key: "tickets", Err: fmt.Errorf("the secret has %d characters: want at least %d of them", len(secret), storage.MinSecret)}
 	}
 	if period <= 0 {
 		period = 12 * time.Hour

@@ -8,8 +8,8 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-// Config is a valid configuration. Load makes all paths absolute; in the file they
-// are relative to the file's folder.
+// Config is a configuration. A zero value means the default of the package that it is for.
+// Load makes all paths absolute; in the file they are relative to the file's folder.
 type Config struct {
 	Edge    Edge    `toml:"edge"`
 	Stores  []Store `toml:"store"`
@@ -43,7 +43,7 @@ type Edge struct {
 
 // Store is where tenants' folders come from.
 type Store struct {
-	Kind   string            `toml:"kind"`   // "folder", "git" or "git-tenant"
+	Kind   tenant.StoreKind  `toml:"kind"`
 	Prefix string            `toml:"prefix"` // of the TXT paths that lead here
 	Path   string            `toml:"path"`   // folder: where it is
 	URL    string            `toml:"url"`    // git: the origin, a URL once it was loaded
@@ -227,9 +227,12 @@ type Admin struct {
 	Token  Secret `toml:"token"`
 }
 
-// Fault records that a value is wrong in a way that only its package could see.
-// Err then reports it with its line.
+// Fault records that the value of key is wrong. Err then reports it with its line.
 func (c *Config) Fault(key, format string, args ...any) { c.doc.Fault(key, format, args...) }
+
+// Faults records the faults that the options of a package have (package fault), whose keys
+// are below prefix, and returns the rest of err.
+func (c *Config) Faults(prefix string, err error) (rest error) { return c.doc.Faults(prefix, err) }
 
 // Err joins all faults, nil if there are none.
 func (c *Config) Err() error { return c.doc.Err() }

@@ -17,8 +17,9 @@ import (
 // maxFile bounds what is read of a configuration or a secret, in bytes.
 const maxFile = 1 << 20
 
-// Load reads, completes and checks the configuration in file. The error joins
-// every fault found.
+// Load reads, completes and checks the configuration in file. The error joins every fault
+// found. With a file that is TOML the Config is not nil, even if there are faults: other
+// packages can judge their part of it too, and Config.Err joins what all have found.
 func Load(file string) (*Config, error) {
 	data, err := readFile(file)
 	if err != nil {
@@ -37,31 +38,24 @@ func Parse(file string, data []byte) (*Config, error) {
 	c := Default()
 	c.dir = filepath.Dir(abs)
 	c.doc, err = tomlfile.Decode(file, data, c)
-	if f, ok := errors.AsType[*tomlfile.Fault](err); ok && f.Key == "" {
+	if f, ok := errors.AsType[*tomlfile.Error](err); ok && f.Key == "" {
 		return nil, err // not TOML: nothing else can be said of it
 	}
 	c.complete()
 	c.check()
-	if err := c.Err(); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c, c.Err()
 }
 
 // Default is the configuration that an empty file stands for. It lacks what has no
 // default, such as the edge's name and its stores.
 func Default() *Config {
 	return &Config{
-		doc:  &tomlfile.Doc{},
-		Edge: Edge{Data: "/var/lib/terrane"},
-		DNS: DNS{
-			Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")},
-			Labels:    []string{"_keybase_pages", "_terrane"},
-			Keys:      []string{"kbp", "terrane"},
-		},
+		doc:   &tomlfile.Doc{},
+		Edge:  Edge{Data: "/var/lib/terrane"},
+		DNS:   DNS{Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}},
 		HTTP:  HTTP{Listen: []string{":80"}},
-		HTTPS: HTTPS{Listen: []string{":443"}, Drain: tomlfile.Duration(15 * time.Second)},
-		TLS:   TLS{Mode: "acme", CA: []string{"https://acme-v02.api.letsencrypt.org/directory"}},
+		HTTPS: HTTPS{Listen: []string{":443"}},
+		TLS:   TLS{Mode: "acme"},
 		Limits: Limits{
 			Memory:       128 << 20,
 			CPU:          tomlfile.Duration(time.Second),
@@ -73,7 +67,6 @@ func Default() *Config {
 			SiteSize:     256 << 20,
 			Subrequests:  16,
 		},
-		Fetch:  Fetch{Allow: []string{"*"}},
 		Engine: Engine{Name: "wazero"},
 		State:  State{Provider: "lattice"},
 		Admin:  Admin{Listen: "127.0.0.1:9180"},
@@ -91,15 +84,6 @@ func (c *Config) complete() {
 		}
 		c.origin(&s.URL)
 		c.secret(fmt.Sprintf("store[%d].webhook_secret", i), &s.WebhookSecret)
-		if s.Depth == 0 {
-			s.Depth = 1
-		}
-		if s.Kind != "folder" && s.Branch == "" {
-			s.Branch = "main"
-		}
-		if s.Poll == 0 {
-			s.Poll = tomlfile.Duration(defaultPoll(s.Kind))
-		}
 	}
 	for i := range c.TLS.Files {
 		c.relative(&c.TLS.Files[i].Cert)
@@ -123,13 +107,6 @@ func (c *Config) complete() {
 			c.secret(fmt.Sprintf("bgp.neighbor[%d].password", i), &c.BGP.Neighbors[i].Password)
 		}
 	}
-}
-
-func defaultPoll(kind string) time.Duration {
-	if kind == "folder" {
-		return 2 * time.Second
-	}
-	return 5 * time.Second
 }
 
 // relative makes a path of the file absolute. It starts at the file's folder. What

@@ -21,7 +21,7 @@ func (c *Config) secret(key string, s *Secret) {
 	if name, ok := strings.CutPrefix(ref, "env:"); ok {
 		v := os.Getenv(name)
 		if v == "" {
-			c.Fault(key, "the environment variable %s is not set", name)
+			c.doc.Unreadable(key, "the environment variable %s is not set", name)
 		}
 		*s = Secret(v)
 		return
@@ -33,12 +33,12 @@ func (c *Config) secret(key string, s *Secret) {
 	c.relative(&name)
 	data, err := readFile(name)
 	if err != nil {
-		c.Fault(key, "%v", err)
+		c.doc.Unreadable(key, "%v", err)
 		return
 	}
 	v := strings.TrimRight(string(data), "\r\n")
 	if v == "" {
-		c.Fault(key, "%s is empty", name)
+		c.doc.Unreadable(key, "%s is empty", name)
 	}
 	*s = Secret(v)
 }

@@ -26,9 +26,6 @@ func (c *Config) checkState() {
 			c.Fault("state.url", "is for provider = \"redis\": drop it, or name that provider")
 		}
 	case "redis":
-		if s.URL == "" {
-			c.Fault("state.url", "want the server, such as \"redis://127.0.0.1:6379/0\", or \"file:PATH\" of a file that has it")
-		}
 	default:
 		c.Fault("state.provider", "%q is no provider: want \"lattice\", \"redis\" or \"memory\"", s.Provider)
 	}
@@ -40,7 +37,7 @@ func (c *Config) checkState() {
 	if s.Provider == "lattice" && len(c.Lattice.Leaf) > 0 && s.Home == "" {
 		c.Fault("state.home", "want the region that keeps tenants' state, the same at all edges, as this region is a leaf of another (lattice.leaf)")
 	}
-	if s.Home != "" && !isName(s.Home) {
+	if s.Home != "" && s.Provider == "lattice" && !isName(s.Home) {
 		c.Fault("state.home", "%q: want the edge.region of the edges that keep it", s.Home)
 	}
 	if s.Keys < 0 {
@@ -68,6 +65,6 @@ func (c *Config) completeStorage() {
 
 func (c *Config) checkStorage() {
 	if c.TLS.Mode == "acme" && c.TLS.Storage == StorageLattice && c.TLS.Key == "" {
-		c.Fault("tls.key", "want a secret of %d characters or more, the same at all edges: certificates in the lattice are encrypted with it (or name a folder in tls.storage)", minKey)
+		c.Fault("tls.key", "want a secret of 32 characters or more, the same at all edges: certificates in the lattice are encrypted with it (or name a folder in tls.storage)")
 	}
 }

@@ -24,7 +24,6 @@ import (
 	"github.com/terrane/terrane/internal/certs"
 	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/internal/config"
-	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/fetch"
 	"github.com/terrane/terrane/internal/health"
@@ -88,36 +87,23 @@ type Options struct {
 	Publisher func(tenantsync.Publisher) tenantsync.Publisher
 }
 
-// New reports all that a configuration is refused for.
+// New builds an edge from cfg and starts nothing. Its error joins every fault of cfg, those
+// that Load found included (Faults).
 func New(ctx context.Context, cfg *config.Config, opt Options) (*Edge, error) {
+	if err := Faults(cfg); err != nil {
+		return nil, err
+	}
 	e := &Edge{started: time.Now(), Memory: memoryPlan(&cfg.Limits), cfg: cfg, opt: opt, log: opt.Logger, metrics: prometheus.NewRegistry()}
 	e.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []struct {
-		build     func(context.Context) error
-		onLattice bool // it cannot be built without one
-	}{
-		{e.buildLattice, false},
-		{e.buildFabric, true},
-		{e.buildState, false},
-		{e.buildShared, true},
-		{e.buildTasks, true},
-		{e.buildFleet, true},
-		{e.buildGuests, false},
-		{e.buildSites, false},
-		{e.buildGitHost, false},
-		{e.buildServer, false},
-		{e.buildHealth, true},
-		{e.buildBGP, false},
-		{e.buildAdmin, false},
+	for _, build := range []func(context.Context) error{
+		e.buildLattice, e.buildFabric, e.buildState, e.buildShared, e.buildTasks, e.buildFleet, e.buildGuests,
+		e.buildSites, e.buildGitHost, e.buildServer, e.buildHealth, e.buildBGP, e.buildAdmin,
 	} {
-		if step.onLattice && e.Lattice.Lattice == nil {
-			continue // cfg has the lattice's faults: the rest is built for those of its own
-		}
-		if err := step.build(ctx); err != nil {
+		if err := build(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return e, cfg.Err()
+	return e, nil
 }
 
 func (e *Edge) buildSites(context.Context) error {
@@ -127,18 +113,9 @@ func (e *Edge) buildSites(context.Context) error {
 	if e.opt.Forgetful {
 		verdicts = ""
 	}
-	e.Verifier, err = dnsverify.New(dnsverify.Options{
-		Addresses: c.DNS.Addresses,
-		Resolvers: c.DNS.Resolvers,
-		Labels:    c.DNS.Labels,
-		Keys:      c.DNS.Keys,
-		StatePath: verdicts,
-		RequireAD: c.DNS.RequireDNSSEC,
-		MinTTL:    time.Duration(c.DNS.MinTTL),
-		Logger:    e.logger("dnsverify"),
-		Metrics:   e.metrics,
-	})
-	if err != nil {
+	o := dnsOptions(&c.DNS)
+	o.StatePath, o.Logger, o.Metrics = verdicts, e.logger("dnsverify"), e.metrics
+	if e.Verifier, err = dnsverify.New(o); err != nil {
 		return err
 	}
 	blobs := tenantsync.NewFiles(c.Edge.Data)
@@ -213,10 +190,6 @@ func (e *Edge) buildServer(context.Context) error {
 		AccessLog:     e.opt.AccessLog,
 		Metrics:       e.metrics,
 	}
-	if most := conns.Room(); o.Connections > most {
-		e.cfg.Fault("limits.connections", "%d: this process may open %d files, which leaves room for %d connections: raise that limit (LimitNOFILE in the unit, ulimit -n) or lower this one",
-			o.Connections, conns.Descriptors(), most)
-	}
 	if e.acme != nil {
 		o.Challenges = e.acme.HTTPHandler
 	}
@@ -234,14 +207,14 @@ func (e *Edge) buildBGP(context.Context) error {
 	}
 	var err error
 	if e.cfg.BGP.ManageAddress {
-		o := hostaddr.Options{Addresses: e.announced(), Logger: e.logger("hostaddr")}
+		o := hostaddr.Options{Addresses: announced(e.cfg), Logger: e.logger("hostaddr")}
 		if e.addresses, err = hostaddr.New(o); err != nil {
 			return err
 		}
 	}
-	if peers := bfdPeers(e.cfg.BGP); len(peers) > 0 {
+	if peers, _ := bfdPeers(e.cfg.BGP); len(peers) > 0 {
 		if e.bfd, err = bfd.New(bfd.Options{Peers: peers, Logger: e.logger("bfd"), Metrics: e.metrics}); err != nil {
-			e.cfg.Fault("bgp.neighbor", "%v", err)
+			return err
 		}
 	}
 	o := announcerOptions(e.cfg.BGP)
@@ -249,12 +222,6 @@ func (e *Edge) buildBGP(context.Context) error {
 	o.DrainFile = filepath.Join(e.cfg.Edge.Data, "drained")
 	o.Logger, o.Metrics = e.logger("bgp"), e.metrics
 	e.announcer, err = bgp.New(o)
-	if faults, ok := errors.AsType[bgp.Faults](err); ok {
-		for _, f := range faults {
-			e.cfg.Fault(f.Key, "%v", f.Err)
-		}
-		return nil // New returns them with their lines
-	}
 	return err
 }
 

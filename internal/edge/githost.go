@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,28 +24,11 @@ func (e *Edge) buildGitHost(context.Context) error {
 	if !c.Serves() {
 		return nil
 	}
-	o := githost.Options{
-		Dir: hosted(c), SSH: c.Git.SSHListen, Releases: pushed{e.Syncer, e.Lattice.Notices}, Address: e.address,
-		Logger: e.logger("git"), Metrics: e.metrics,
-	}
-	for i := range c.Stores {
-		s := &c.Stores[i]
-		if !s.Serve {
-			continue
-		}
-		if _, err := githost.ReadPushers(s.Pushers, s.Prefix); err != nil {
-			c.Fault(fmt.Sprintf("store[%d].pushers", i), "%v", err)
-		}
-		o.Repos = append(o.Repos, githost.Repo{
-			Prefix: s.Prefix, PerTenant: s.Kind == "git-tenant", Branch: s.Branch, Depth: s.Depth, Pushers: s.Pushers, MaxPush: int64(s.MaxPush), MaxSize: int64(s.MaxPack),
-			Previews: c.Preview.Domain != "", Rewrites: s.AllowRewrites, AllowedSigners: s.AllowedSigners, SignerKeys: s.SignerKeys,
-		})
-	}
+	o, _ := gitHostOptions(c)
+	o.Releases, o.Address, o.Logger, o.Metrics = pushed{e.Syncer, e.Lattice.Notices}, e.address, e.logger("git"), e.metrics
 	var err error
-	if e.GitHost, err = githost.New(o); err != nil {
-		c.Fault("git", "%v", err)
-	}
-	return nil // New returns faults with their lines
+	e.GitHost, err = githost.New(o)
+	return err
 }
 
 // pushed is the syncer of an edge that takes pushes: the other edges are told as well.

@@ -35,16 +35,11 @@ func (e *Edge) buildGuests(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if e.resolver, err = NewResolver(c.Fetch.Resolvers); err != nil {
+	o, err := fetchOptions(&c.Fetch)
+	if err != nil {
 		return err
 	}
-	o := fetch.Options{
-		Allow:        c.Fetch.Allow,
-		Deny:         c.Fetch.Deny,
-		AllowPrivate: c.Fetch.AllowPrivate,
-		Local:        e.local,
-		Metrics:      e.metrics,
-	}
+	o.Local, o.Metrics = e.local, e.metrics
 	o.Own.Addresses, o.Own.Names = c.Infrastructure()
 	o.Own.Peers = e.Lattice.PeerAddresses
 	for _, r := range slices.Concat(c.Fetch.Resolvers, c.DNS.Resolvers, dnsverify.SystemResolvers()) {
@@ -53,35 +48,23 @@ func (e *Edge) buildGuests(context.Context) error {
 	if len(c.DNS.Addresses) > 0 {
 		o.From = c.DNS.Addresses[0]
 	}
-	if len(c.Fetch.Resolvers) > 0 { // else the system's, which reads /etc/hosts too
-		o.Resolver = e.resolver
-	}
-	sound := true
-	for i, p := range c.Fetch.Allow {
-		if err := fetch.CheckPattern(p); err != nil {
-			sound = false
-			c.Fault(fmt.Sprintf("fetch.allow[%d]", i), "%v", err)
-		}
-	}
-	for i, d := range c.Fetch.Deny {
-		if _, _, err := fetch.ParseDeny([]string{d}); err != nil {
-			sound = false
-			c.Fault(fmt.Sprintf("fetch.deny[%d]", i), "%v", err)
-		}
-	}
-	if !sound {
-		return nil // New returns the faults with their lines
-	}
-	if o.Roots, err = readPEM(c, "fetch.roots", c.Fetch.Roots); err != nil {
+	resolver, err := NewResolver(c.Fetch.Resolvers)
+	if err != nil {
 		return err
+	}
+	if resolver != nil {
+		e.resolver = resolver
+	}
+	if len(c.Fetch.Resolvers) > 0 { // else the system's, which reads /etc/hosts too
+		o.Resolver = resolver.NetResolver()
 	}
 	e.fetcher, err = fetch.New(o)
 	return err
 }
 
-// NewResolver asks the servers, or those of this machine if none are given; nil when it
-// has none either.
-func NewResolver(servers []netip.AddrPort) (hostcalls.Resolver, error) {
+// NewResolver returns a client that asks the servers, or those of this machine if none are
+// given; nil when it has none either.
+func NewResolver(servers []netip.AddrPort) (*dnsverify.Client, error) {
 	if len(servers) == 0 {
 		if servers = dnsverify.SystemResolvers(); len(servers) == 0 {
 			return nil, nil
@@ -112,17 +95,12 @@ func (e *Edge) listens(u *url.URL) bool {
 	})
 }
 
-// readPEM reads the file that a key of the configuration names, if any.
-func readPEM(c *config.Config, key, file string) ([]byte, error) {
+// readPEM reads a file of certificates, if one is named.
+func readPEM(file string) ([]byte, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := readBounded(file, maxPEM)
-	if err != nil {
-		c.Fault(key, "%v", err)
-		return nil, c.Err()
-	}
-	return pem, nil
+	return readBounded(file, maxPEM)
 }
 
 // readBounded reads a file of at most most bytes.
@@ -192,7 +170,9 @@ func (p publisher) Remove(ctx context.Context, id tenant.ID) {
 // wanted tells the syncer which tenants visitors ask for, if any store waits for that: those
 // of tenants' own repositories, and those of folders that a file system does not list.
 func (e *Edge) wanted() func(tenant.ID) {
-	waits := func(s config.Store) bool { return s.Kind == "git-tenant" || s.Kind == "folder" && s.Depth > 1 }
+	waits := func(s config.Store) bool {
+		return s.Kind == tenant.GitTenantStore || s.Kind == tenant.FolderStore && s.Depth > 1
+	}
 	if !slices.ContainsFunc(e.cfg.Stores, waits) {
 		return nil
 	}

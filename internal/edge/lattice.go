@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"iter"
 	"path/filepath"
 	"slices"
@@ -44,18 +43,11 @@ type Fabric struct {
 	Placement *placement.Placement
 }
 
-// buildLattice builds the lattice. There is none if its configuration has faults.
+// buildLattice builds the lattice.
 func (e *Edge) buildLattice(context.Context) (err error) {
-	o := LatticeOptions(&e.cfg.Lattice)
-	o.Name, o.Region, o.Dir = e.cfg.Edge.Name, e.cfg.Edge.Region, LatticeDir(e.cfg)
+	o := latticeOptions(e.cfg)
 	o.Logger, o.Metrics = e.logger("lattice"), e.metrics
 	e.Lattice.Lattice, err = lattice.New(o)
-	if faults, ok := errors.AsType[lattice.Faults](err); ok {
-		for _, f := range faults {
-			e.cfg.Fault("lattice."+f.Key, "%v", f.Err)
-		}
-		return nil // New returns them with their lines
-	}
 	return err
 }
 
@@ -84,9 +76,13 @@ func (e *Edge) buildFabric(context.Context) (err error) {
 	return err
 }
 
-// LatticeOptions translates the configuration, without the edge's name, region and folder.
-func LatticeOptions(c *config.Lattice) lattice.Options {
+// latticeOptions translates the configuration.
+func latticeOptions(cfg *config.Config) lattice.Options {
+	c := &cfg.Lattice
 	return lattice.Options{
+		Name:        cfg.Edge.Name,
+		Region:      cfg.Edge.Region,
+		Dir:         LatticeDir(cfg),
 		URLs:        c.URL,
 		Listen:      c.Listen,
 		LeafListen:  c.LeafListen,
@@ -103,7 +99,7 @@ func LatticeOptions(c *config.Lattice) lattice.Options {
 
 // shareTickets has edges of one tls.key resume each other's sessions.
 func (e *Edge) shareTickets(conf *tls.Config) (err error) {
-	if e.cfg.TLS.Key == "" || e.Lattice.Lattice == nil {
+	if e.cfg.TLS.Key == "" {
 		return nil
 	}
 	e.Lattice.Tickets, err = ticket.New(ticket.Options{
@@ -207,7 +203,7 @@ func (e *Edge) tell(s *tenant.Snapshot) {
 	}
 	store := string(s.ID)
 	for i := range e.cfg.Stores {
-		if st := &e.cfg.Stores[i]; st.Kind != "git-tenant" && strings.HasPrefix(store, st.Prefix) {
+		if st := &e.cfg.Stores[i]; st.Kind != tenant.GitTenantStore && strings.HasPrefix(store, st.Prefix) {
 			store = st.Prefix
 			break
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/terrane/terrane/bgp"
 	"github.com/terrane/terrane/bgp/hostaddr"
+	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/health"
 	"github.com/terrane/terrane/server"
 )
@@ -35,7 +36,7 @@ func (e *Edge) buildHealth(context.Context) error {
 	if len(e.buckets()) > 0 {
 		checks = append(checks, health.Check{Name: "state", Func: e.checkState, Interval: time.Second, Timeout: 2 * stateWait})
 	}
-	if a := e.announced(); len(a) > 0 {
+	if a := announced(e.cfg); len(a) > 0 {
 		check := hostaddr.Check(a...)
 		checks = append(checks, health.Check{Name: "address", Interval: time.Second, Func: func(ctx context.Context) error {
 			if e.addresses != nil { // it knows what is in the way
@@ -73,13 +74,13 @@ func (e *Edge) Ready() (bool, []string) {
 }
 
 // announced are the addresses whose visitors BGP leads here.
-func (e *Edge) announced() []netip.Addr {
+func announced(c *config.Config) []netip.Addr {
 	var list []netip.Addr
-	if e.cfg.BGP == nil {
+	if c.BGP == nil {
 		return nil
 	}
-	for _, a := range e.cfg.DNS.Addresses {
-		if slices.ContainsFunc(e.cfg.BGP.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) }) {
+	for _, a := range c.DNS.Addresses {
+		if slices.ContainsFunc(c.BGP.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) }) {
 			list = append(list, a)
 		}
 	}

@@ -55,8 +55,7 @@ func (e *Edge) buildState(context.Context) error {
 			URL: string(c.URL), Quota: quota, Timeout: time.Duration(c.Timeout), Logger: e.logger("state"),
 		})
 		if err != nil {
-			e.cfg.Fault("state.url", "%v", err)
-			return nil // New returns it with its line
+			return err
 		}
 		e.states.of = func(id tenant.ID, _ bool) hostcalls.KV { return s.KV(string(id)) }
 		e.states.all = ids(s.Tenants)
@@ -65,9 +64,6 @@ func (e *Edge) buildState(context.Context) error {
 			return s.Close()
 		}
 	default:
-		if e.Lattice.Lattice == nil {
-			return nil // it has faults
-		}
 		s, err := state.New(state.Options{
 			Lattice: e.Lattice.Lattice, Bucket: stateBucket, Home: c.Home,
 			Ledger: e.Lattice.Ledger(stateBucket), Asker: e.Lattice.Asker,

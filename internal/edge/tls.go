@@ -35,35 +35,16 @@ func (e *Edge) tlsConfig() (*tls.Config, error) {
 }
 
 func (e *Edge) acmeConfig() (*tls.Config, error) {
-	c := &e.cfg.TLS
 	store, err := e.certStorage()
 	if err != nil {
 		return nil, fmt.Errorf("tls.storage: %w", err)
 	}
-	roots, err := readPEM(e.cfg, "tls.roots", c.Roots)
+	o, err := acmeOptions(&e.cfg.TLS)
 	if err != nil {
 		return nil, err
 	}
-	var key []byte // nil, not empty, where nothing is to be encrypted
-	if c.Key != "" {
-		key = []byte(c.Key)
-	}
-	bindings := make(map[string]acme.EAB)
-	for _, b := range c.EAB {
-		bindings[b.CA] = acme.EAB{KeyID: b.KID, Key: string(b.Key)}
-	}
-	e.acme, err = acme.New(acme.Options{
-		CAs:      c.CA,
-		EAB:      bindings,
-		Storage:  store,
-		Key:      key,
-		Permit:   e.permit,
-		Email:    c.Email,
-		Roots:    roots,
-		SelfHost: server.SelfHost,
-		Logger:   e.logger("certs"),
-		Metrics:  e.metrics,
-	})
+	o.Storage, o.Permit, o.SelfHost, o.Logger, o.Metrics = store, e.permit, server.SelfHost, e.logger("certs"), e.metrics
+	e.acme, err = acme.New(o)
 	if err != nil {
 		return nil, err
 	}
@@ -71,13 +52,11 @@ func (e *Edge) acmeConfig() (*tls.Config, error) {
 }
 
 func (e *Edge) filesConfig() (*tls.Config, error) {
-	pairs := make([]certs.Pair, len(e.cfg.TLS.Files))
-	for i, f := range e.cfg.TLS.Files {
-		pairs[i] = certs.Pair{Cert: f.Cert, Key: f.Key}
-	}
+	o := filesOptions(&e.cfg.TLS)
+	o.Logger = e.logger("certs")
 	var err error
-	if e.files, err = certs.NewFiles(certs.FilesOptions{Pairs: pairs, Logger: e.logger("certs")}); err != nil {
-		return nil, fmt.Errorf("tls.files: %w", err)
+	if e.files, err = certs.NewFiles(o); err != nil {
+		return nil, err
 	}
 	return e.files.TLSConfig(), nil
 }

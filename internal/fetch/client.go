@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,17 +22,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/fault"
 )
 
 // Options of a Client.
 type Options struct {
 	Allow        []string // host patterns of the operator; nil allows all
-	Deny         []string // networks and host patterns, as for ParseDeny
+	Deny         []string // networks and host patterns, addresses among them
 	AllowPrivate bool     // for labs: private addresses and those of Own and the host too; never link-local ones or those of clouds' metadata
 	Own          Infrastructure
 	From         netip.Addr    // what a local site sees as the client's address; zero: 192.0.0.8 (RFC 7600)
 	Roots        []byte        // PEM of CAs, besides the system's
-	Resolver     Resolver      // nil: the system's
+	Resolver     *net.Resolver // nil: the system's
 	Timeout      time.Duration // per request, redirects and body included; 0: 30 s
 	// Local returns the handler of a URL that this very process serves, nil for any
 	// other: its address is refused like all of our own, and need not be dialed.
@@ -59,34 +61,52 @@ type Client struct {
 	metrics metrics
 }
 
-// New checks the options. The Client is closed by Close.
+// Check returns every fault in o, joined: each is a *fault.Fault, whose key is that of
+// the table [fetch].
+func (o Options) Check() error {
+	var f fault.List
+	for i, p := range o.Allow {
+		f.AddErr(fmt.Sprintf("allow[%d]", i), checkPattern(p))
+	}
+	for i, d := range o.Deny {
+		_, _, err := parseDeny([]string{d})
+		f.AddErr(fmt.Sprintf("deny[%d]", i), err)
+	}
+	_, err := rootCAs(o.Roots)
+	f.AddErr("roots", err)
+	if o.Timeout < 0 {
+		f.Add("timeout", "%v: want 0 or more", o.Timeout)
+	}
+	return f.Err()
+}
+
+// New returns a Client. The caller closes it. Its error joins every fault of the options
+// (Options.Check).
 func New(o Options) (*Client, error) {
 	g := guard{reserved: reserved(), own: newOwn(o.Own)}
 	if o.AllowPrivate {
 		g = guard{reserved: metadata()}
 	}
-	var err error
-	if g.denied, _, err = ParseDeny(o.Deny); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
+	g.denied, _, _ = parseDeny(o.Deny) // checked
 	return build(o, g.check)
 }
 
 // build makes a Client that dials what judge accepts.
 func build(o Options, judge func(netip.Addr) error) (*Client, error) {
-	var errs []error
-	for _, p := range o.Allow {
-		errs = append(errs, CheckPattern(p))
+	_, hosts, err := parseDeny(o.Deny)
+	if err != nil {
+		return nil, err
 	}
-	_, hosts, err := ParseDeny(o.Deny)
-	errs = append(errs, err)
 	roots, err := rootCAs(o.Roots)
-	if err := errors.Join(append(errs, err)...); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	dialer := &net.Dialer{
 		Timeout:  connectTimeout,
-		Resolver: resolver(o.Resolver),
+		Resolver: cmp.Or(o.Resolver, &net.Resolver{PreferGo: true}),
 		Control: func(_, address string, _ syscall.RawConn) error {
 			to, err := netip.ParseAddrPort(address)
 			if err != nil {
@@ -150,7 +170,7 @@ func rootCAs(pem []byte) (*x509.CertPool, error) {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("roots: no certificate in PEM")
+		return nil, errors.New("no certificate in PEM")
 	}
 	return pool, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/terrane/terrane/dnsverify"
 	"github.com/terrane/terrane/dnsverify/dnstest"
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/fault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -108,14 +109,14 @@ func TestLabsReachNoMetadata(t *testing.T) {
 }
 
 // newResolver is a DNS server, and the client that asks it.
-func newResolver(t *testing.T) (*dnstest.Server, Resolver) {
+func newResolver(t *testing.T) (*dnstest.Server, *net.Resolver) {
 	t.Helper()
 	s := dnstest.Start(t)
 	c, err := dnsverify.NewClient(dnsverify.ClientOptions{Resolvers: s.Resolvers()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, c
+	return s, c.NetResolver()
 }
 
 // A name that resolves to a private address is as good as that address, whatever
@@ -331,5 +332,30 @@ func TestRoots(t *testing.T) {
 	}
 	if _, err := New(Options{Roots: []byte("no PEM")}); err == nil {
 		t.Error("roots without a certificate were taken")
+	}
+}
+
+func TestCheck(t *testing.T) {
+	err := Options{
+		Allow: []string{"example.com", "http://x", "*", "a b"},
+		Deny:  []string{"10.0.0.0/8", "10.0.0.1/8", "*", "1.1.1.1:53"},
+		Roots: []byte("none"), Timeout: -1,
+	}.Check()
+	want := []string{
+		`allow[1]: pattern "http://x": want *`, `allow[3]: pattern "a b": want *`,
+		`deny[1]: network "10.0.0.1/8": has bits`, `deny[2]: "*": want a network`, `deny[3]: "1.1.1.1:53": an address is denied with all its ports`,
+		"roots: no certificate in PEM", "timeout: -1ns: want 0 or more",
+	}
+	faults, rest := fault.Split(err)
+	if len(faults) != len(want) || rest != nil {
+		t.Fatalf("got\n%v", err)
+	}
+	for i, f := range faults {
+		if !strings.HasPrefix(f.Error(), want[i]) {
+			t.Errorf("fault %d: %v, want %s", i, f, want[i])
+		}
+	}
+	if _, err := New(Options{Allow: []string{"http://x"}}); err == nil || !strings.HasPrefix(err.Error(), "allow[0]: ") {
+		t.Errorf("New: %v", err)
 	}
 }

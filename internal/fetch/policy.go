@@ -63,10 +63,10 @@ func (p *policy) check(u *url.URL, host string, allow []string) error {
 	return nil
 }
 
-// ParseDeny divides the operator's list of what guests may not fetch from into networks,
+// parseDeny divides the operator's list of what guests may not fetch from into networks,
 // which are compared with the addresses that are dialed, and host patterns. An address
 // is a network of one.
-func ParseDeny(list []string) (networks []netip.Prefix, hosts []string, err error) {
+func parseDeny(list []string) (networks []netip.Prefix, hosts []string, err error) {
 	var errs []error
 	for _, entry := range list {
 		addr, addrErr := netip.ParseAddr(strings.Trim(entry, "[]"))
@@ -83,7 +83,7 @@ func ParseDeny(list []string) (networks []netip.Prefix, hosts []string, err erro
 			errs = append(errs, fmt.Errorf("network %q: write it as a network of IPv4", entry))
 		case netErr == nil:
 			networks = append(networks, network)
-		case entry == "*" || CheckPattern(entry) != nil:
+		case entry == "*" || checkPattern(entry) != nil:
 			errs = append(errs, fmt.Errorf("%q: want a network (192.0.2.0/24), an address, example.com, *.example.com, or a host with a port", entry))
 		default:
 			hosts = append(hosts, entry)
@@ -92,9 +92,9 @@ func ParseDeny(list []string) (networks []netip.Prefix, hosts []string, err erro
 	return networks, hosts, errors.Join(errs...)
 }
 
-// CheckPattern returns an error unless p is "*", a host, "*." before a host, or
+// checkPattern returns an error unless p is "*", a host, "*." before a host, or
 // one of the last two with a port.
-func CheckPattern(p string) error {
+func checkPattern(p string) error {
 	host, port := splitPort(p)
 	name := strings.TrimPrefix(host, "*.")
 	if p != "*" && (name == "" || strings.ContainsAny(name, "*/?@[] ") || strings.Trim(port, "0123456789") != "") {

@@ -49,24 +49,17 @@ type Lattice struct {
 	reason string         // why there is no lattice; guarded by mu
 }
 
-// New checks the options. It starts nothing. The error is Faults if it is theirs.
+// New returns a Lattice. It starts nothing; call Run. Its error joins every fault of the
+// options (Options.Check).
 func New(o Options) (*Lattice, error) {
-	faults := o.check()
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	o.setDefaults()
 	l := &Lattice{opts: o, log: o.Logger, up: make(chan struct{}), joined: make(chan struct{}, 1), resyncs: make(chan resync), stopTimeout: stopTimeout, reason: "not started yet"}
 	var err error
 	if l.tls, err = o.TLS.config(); err != nil {
-		faults = append(faults, Fault{"tls", err})
-	}
-	if o.Credentials != "" {
-		if _, err := readCredentials(o.Credentials); err != nil {
-			faults = append(faults, Fault{"credentials", err})
-		}
-	}
-	if f := CheckDir(o); f != nil {
-		faults = append(faults, *f)
-	}
-	if len(faults) > 0 {
-		return nil, faults
+		return nil, err
 	}
 	if o.Metrics != nil {
 		return l, o.Metrics.Register(collector{l})

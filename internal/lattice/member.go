@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/terrane/terrane/internal/dirlock"
+	"github.com/terrane/terrane/internal/fault"
 )
 
 // A server alone and one of a cluster keep streams of the same names in the same folder.
@@ -61,9 +62,9 @@ func readFolder(dir string) (f folder, err error) {
 	return f, err
 }
 
-// CheckDir returns why a folder must not be used with the options, nil if it may be. It
-// reads only; a folder that cannot be read is for Run to refuse.
-func CheckDir(o Options) *Fault {
+// CheckDir returns why the folder must not be used with the options, as a *fault.Fault,
+// nil if it may be. It only reads. A folder that this user may not read is left to Run.
+func CheckDir(o Options) error {
 	if o.Dir == "" || len(o.URLs) > 0 {
 		return nil
 	}
@@ -71,22 +72,22 @@ func CheckDir(o Options) *Fault {
 	if errors.Is(err, fs.ErrPermission) {
 		return nil
 	}
-	if o.Cluster.Name == "" {
-		o.Cluster.Name = o.domain()
+	o.setDefaults()
+	refuse := func(key, format string, args ...any) error {
+		return &fault.Fault{Key: key, Err: fmt.Errorf(format, args...)}
 	}
-	fault := func(key, format string, args ...any) *Fault { return &Fault{key, fmt.Errorf(format, args...)} }
 	clustered := o.Cluster.Listen != ""
 	switch {
 	case err != nil:
-		return fault("cluster.listen", "%w", err)
+		return refuse("dir", "%w", err)
 	case clustered && f.alone():
-		return fault("cluster.listen", "%s has the state of an edge alone, which a cluster does not take over: move it with \"terrane lattice grow\" (docs/state.md, \"Moving state\")", o.Dir)
+		return refuse("cluster.listen", "%s has the state of an edge alone, which a cluster does not take over: move it with \"terrane lattice grow\" (docs/state.md, \"Moving state\")", o.Dir)
 	case !clustered && (f.cluster || f.member != nil && f.streams):
-		return fault("cluster.listen", "%s has this edge's copies of a cluster's state, which an edge alone must not serve: configure lattice.cluster again, or set them aside with \"terrane lattice reset\"", o.Dir)
+		return refuse("cluster.listen", "%s has this edge's copies of a cluster's state, which an edge alone must not serve: configure lattice.cluster again, or set them aside with \"terrane lattice reset\"", o.Dir)
 	case clustered && f.member != nil && f.member.Cluster != o.Cluster.Name:
-		return fault("cluster.name", "%s has this edge's copies of the cluster %q, and the configuration is of %q: set them aside with \"terrane lattice reset\", or keep the name", o.Dir, f.member.Cluster, o.Cluster.Name)
+		return refuse("cluster.name", "%s has this edge's copies of the cluster %q, and the configuration is of %q: set them aside with \"terrane lattice reset\", or keep the name", o.Dir, f.member.Cluster, o.Cluster.Name)
 	case clustered && f.member != nil && f.member.Edge != o.Name:
-		return fault("name", "%s has the copies of the cluster's edge %q, and edge.name is %q: an edge with another name is another member; set the copies aside with \"terrane lattice reset\", or keep the name", o.Dir, f.member.Edge, o.Name)
+		return refuse("name", "%s has the copies of the cluster's edge %q, and edge.name is %q: an edge with another name is another member; set the copies aside with \"terrane lattice reset\", or keep the name", o.Dir, f.member.Edge, o.Name)
 	}
 	return nil
 }

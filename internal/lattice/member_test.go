@@ -1,12 +1,12 @@
 package lattice_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/terrane/terrane/internal/fault"
 	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/latticetest"
 )
@@ -43,7 +43,7 @@ func TestFolderIsOfOneKind(t *testing.T) {
 		{"of a cluster, under another name", options(member.Dir(), "ams9", "ams", "ams"), "name", `the cluster's edge "ams1"`},
 	} {
 		_, err := lattice.New(c.o)
-		faults, _ := errors.AsType[lattice.Faults](err)
+		faults, _ := fault.Split(err)
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s: %v", c.name, err)

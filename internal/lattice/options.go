@@ -1,6 +1,7 @@
 package lattice
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/terrane/terrane/internal/fault"
 )
 
 // Options are what New takes.
@@ -52,36 +55,21 @@ type TLS struct {
 	CA        string // roots of the lattice; peers must have a certificate from it
 }
 
-// Faults are all that New refuses its options for.
-type Faults []Fault
-
-// Fault is one of them.
-type Fault struct {
-	Key string // as in the configuration, below "lattice."
-	Err error
-}
-
-func (f Faults) Error() string {
-	errs := make([]error, len(f))
-	for i, fault := range f {
-		errs[i] = fmt.Errorf("lattice: %s: %w", fault.Key, fault.Err)
-	}
-	return errors.Join(errs...).Error()
-}
-
 const beyondLoopback = "listens beyond loopback: that wants tls.cert, tls.key and tls.ca, so that only edges of this lattice connect"
 
-// check completes the options and returns what is wrong with them.
-func (o *Options) check() (f Faults) {
-	fault := func(key, format string, args ...any) { f = append(f, Fault{key, fmt.Errorf(format, args...)}) }
-	if o.Name == "" || strings.ContainsAny(o.Name+o.Region, ". *>\t\r\n") {
-		fault("name", "an edge called %q in the region %q: want names without dots, wildcards and blanks", o.Name, o.Region)
+// Check returns every fault in o, joined: each is a *fault.Fault, whose key is that of
+// the table [lattice], but for "name", "region" and "dir". It reads the files that o names.
+func (o Options) Check() error {
+	o.setDefaults()
+	var f fault.List
+	if !isName(o.Name) {
+		f.Add("name", "%q: want letters, digits, \"-\" and \"_\", at most %d, such as \"ams1\"", o.Name, maxName)
+	}
+	if o.Region != "" && !isName(o.Region) {
+		f.Add("region", "%q: want letters, digits, \"-\" and \"_\", at most %d", o.Region, maxName)
 	}
 	if len(o.URLs) > 0 && (o.Listen != "" || o.LeafListen != "" || o.Cluster.Listen != "" || len(o.Cluster.Routes) > 0 || len(o.Leaf) > 0) {
-		fault("url", "uses another NATS: listen, leaf_listen, cluster and leaf are for the embedded server; drop them or url")
-	}
-	if (o.TLS.Cert == "") != (o.TLS.Key == "") {
-		fault("tls", "want both cert and key, or neither")
+		f.Add("url", "uses another NATS: listen, leaf_listen, cluster and leaf are for the embedded server; drop them or url")
 	}
 	mutual := o.TLS.Cert != "" && o.TLS.CA != ""
 	for _, l := range []struct {
@@ -93,71 +81,98 @@ func (o *Options) check() (f Faults) {
 		}
 		host, _, err := splitAddr(l.addr)
 		if err != nil {
-			fault(l.key, "%w", err)
+			f.AddErr(l.key, err)
 			continue
 		}
 		byNkey := l.nkeys && o.TLS.Cert != "" && len(o.Peers) > 0
 		if ip, err := netip.ParseAddr(host); (err != nil || !ip.IsLoopback()) && !mutual && !byNkey {
-			fault(l.key, "%q "+beyondLoopback, l.addr)
+			f.Add(l.key, "%q "+beyondLoopback, l.addr)
 		}
 	}
 	if o.Cluster.Advertise != "" {
 		if _, _, err := net.SplitHostPort(o.Cluster.Advertise); err != nil {
-			fault("cluster.advertise", "%q: want HOST:PORT", o.Cluster.Advertise)
+			f.Add("cluster.advertise", "%q: want HOST:PORT", o.Cluster.Advertise)
 		}
 	}
 	if o.Cluster.Listen == "" && len(o.Cluster.Routes) > 0 {
-		fault("cluster.listen", "want the address where the other edges of the cluster reach this one, such as \"10.0.0.1:6222\"")
+		f.Add("cluster.listen", "want the address where the other edges of the cluster reach this one, such as \"10.0.0.1:6222\"")
 	}
 	if o.Cluster.Listen != "" && len(o.Cluster.Routes) == 0 {
-		fault("cluster.routes", "want the other edges of the cluster, such as [\"nats://ams2:6222\"]")
+		f.Add("cluster.routes", "want the other edges of the cluster, such as [\"nats://ams2:6222\"]")
 	}
-	o.checkURLs(fault)
+	o.checkURLs(&f)
+	o.checkReplicas(&f)
 	for name, key := range o.Peers {
 		if !nkeys.IsValidPublicUserKey(key) {
-			fault("peers."+name, "%q is no user's public nkey (U...)", key)
+			f.Add("peers."+name, "%q is no user's public nkey (U...)", key)
 		}
 	}
-	o.complete(fault)
-	return f
+	if (o.TLS.Cert == "") != (o.TLS.Key == "") {
+		f.Add("tls", "want both cert and key, or neither")
+	} else if _, err := o.TLS.config(); err != nil {
+		f.AddErr("tls", err)
+	}
+	if o.Credentials != "" {
+		_, err := readCredentials(o.Credentials)
+		f.AddErr("credentials", err)
+	}
+	return errors.Join(f.Err(), CheckDir(o))
+}
+
+const maxName = 63
+
+// isName reports whether s can be a part of a NATS subject and of a host's name.
+func isName(s string) bool {
+	return s != "" && len(s) <= maxName && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
 }
 
 // checkURLs wants TLS wherever secrets or state leave the machine.
-func (o *Options) checkURLs(fault func(key, format string, args ...any)) {
-	for key, list := range map[string][]string{"url": o.URLs, "leaf": o.Leaf, "cluster.routes": o.Cluster.Routes} {
-		for _, s := range list {
+func (o *Options) checkURLs(f *fault.List) {
+	for _, list := range []struct {
+		key  string
+		urls []string
+	}{{"url", o.URLs}, {"leaf", o.Leaf}, {"cluster.routes", o.Cluster.Routes}} {
+		for i, s := range list.urls {
+			key := fmt.Sprintf("%s[%d]", list.key, i)
 			u, err := url.Parse(s)
 			if err != nil || !slices.Contains([]string{"nats", "tls"}, u.Scheme) || u.Hostname() == "" || u.Path != "" || u.User != nil {
-				fault(key, "want tls://HOST:PORT or nats://HOST:PORT, without a user")
+				f.Add(key, "want tls://HOST:PORT or nats://HOST:PORT, without a user")
 				continue
 			}
 			if ip, err := netip.ParseAddr(u.Hostname()); u.Scheme == "nats" && o.TLS.CA == "" && (err != nil || !ip.IsLoopback()) {
-				fault(key, "%s is not on this machine: want tls://, or tls.ca", u.Redacted())
+				f.Add(key, "%s is not on this machine: want tls://, or tls.ca", u.Redacted())
 			}
 		}
 	}
 }
 
-func (o *Options) complete(fault func(key, format string, args ...any)) {
-	if o.Cluster.Name == "" {
-		o.Cluster.Name = o.domain()
+// servers is how many servers the cluster has at most: our own may be among the routes.
+func (o *Options) servers() int { return 1 + len(o.Cluster.Routes) }
+
+func (o *Options) checkReplicas(f *fault.List) {
+	switch {
+	case !slices.Contains([]int{1, 3, 5}, o.Replicas):
+		f.Add("replicas", "%d: want 1, 3 or 5: only odd numbers make a majority that survives", o.Replicas)
+	case len(o.URLs) == 0 && o.Replicas > o.servers():
+		f.Add("replicas", "%d, but the cluster has %d edges (cluster.routes and this one)", o.Replicas, o.servers())
 	}
+}
+
+func (o *Options) setDefaults() {
+	o.Cluster.Name = cmp.Or(o.Cluster.Name, o.domain())
 	if o.MaxMemory <= 0 {
 		o.MaxMemory = 64 << 20
 	}
 	if o.MaxDisk <= 0 {
 		o.MaxDisk = 10 << 30
 	}
-	servers := 1 + len(o.Cluster.Routes) // at most: our own may be among the routes
-	switch {
-	case o.Replicas == 0 && servers >= 3:
-		o.Replicas = 3
-	case o.Replicas == 0:
+	if o.Replicas == 0 {
 		o.Replicas = 1
-	case !slices.Contains([]int{1, 3, 5}, o.Replicas):
-		fault("replicas", "%d: want 1, 3 or 5: only odd numbers make a majority that survives", o.Replicas)
-	case len(o.URLs) == 0 && o.Replicas > servers:
-		fault("replicas", "%d, but the cluster has %d edges (cluster.routes and this one)", o.Replicas, servers)
+		if o.servers() >= 3 {
+			o.Replicas = 3
+		}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/fault"
 )
 
 // Options are what New takes.
@@ -35,12 +36,25 @@ type Store struct {
 	scripts scripts
 }
 
-// New checks the options. It connects at the first operation, and again when the
-// connection was lost.
+// Check returns every fault in o, joined: each is a *fault.Fault, whose key is that of
+// the table [state].
+func (o Options) Check() error {
+	var f fault.List
+	if _, err := redis.ParseURL(o.URL); err != nil { // it may show a password
+		f.Add("url", "want the server, such as \"redis://127.0.0.1:6379/0\", with \"rediss://\" for TLS, or \"file:PATH\" of a file that has it")
+	}
+	return f.Err()
+}
+
+// New returns a Store. It connects at the first operation, and again when the connection
+// was lost. Its error joins every fault of the options (Options.Check).
 func New(o Options) (*Store, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
 	r, err := redis.ParseURL(o.URL)
 	if err != nil {
-		return nil, errors.New("rediskv: want a URL such as \"redis://127.0.0.1:6379/0\", \"rediss://\" for TLS") // err may show a password
+		return nil, err
 	}
 	if o.Prefix == "" {
 		o.Prefix = "terrane"
@@ -92,7 +106,7 @@ func (s *Store) Tenants(ctx context.Context) (ids []string, err error) {
 		keys, cursor, err = s.client.Scan(page, cursor, "*"+ending, 1000).Result()
 		cancel()
 		if err != nil {
-			return nil, fault(err)
+			return nil, failed(err)
 		}
 		for _, key := range keys {
 			token, ours := strings.CutPrefix(strings.TrimSuffix(key, ending), begin)
@@ -124,7 +138,7 @@ func (k *kv) Get(ctx context.Context, key string) (hostcalls.KVEntry, error) {
 		return hostcalls.KVEntry{}, hostcalls.ErrNotFound
 	}
 	if err != nil {
-		return hostcalls.KVEntry{}, fault(err)
+		return hostcalls.KVEntry{}, failed(err)
 	}
 	e, err := parse(meta.Val())
 	if err != nil {
@@ -171,7 +185,7 @@ func (k *kv) List(ctx context.Context, prefix, after string, limit int) ([]strin
 	}
 	keys, err := k.store.scripts.list.Run(ctx, k.store.client, k.keys, "", time.Now().UnixMicro(), from, end(prefix), limit).StringSlice()
 	if err != nil {
-		return nil, fault(err)
+		return nil, failed(err)
 	}
 	return keys, nil
 }
@@ -183,7 +197,7 @@ func (k *kv) run(ctx context.Context, script *redis.Script, key string, args ...
 	n, err := script.Run(ctx, k.store.client, k.keys, append([]any{key, time.Now().UnixMicro()}, args...)...).Int64()
 	switch {
 	case err != nil:
-		return 0, fault(err)
+		return 0, failed(err)
 	case n == answerConflict:
 		return 0, hostcalls.ErrConflict
 	case n == answerFull:
@@ -225,4 +239,4 @@ func parse(meta string) (hostcalls.KVEntry, error) {
 	return e, err
 }
 
-func fault(err error) error { return fmt.Errorf("state in redis (state.url): %w", err) }
+func failed(err error) error { return fmt.Errorf("state in redis (state.url): %w", err) }

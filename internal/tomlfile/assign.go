@@ -79,7 +79,7 @@ func (d *Doc) unsigned(key string, src any, dst reflect.Value) {
 		return
 	}
 	if n < 0 || dst.OverflowUint(uint64(n)) {
-		d.Fault(key, "%d is out of range: 0 to %d are taken", n, uint64(1)<<dst.Type().Bits()-1)
+		d.Unreadable(key, "%d is out of range: 0 to %d are taken", n, uint64(1)<<dst.Type().Bits()-1)
 		return
 	}
 	dst.SetUint(uint64(n))
@@ -102,18 +102,18 @@ func (d *Doc) text(key string, src any, dst encoding.TextUnmarshaler) {
 	case int64:
 		text = strconv.FormatInt(src, 10)
 	default:
-		d.Fault(key, "want a string in quotes, not %s", kind(src))
+		d.Unreadable(key, "want a string in quotes, not %s", kind(src))
 		return
 	}
 	if err := dst.UnmarshalText([]byte(text)); err != nil {
-		d.Fault(key, "%v", err)
+		d.Unreadable(key, "%v", err)
 	}
 }
 
 func expect[T any](d *Doc, key string, src any, want string) (T, bool) {
 	v, ok := src.(T)
 	if !ok {
-		d.Fault(key, "want %s, not %s", want, kind(src))
+		d.Unreadable(key, "want %s, not %s", want, kind(src))
 	}
 	return v, ok
 }

@@ -2,10 +2,13 @@ package tomlfile
 
 import (
 	"errors"
+	"io"
 	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/terrane/terrane/internal/fault"
 )
 
 type file struct {
@@ -92,17 +95,31 @@ A = 1.5
 	if err == nil {
 		t.Fatal("no error")
 	}
-	doc.Fault("store[0].kind", "only %s", "this")
+	doc.Fault("store[0].kind", "a value that could not be read is not judged")
+	doc.Fault("inner.on.x", "nor what is below it")
+	doc.Fault("store", "only %s", "this")
+	var faults fault.List
+	faults.Add("kind", "not this: it could not be read")
+	faults.Add("tags", "want %w", io.EOF)
+	faults.Add("tags", "and more")
+	if rest := doc.Faults("store[0]", errors.Join(faults.Err(), io.ErrClosedPipe)); !errors.Is(rest, io.ErrClosedPipe) || errors.Is(rest, io.EOF) {
+		t.Errorf("the rest is %v", rest)
+	}
+	if rest := doc.Faults("store[0]", faults.Err()); rest != nil {
+		t.Errorf("the second time the rest is %v", rest)
+	}
 	want := []string{
 		"t.toml:1: name: want a string in quotes, not an integer",
+		"t.toml:1: store: only this",
 		"t.toml:2: title: unknown key; known here are addrs, env, inner, name, opt, port, store",
 		"t.toml:3: port: 70000 is out of range: 0 to 65535 are taken",
 		`t.toml:4: addrs[0]: ParseAddr("192.0.2.300"): IPv4 field has value >255`,
 		"t.toml:5: opt: want true or false, not a string",
 		"t.toml:7: inner.on: want true or false, not an integer",
 		"t.toml:8: inner.sizes: unknown key; known here are on, size",
+		"t.toml:9: store[0].tags: want EOF",
+		"t.toml:9: store[0].tags: and more",
 		"t.toml:10: store[0].kind: want a string in quotes, not a list",
-		"t.toml:10: store[0].kind: only this",
 		"t.toml:12: env.A: want a string in quotes, not a decimal number",
 	}
 	if got := strings.Split(doc.Err().Error(), "\n"); !reflect.DeepEqual(got, want) {
@@ -117,7 +134,7 @@ func TestDecodeSyntax(t *testing.T) {
 		{"[store]\n[[store]]", "store"},
 	} {
 		_, err := Decode("t.toml", []byte(tt.in), &file{})
-		if _, ok := errors.AsType[*Fault](err); !ok || !strings.Contains(err.Error(), tt.want) {
+		if _, ok := errors.AsType[*Error](err); !ok || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Decode(%q) = %v, want a fault with %q", tt.in, err, tt.want)
 		}
 	}

@@ -55,6 +55,9 @@ const foreignMove = "#!/bin/sh\nprintf '000eversion=1\\n0000'; printf '0017ok re
 // process runs.
 func TestRelativeFolder(t *testing.T) {
 	t.Chdir(t.TempDir())
+	if err := os.WriteFile("pushers", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	h, err := githost.New(githost.Options{Dir: "hosted", Releases: noReleases{}, Repos: []githost.Repo{{Prefix: "/git/", Pushers: "pushers"}}})
 	if err != nil {
 		t.Fatal(err)

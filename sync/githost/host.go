@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/terrane/terrane/internal/dirlock"
+	"github.com/terrane/terrane/internal/fault"
 	tenantsync "github.com/terrane/terrane/sync"
 	"github.com/terrane/terrane/tenant"
 )
@@ -72,9 +74,6 @@ const (
 	lockWait       = 30 * time.Second // for the git commands of a killed process
 )
 
-// ErrInUse is wrapped by Run's error when another process has the folder.
-var ErrInUse = dirlock.ErrInUse
-
 // Host keeps the repositories. Only New makes one.
 type Host struct {
 	o        Options
@@ -101,13 +100,34 @@ type repo struct {
 	tenant string // whose repository it is, with PerTenant
 }
 
-// New checks the options and that there is a git command. It starts nothing.
-func New(o Options) (*Host, error) {
-	if _, err := exec.LookPath("git"); err != nil {
-		return nil, errors.New("githost: the git command is not in PATH: install git, which keeps the repository")
+// Check returns every fault in o, joined: each is a *fault.Fault with a key such as
+// "repo[0].pushers". It reads the files of pushers.
+func (o Options) Check() error {
+	var f fault.List
+	_, noGit := exec.LookPath("git")
+	for i, r := range o.Repos {
+		key := fmt.Sprintf("repo[%d].", i)
+		if noGit != nil {
+			f.Add(key+"serve", "the git command is not in PATH: install git, which keeps the repository")
+		}
+		own := name(r.Prefix)
+		if own == "" && !r.PerTenant || slices.ContainsFunc(o.Repos[:i], func(q Repo) bool { return name(q.Prefix) == own }) {
+			f.Add(key+"prefix", "%q: want one that names a repository, such as \"/git/\", once", r.Prefix)
+		}
+		_, err := ReadPushers(r.Pushers, r.Prefix)
+		f.AddErr(key+"pushers", err)
 	}
+	return f.Err()
+}
+
+// New returns a Host. It starts nothing; call Run. Its error joins every fault of the
+// options (Options.Check).
+func New(o Options) (*Host, error) {
 	if o.Dir == "" || o.Releases == nil || len(o.Repos) == 0 {
 		return nil, errors.New("githost: want a folder, a store and who brings releases live")
+	}
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
 	var err error
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil { // git would resolve it from the repository
@@ -128,9 +148,6 @@ func New(o Options) (*Host, error) {
 	}
 	for _, c := range o.Repos {
 		r := &repo{Repo: c, name: name(c.Prefix), dir: Dir(o.Dir, c.Prefix)}
-		if r.name == "" && !r.PerTenant || h.repos[r.name] != nil {
-			return nil, fmt.Errorf("githost: prefix %q: want one that names a repository, such as \"/git/\", once", c.Prefix)
-		}
 		if r.Branch == "" {
 			r.Branch = "main"
 		}

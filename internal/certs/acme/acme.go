@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,27 +24,28 @@ import (
 
 	"github.com/terrane/terrane/internal/certs"
 	"github.com/terrane/terrane/internal/certs/storage"
+	"github.com/terrane/terrane/internal/fault"
 	"github.com/terrane/terrane/tenant"
 )
 
 // Options are what New takes.
 type Options struct {
-	CAs     []string        // directory URLs, tried in this order
+	CAs     []string        // directory URLs, tried in this order; nil: LetsEncrypt
 	Storage storage.Storage // shared by all edges behind one address
 	Key     []byte          // encrypts what Storage keeps, with AES-256-GCM; at least 32 bytes, or nil
 	// Permit is asked before a host gets its first certificate at this edge, on behalf
 	// of a visitor at source, and before each renewal, when source is invalid; an error refuses.
 	Permit certs.Permit
 
-	EAB      map[string]EAB // by directory URL: how accounts are bound; optional
-	Email    string         // where a CA may write to; optional
-	Roots    []byte         // PEM of authorities that are trusted beside the system's, for a private CA
-	SelfHost tenant.Host    // a name of the edge's own, which gets a self-signed certificate; optional
-	Quota    int            // new names per registrable domain and week, over all edges; default 40
-	Timeout  time.Duration  // for one CA to issue; default 1 min
-	Workers  int            // orders at a time; default 16
-	Cache    int            // certificates in memory, of about 5 KiB; default 50,000
-	Every    time.Duration  // between two looks for what is to be renewed; default 1 min
+	EAB      []EAB         // how accounts are bound, at most one for a CA; optional
+	Email    string        // where a CA may write to; optional
+	Roots    []byte        // PEM of authorities that are trusted beside the system's, for a private CA
+	SelfHost tenant.Host   // a name of the edge's own, which gets a self-signed certificate; optional
+	Quota    int           // new names per registrable domain and week, over all edges; default 40
+	Timeout  time.Duration // for one CA to issue; default 1 min
+	Workers  int           // orders at a time; default 16
+	Cache    int           // certificates in memory, of about 5 KiB; default 50,000
+	Every    time.Duration // between two looks for what is to be renewed; default 1 min
 
 	Logger  *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil registers nothing
@@ -51,6 +54,7 @@ type Options struct {
 // EAB binds an account to one that the operator has at a CA (RFC 8555 7.3.4). It counts
 // when the account is made.
 type EAB struct {
+	CA    string // one of Options.CAs
 	KeyID string
 	Key   string // base64url, as the CA gives it out
 }
@@ -86,33 +90,86 @@ type Manager struct {
 	done     chan struct{}         // closed when Run has ended
 }
 
-// New checks o. Certificates come while Run runs. One per process: certmagic keeps
-// challenges, by host, and an e-mail address in tables of the process.
-func New(o Options) (*Manager, error) {
-	if o.Storage == nil || o.Permit == nil || len(o.CAs) == 0 {
-		return nil, errors.New("acme: a storage, a permit and the directory URL of a CA are needed")
+// LetsEncrypt is the directory URL of the authority that is asked by default.
+const LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
+
+// Check returns every fault in o, joined: each is a *fault.Fault, whose key is that of
+// the table [tls].
+func (o Options) Check() error {
+	o = o.withDefaults()
+	var f fault.List
+	if len(o.CAs) == 0 {
+		f.Add("ca", "want the directory URL of at least one authority")
 	}
-	seen := make(map[string]bool)
-	for _, s := range o.CAs {
-		u, err := url.Parse(s)
-		if err != nil || u.Scheme != "https" || u.Host == "" || seen[s] {
-			return nil, fmt.Errorf("acme: CA %q: want the https:// URL of an ACME directory, once", s)
+	for i, s := range o.CAs {
+		key := fmt.Sprintf("ca[%d]", i)
+		if u, err := url.Parse(s); err != nil || u.Scheme != "https" || u.Host == "" {
+			f.Add(key, "%q: want the https URL of an ACME directory", s)
+		} else if slices.Contains(o.CAs[:i], s) {
+			f.Add(key, "%q is listed twice", s)
 		}
-		seen[s] = true
 	}
-	for s, eab := range o.EAB {
-		if _, err := base64.RawURLEncoding.DecodeString(eab.Key); err != nil || !seen[s] || eab.KeyID == "" || eab.Key == "" {
-			return nil, fmt.Errorf("acme: account binding of %q: want the URL of one of the CAs, a key id, and its key in base64url", s)
+	for i, b := range o.EAB {
+		key := fmt.Sprintf("eab[%d].", i)
+		if !slices.Contains(o.CAs, b.CA) || slices.ContainsFunc(o.EAB[:i], func(c EAB) bool { return c.CA == b.CA }) {
+			f.Add(key+"ca", "%q: want one of ca, once", b.CA)
+		}
+		if b.KeyID == "" {
+			f.Add(key+"kid", "want the key identifier that the authority gave you")
+		}
+		if k, err := base64.RawURLEncoding.DecodeString(b.Key); err != nil || len(k) == 0 {
+			f.Add(key+"key", "want the key that the authority gave you, in base64url without padding")
 		}
 	}
-	setDefault(&o.Quota, 40)
-	setDefault(&o.Timeout, time.Minute)
-	setDefault(&o.Workers, 16)
-	setDefault(&o.Cache, 50_000)
-	setDefault(&o.Every, time.Minute)
+	if n := len(o.Key); o.Key != nil && n < storage.MinSecret {
+		f.Add("key", "the secret has %d characters: want at least %d of them", n, storage.MinSecret)
+	}
+	_, err := rootCAs(o.Roots)
+	f.AddErr("roots", err)
+	return f.Err()
+}
+
+func (o Options) withDefaults() Options {
+	if o.CAs == nil {
+		o.CAs = []string{LetsEncrypt}
+	}
+	o.Quota = cmp.Or(o.Quota, 40)
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
+	o.Workers = cmp.Or(o.Workers, 16)
+	o.Cache = cmp.Or(o.Cache, 50_000)
+	o.Every = cmp.Or(o.Every, time.Minute)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	return o
+}
+
+// rootCAs are the system's authorities and those in pem; nil without pem.
+func rootCAs(pem []byte) (*x509.CertPool, error) {
+	if len(pem) == 0 {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("no certificate in PEM")
+	}
+	return pool, nil
+}
+
+// New returns a Manager. Certificates come while Run runs. There is one per process:
+// certmagic keeps challenges, by host, and an e-mail address in tables of the process. The
+// error joins every fault of the options (Options.Check).
+func New(o Options) (*Manager, error) {
+	if o.Storage == nil || o.Permit == nil {
+		return nil, errors.New("acme: want a storage and a permit")
+	}
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
 	a := &Manager{opts: o, log: o.Logger, storage: storage.Unsealed(storage.Bounded(o.Storage)), now: time.Now,
 		certs: newLRU[*entry](o.Cache), failures: newLRU[remembered](o.Cache), spent: newLRU[spentQuota](o.Cache),
 		flights: make(map[string]*flight), jobs: make(chan *flight, 16*o.Workers), renewals: make(chan string),
@@ -123,13 +180,8 @@ func New(o Options) (*Manager, error) {
 			return nil, err
 		}
 	}
-	if len(o.Roots) > 0 {
-		if a.roots, err = x509.SystemCertPool(); err != nil {
-			a.roots = x509.NewCertPool()
-		}
-		if !a.roots.AppendCertsFromPEM(o.Roots) {
-			return nil, errors.New("acme: no certificate in the PEM of roots")
-		}
+	if a.roots, err = rootCAs(o.Roots); err != nil {
+		return nil, err
 	}
 	if o.SelfHost != "" {
 		if a.self, err = certs.SelfSigned(string(o.SelfHost)); err != nil {
@@ -138,12 +190,6 @@ func New(o Options) (*Manager, error) {
 	}
 	a.metrics, err = newMetrics(a, o.Metrics)
 	return a, err
-}
-
-func setDefault[T int | time.Duration](v *T, value T) {
-	if *v <= 0 {
-		*v = value
-	}
 }
 
 // acmeALPN is the protocol of TLS-ALPN-01 (RFC 8737).

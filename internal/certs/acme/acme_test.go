@@ -26,6 +26,7 @@ import (
 	"github.com/terrane/terrane/internal/certs/acme"
 	"github.com/terrane/terrane/internal/certs/certstest"
 	"github.com/terrane/terrane/internal/certs/storage"
+	"github.com/terrane/terrane/internal/fault"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -387,15 +388,41 @@ func TestACMEOptions(t *testing.T) {
 	if _, err := acme.New(good); err != nil {
 		t.Fatal(err)
 	}
+	ca := good.CAs[0]
+	for _, tt := range []struct {
+		name  string
+		spoil func(*acme.Options)
+		want  []string
+	}{
+		{"Let's Encrypt by default", func(o *acme.Options) {
+			o.CAs, o.EAB = nil, []acme.EAB{{CA: acme.LetsEncrypt, KeyID: "k", Key: "a2V5"}}
+		}, nil},
+		{"no CA", func(o *acme.Options) { o.CAs = []string{} }, []string{"ca: want the directory URL"}},
+		{"plain HTTP", func(o *acme.Options) { o.CAs = []string{"http://ca.example/dir"} }, []string{`ca[0]: "http://ca.example/dir": want the https URL`}},
+		{"one CA twice", func(o *acme.Options) { o.CAs = []string{ca, ca} }, []string{"ca[1]: \"" + ca + "\" is listed twice"}},
+		{"bindings", func(o *acme.Options) {
+			o.EAB = []acme.EAB{{CA: "https://other.example/dir", KeyID: "k", Key: "a2V5"}, {CA: ca, KeyID: "k", Key: "hunter2!"}, {CA: ca, Key: "a2V5"}}
+		}, []string{`eab[0].ca: "https://other.example/dir": want one of ca`, "eab[1].key: want the key", "eab[2].ca: ", "eab[2].kid: want the key identifier"}},
+		{"key and roots", func(o *acme.Options) { o.Key, o.Roots = []byte("hunter2"), []byte("x") }, []string{
+			"key: the secret has 7 characters: want at least 32", "roots: no certificate in PEM",
+		}},
+	} {
+		o := good
+		tt.spoil(&o)
+		_, err := acme.New(o)
+		faults, rest := fault.Split(err)
+		if len(faults) != len(tt.want) || rest != nil {
+			t.Errorf("%s: got\n%v\nwant\n%s", tt.name, err, strings.Join(tt.want, "\n"))
+			continue
+		}
+		for i, f := range faults {
+			if !strings.HasPrefix(f.Error(), tt.want[i]) || strings.Contains(f.Error(), "hunter2") {
+				t.Errorf("%s: fault %d is %v, want %s", tt.name, i, f, tt.want[i])
+			}
+		}
+	}
 	for name, spoil := range map[string]func(*acme.Options){
-		"no CA": func(o *acme.Options) { o.CAs = nil }, "no storage": func(o *acme.Options) { o.Storage = nil },
-		"no permit": func(o *acme.Options) { o.Permit = nil }, "plain HTTP": func(o *acme.Options) { o.CAs = []string{"http://ca.example/dir"} },
-		"one CA twice": func(o *acme.Options) { o.CAs = append(o.CAs, o.CAs[0]) },
-		"binding of another CA": func(o *acme.Options) {
-			o.EAB = map[string]acme.EAB{"https://other.example/dir": {KeyID: "k", Key: "a2V5"}}
-		},
-		"binding without a key": func(o *acme.Options) { o.EAB = map[string]acme.EAB{o.CAs[0]: {KeyID: "k", Key: "not base64!"}} },
-		"short key":             func(o *acme.Options) { o.Key = []byte("short") }, "no roots": func(o *acme.Options) { o.Roots = []byte("x") },
+		"no storage": func(o *acme.Options) { o.Storage = nil }, "no permit": func(o *acme.Options) { o.Permit = nil },
 	} {
 		o := good
 		spoil(&o)

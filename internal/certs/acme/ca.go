@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +57,7 @@ func (a *Manager) newCAs(busyPort int) (*certmagic.Cache, []*ca) {
 		config := certmagic.New(cache, template)
 		issuer := certmagic.NewACMEIssuer(config, certmagic.ACMEIssuer{
 			CA: url, Email: a.opts.Email, Agreed: true, TrustedRoots: a.roots,
-			ExternalAccount:   eab(a.opts.EAB[url]),
+			ExternalAccount:   a.opts.eab(url),
 			CertObtainTimeout: a.opts.Timeout,
 			ListenHost:        "127.0.0.1", AltHTTPPort: busyPort, AltTLSALPNPort: busyPort,
 			Logger: nop,
@@ -69,11 +70,13 @@ func (a *Manager) newCAs(busyPort int) (*certmagic.Cache, []*ca) {
 	return cache, cas
 }
 
-func eab(e EAB) *acmez.EAB {
-	if e == (EAB{}) {
+// eab is how the account at a CA is bound; nil: it is not.
+func (o *Options) eab(ca string) *acmez.EAB {
+	i := slices.IndexFunc(o.EAB, func(b EAB) bool { return b.CA == ca })
+	if i < 0 {
 		return nil
 	}
-	return &acmez.EAB{KeyID: e.KeyID, MACKey: e.Key}
+	return &acmez.EAB{KeyID: o.EAB[i].KeyID, MACKey: o.EAB[i].Key}
 }
 
 // attempt is the key of a context.CancelCauseFunc that ends an order.

@@ -34,7 +34,7 @@ type faultyCA struct {
 }
 
 // startFaultyCA lets spoil answer requests, or change answers of p, while the CA is not sound.
-func startFaultyCA(t *testing.T, p *certstest.Pebble, spoil fault) *faultyCA {
+func startFaultyCA(t *testing.T, p *certstest.Pebble, spoil misbehavior) *faultyCA {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(p.Roots)
@@ -71,15 +71,15 @@ func startFaultyCA(t *testing.T, p *certstest.Pebble, spoil fault) *faultyCA {
 	return ca
 }
 
-// fault either answers a request or changes an answer.
-type fault struct {
+// misbehavior either answers a request or changes an answer.
+type misbehavior struct {
 	answer func(http.ResponseWriter, *http.Request) bool
 	change func(*http.Response) error
 }
 
 // onOrder answers new orders by a problem.
-func onOrder(status int, detail string) fault {
-	return fault{answer: func(w http.ResponseWriter, r *http.Request) bool {
+func onOrder(status int, detail string) misbehavior {
+	return misbehavior{answer: func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/order-plz" {
 			return false
 		}
@@ -92,8 +92,8 @@ func onOrder(status int, detail string) fault {
 }
 
 // foreignChain puts another CA's certificate in the place of the intermediate.
-func foreignChain(other *certs.Internal) fault {
-	return fault{change: func(r *http.Response) error {
+func foreignChain(other *certs.Internal) misbehavior {
+	return misbehavior{change: func(r *http.Response) error {
 		if r.Header.Get("Content-Type") != "application/pem-certificate-chain; charset=utf-8" {
 			return nil
 		}
@@ -110,8 +110,8 @@ func foreignChain(other *certs.Internal) fault {
 }
 
 // neverDecides leaves all validations pending.
-func neverDecides() fault {
-	return fault{change: func(r *http.Response) error {
+func neverDecides() misbehavior {
+	return misbehavior{change: func(r *http.Response) error {
 		if !strings.HasPrefix(r.Request.URL.Path, "/authZ/") {
 			return nil
 		}
@@ -133,9 +133,9 @@ func TestACMEFaultyCA(t *testing.T) {
 	p := startPebble(t)
 	limit := time.Now().Add(3 * time.Hour).UTC()
 	for name, tt := range map[string]struct {
-		fault fault
-		want  string        // in the words of the failure
-		next  time.Duration // until the next try
+		how  misbehavior
+		want string        // in the words of the failure
+		next time.Duration // until the next try
 
 		timeout time.Duration // of an order; the default lets a busy machine come to an end
 	}{
@@ -143,13 +143,13 @@ func TestACMEFaultyCA(t *testing.T) {
 		"429":     {onOrder(429, "too many certificates already issued"), "too many certificates", 2 * time.Minute, 0},
 		"limited": {onOrder(429, "too many new orders recently, retry after "+limit.Format(time.DateTime)+" UTC: see the docs"), "too many new orders", 3 * time.Hour, 0},
 		"chain":   {foreignChain(newInternal(t, certstest.Permit)), "its chain does not verify", 2 * time.Minute, 0},
-		"hangs": {fault{answer: func(_ http.ResponseWriter, r *http.Request) bool {
+		"hangs": {misbehavior{answer: func(_ http.ResponseWriter, r *http.Request) bool {
 			<-r.Context().Done()
 			return true
 		}}, "no certificate within", 30 * time.Second, 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			faulty := startFaultyCA(t, p, tt.fault)
+			faulty := startFaultyCA(t, p, tt.how)
 			e := startEdge(t, p, t.TempDir(), nil, acme.Options{CAs: []string{faulty.url, p.URL}, Roots: faulty.roots, Timeout: 2 * tt.timeout})
 			validateAt(p, e)
 			host := name + ".faulty-ca.example"
@@ -271,7 +271,8 @@ func TestACMEAccountBinding(t *testing.T) {
 	} {
 		o := acme.Options{}
 		if tt.eab.KeyID != "" {
-			o.EAB = map[string]acme.EAB{p.URL: tt.eab}
+			tt.eab.CA = p.URL
+			o.EAB = []acme.EAB{tt.eab}
 		}
 		e := startEdge(t, p, t.TempDir(), nil, o)
 		validateAt(p, e)

@@ -36,7 +36,7 @@ func (r *Repo) accept(h plumbing.Hash) (*object.Commit, error) {
 	}
 	ok, err := r.descends(c, last)
 	if err == nil && !ok {
-		err = origin.Refuse("commit %s is not taken: it does not come after %s, which was: push a commit that does%s", h, last, r.orDeepen())
+		err = &origin.CommitError{Commit: h.String(), Err: fmt.Errorf("it does not come after %s, which was: push a commit that does%s", last, r.orDeepen())}
 	}
 	return c, err
 }
@@ -53,7 +53,7 @@ func (r *Repo) signed(h plumbing.Hash) (*object.Commit, error) {
 			return nil, err
 		}
 		if err != nil {
-			return nil, origin.Refuse("commit %s is not taken: %v", h, err)
+			return nil, &origin.CommitError{Commit: h.String(), Err: err}
 		}
 	}
 	// What is believed of the commit is what was signed, not what stands beside it.
@@ -71,7 +71,7 @@ func (r *Repo) commit(h plumbing.Hash) (payload, signature []byte, err error) {
 		return nil, nil, err
 	}
 	if obj.Size() > maxCommit {
-		return nil, nil, origin.Refuse("commit %s has %d bytes: at most %d are taken", h, obj.Size(), maxCommit)
+		return nil, nil, &origin.CommitError{Commit: h.String(), Err: fmt.Errorf("it has %d bytes: want at most %d", obj.Size(), maxCommit)}
 	}
 	rd, err := obj.Reader()
 	if err != nil {

@@ -144,24 +144,28 @@ func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
 
 // move brings look to what was listed.
 func (r *Repo) move(ctx context.Context, want plumbing.Hash, previews map[string]plumbing.Hash) error {
-	refused, moved := "", r.head == nil || r.head.Hash != want
+	var refused error
+	moved := r.head == nil || r.head.Hash != want
 	if moved {
 		err := r.advance(ctx, want)
 		if errors.Is(err, origin.ErrRefused) && (r.look != nil || r.git != nil && r.lastGood(ctx) == nil) {
-			refused, err = err.Error(), nil
+			refused, err = err, nil
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if r.follow(ctx, previews) || moved {
+	changed := r.follow(ctx, previews) || moved
+	if changed {
 		if err := r.compact(ctx); err != nil {
 			return errors.Join(fmt.Errorf("%w: %w", errBroken, err), r.drop())
 		}
 	} else if r.o.Whole { // one of many: it holds no memory between deploys
 		r.git, r.disk = nil, nil
 	}
-	r.look.Refused = refused
+	if changed || r.look.Refused != "" {
+		r.look = r.withPreviews(want, refused)
+	}
 	return nil
 }
 

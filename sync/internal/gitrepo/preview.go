@@ -34,7 +34,7 @@ type preview struct {
 	head    plumbing.Hash     // that the branch was listed at
 	main    plumbing.Hash     // that it was compared with
 	folders map[string]string // what it changes
-	why     string            // it is not taken; empty: it is
+	err     error             // why it is not taken; nil: it is
 	retry   time.Time         // zero: not before either branch moves
 }
 
@@ -50,10 +50,7 @@ func (r *Repo) follow(ctx context.Context, heads map[string]plumbing.Hash) (chan
 		}
 		changed = true
 		p := &preview{head: heads[name], main: r.head.Hash}
-		err := tenant.CheckPreview(name)
-		if err == nil && i >= maxPreviews {
-			err = fmt.Errorf("the store has more than %d previews: delete the branches of some", maxPreviews)
-		}
+		err := checkPreview(name, i)
 		if err == nil {
 			err = r.readPreview(ctx, name, p)
 			if err != nil && !errors.Is(err, origin.ErrRefused) {
@@ -63,9 +60,7 @@ func (r *Repo) follow(ctx context.Context, heads map[string]plumbing.Hash) (chan
 				}
 			}
 		}
-		if err != nil {
-			p.why = err.Error()
-		}
+		p.err = err
 		next[name] = p
 	}
 	for name := range r.previews {
@@ -76,22 +71,46 @@ func (r *Repo) follow(ctx context.Context, heads map[string]plumbing.Hash) (chan
 			}
 		}
 	}
-	if changed {
-		r.previews = next
-		r.look = r.withPreviews()
-	}
+	r.previews = next
 	return changed
 }
 
-// withPreviews is the look of the branch and of all previews.
-func (r *Repo) withPreviews() *origin.Look {
+// checkPreview refuses the name of a branch, or the branch of that index as one too many.
+func checkPreview(name string, i int) error {
+	if err := tenant.CheckPreview(name); err != nil {
+		return origin.Refuse("%v", err)
+	}
+	if i >= maxPreviews {
+		return origin.Refuse("the store has more than %d previews: delete the branches of some", maxPreviews)
+	}
+	return nil
+}
+
+// withPreviews is the look of the branch and of all previews. refused is why the branch is
+// not followed to the commit want, nil if it is.
+func (r *Repo) withPreviews(want plumbing.Hash, refused error) *origin.Look {
 	look := *r.main
+	look.NotTaken = map[string]string{}
+	note := func(listed plumbing.Hash, err error) {
+		commit := listed.String()
+		if c, ok := errors.AsType[*origin.CommitError](err); ok { // the branch has moved on
+			commit = c.Commit
+		}
+		look.NotTaken[commit] = err.Error()
+	}
+	if refused != nil {
+		look.Refused = refused.Error()
+		note(want, refused)
+	}
 	look.Folders, look.Odd = maps.Clone(r.main.Folders), maps.Clone(r.main.Odd)
 	taken := map[string]int{} // previews by tenant's folder
 	for _, name := range slices.Sorted(maps.Keys(r.previews)) {
 		p := r.previews[name]
-		if p.why != "" {
-			look.Odd["preview/"+name] = p.why
+		if p.err != nil {
+			look.Odd["preview/"+name] = p.err.Error()
+			if p.retry.IsZero() {
+				note(p.head, p.err)
+			}
 		}
 		for folder, key := range p.folders {
 			at := origin.Preview(folder, name)

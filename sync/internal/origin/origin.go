@@ -68,6 +68,8 @@ type Look struct {
 	Blind []string
 	// Odd are things in the place of tenants' folders that cannot be, and why.
 	Odd map[string]string
+	// NotTaken has the commits that were refused, of the branch and of previews, and why.
+	NotTaken map[string]string
 	// Again is how soon a folder may have settled; zero when none is awaited.
 	Again time.Duration
 }
@@ -127,6 +129,20 @@ func (r refusal) Unwrap() error { return ErrRefused }
 // Refuse makes an error that wraps ErrRefused and reads as the words given: what
 // is wrong, where, and how to mend it.
 func Refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
+
+// CommitError is the refusal of one commit. It wraps ErrRefused.
+type CommitError struct {
+	Commit string
+	Err    error // why, in words for who pushes
+}
+
+// Error names the commit and the reason.
+func (e *CommitError) Error() string {
+	return fmt.Sprintf("commit %s is not taken: %v", e.Commit, e.Err)
+}
+
+// Unwrap returns ErrRefused and the reason.
+func (e *CommitError) Unwrap() []error { return []error{ErrRefused, e.Err} }
 
 // Limits bound a walk over a tenant's folder.
 const (
