@@ -2,6 +2,8 @@ package examples_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"testing"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 // sites compiles what is published, and answers which path leads where.
 type sites struct {
 	engine engine.Engine
-	syncer *tenantsync.Syncer
+	files  tenantsync.Files
 	live   chan published
 }
 
@@ -31,8 +33,12 @@ func (s *sites) Publish(ctx context.Context, snapshot *tenant.Snapshot) error {
 
 func (s *sites) compile(ctx context.Context, snapshot *tenant.Snapshot) error {
 	for _, name := range snapshot.Modules() {
-		wasm, err := s.syncer.Read(snapshot.Files[name].Hash)
+		f, err := s.files.Open(snapshot.Files[name].Hash)
 		if err != nil {
+			return err
+		}
+		wasm, err := io.ReadAll(f)
+		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
 		module, err := s.engine.Compile(ctx, wasm, engine.Limits{})
@@ -51,16 +57,16 @@ func (s *sites) Remove(context.Context, tenant.ID) {}
 // TestStoreIsServed releases the store as an edge does: manifests are read, modules
 // compiled, and paths lead where store/README.md says.
 func TestStoreIsServed(t *testing.T) {
-	edge := &sites{engine: newEngine(t), live: make(chan published, 3)}
+	data := t.TempDir()
+	edge := &sites{engine: newEngine(t), files: tenantsync.NewFiles(data), live: make(chan published, 3)}
 	syncer, err := tenantsync.New(tenantsync.Options{
-		Data:      t.TempDir(),
+		Data:      data,
 		Stores:    []tenantsync.Store{{Prefix: "/store/", Folder: &tenantsync.Folder{Path: "store"}}},
 		Publisher: edge,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge.syncer = syncer
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- syncer.Run(ctx) }()
