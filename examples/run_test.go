@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/netip"
@@ -142,7 +143,7 @@ func (g guest) open(t *testing.T, e engine.Engine, file string) *site {
 		Fetcher: fetcher,
 		Edge:    "test",
 	}
-	return &site{t, g, module, tenant}
+	return &site{t: t, guest: g, module: module, tenant: tenant}
 }
 
 func newEngine(t *testing.T) engine.Engine {
@@ -165,6 +166,7 @@ type site struct {
 	guest  guest
 	module engine.Module
 	tenant *hostcalls.Tenant
+	stream func(*hostcalls.Response) (io.Writer, error) // nil: chunks are collected
 }
 
 type answer struct {
@@ -202,7 +204,7 @@ func (s *site) run(method, path, body string, headers ...string) (answer, error)
 	req := &hostcalls.Request{
 		ID: "1", Method: method, Path: path, Body: []byte(body), Header: http.Header{},
 		Host: "alice.localhost", Scheme: "https", Client: netip.MustParseAddr("192.0.2.1"),
-		Module: s.guest.module,
+		Module: s.guest.module, Stream: s.stream,
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])

@@ -7,11 +7,16 @@
 #include "nolibc.h"
 #endif
 
-// The functions of terrane as they stand in the ABI; docs/hostcalls.md describes them.
+// The functions of terrane as they are in the ABI; docs/hostcalls.md describes them.
 #define HOSTCALL(name) __attribute__((import_module("env"), import_name("hostcall_" #name))) host_##name
 
 void HOSTCALL(init_mm)(void *(*malloc)(size_t), void (*free)(void *));
+void HOSTCALL(panic_hook)(const char *text, size_t len);
 void HOSTCALL(debug)(const char *text, size_t len);
+void HOSTCALL(log)(int level, const char *text, size_t len);
+void HOSTCALL(edge_name)(char **out, size_t *out_len);
+void HOSTCALL(edge_region)(char **out, size_t *out_len);
+void HOSTCALL(request_id)(char **out, size_t *out_len);
 void HOSTCALL(req_get_method)(char **out, size_t *out_len, int req);
 void HOSTCALL(req_get_path)(char **out, size_t *out_len, int req);
 void HOSTCALL(req_get_body)(char **out, size_t *out_len, int req);
@@ -20,13 +25,19 @@ void HOSTCALL(req_get_header)(slice **out, size_t *out_len, int req, const char 
 int HOSTCALL(resp_set_header)(int resp, const char *name, size_t len, const slice *values, size_t n);
 int HOSTCALL(resp_set_body)(int resp, const char *body, size_t len);
 int HOSTCALL(resp_set_response_code)(int resp, int code);
+int HOSTCALL(resp_send_chunk)(int resp, const char *chunk, size_t len);
 int HOSTCALL(req_create)(const char *method, size_t method_len, const char *url, size_t url_len);
 int HOSTCALL(req_set_header)(int req, const char *name, size_t len, const slice *values, size_t n);
 int HOSTCALL(req_set_body)(int req, const char *body, size_t len);
+int HOSTCALL(req_set_timeout)(int req, uint32_t milliseconds);
 int HOSTCALL(req_send)(int req);
+int HOSTCALL(req_send_streaming)(int req);
 int HOSTCALL(req_send_async)(int req);
 int HOSTCALL(pending_req_wait)(int pending);
+int HOSTCALL(pending_req_poll)(int pending);
+int HOSTCALL(pending_req_select)(const int *pending, size_t n, int *done);
 int HOSTCALL(resp_get_response_code)(int resp);
+int HOSTCALL(resp_read)(int resp, char *buffer, size_t len);
 void HOSTCALL(resp_get_headers)(slice **out, size_t *out_len, int resp);
 void HOSTCALL(resp_get_header)(slice **out, size_t *out_len, int resp, const char *name, size_t len);
 void HOSTCALL(resp_get_body)(char **out, size_t *out_len, int resp);
@@ -36,6 +47,11 @@ int HOSTCALL(kvstore_upsert)(const char *key, size_t key_len, const char *value,
 int HOSTCALL(kvstore_append)(const char *key, size_t key_len, const char *value, size_t len);
 int HOSTCALL(kvstore_remove)(const char *key, size_t len);
 int HOSTCALL(kvstore_increment)(const char *key, size_t len, int64_t delta, int ttl, int64_t *sum);
+int HOSTCALL(kvstore_get_version)(char **out, size_t *out_len, uint64_t *version, const char *key, size_t len);
+uint64_t HOSTCALL(kvstore_put)(const char *key, size_t key_len, const char *value, size_t len, uint64_t version, uint32_t ttl);
+void HOSTCALL(kvstore_list)(slice **out, size_t *out_len, const char *prefix, size_t prefix_len, const char *after, size_t after_len, uint32_t limit);
+int HOSTCALL(dns_query_ip)(slice **out, size_t *out_len, const char *name, size_t len, int ipv6);
+int HOSTCALL(dns_query_raw)(char **out, size_t *out_len, const char *query, size_t len);
 int HOSTCALL(publish)(const char *subject, size_t subject_len, const char *message, size_t len);
 int HOSTCALL(request)(const char *subject, size_t subject_len, const char *message, size_t len);
 int HOSTCALL(env_get)(char **out, size_t *out_len, const char *name, size_t len);
@@ -112,6 +128,8 @@ bool response_header(const char *name, const char *value) {
 
 bool response_body(slice body) { return host_resp_set_body(OUTGOING, body.ptr, body.len) == 0; }
 
+bool response_chunk(slice chunk) { return host_resp_send_chunk(OUTGOING, chunk.ptr, chunk.len) == 0; }
+
 bool reply(int code, const char *content_type, const char *body) {
     return response_status(code) && response_header("content-type", content_type) && response_body(str(body));
 }
@@ -127,11 +145,21 @@ bool fetch_header(int request, const char *name, const char *value) {
 
 bool fetch_body(int request, slice body) { return host_req_set_body(request, body.ptr, body.len) == 0; }
 
+bool fetch_timeout(int request, uint32_t milliseconds) { return host_req_set_timeout(request, milliseconds) == 0; }
+
+int fetch_stream(int request) { return request < 0 ? request : host_req_send_streaming(request); }
+
 int fetch_send(int request) { return request < 0 ? request : host_req_send(request); }
 
 int fetch_start(int request) { return request < 0 ? request : host_req_send_async(request); }
 
 int fetch_wait(int pending) { return pending < 0 ? pending : host_pending_req_wait(pending); }
+
+int fetch_poll(int pending) { return host_pending_req_poll(pending); }
+
+int fetch_select(const int *pending, size_t n, int *done) { return host_pending_req_select(pending, n, done); }
+
+int fetch_read(int response, char *buffer, size_t len) { return host_resp_read(response, buffer, len); }
 
 int fetch_status(int response) { return host_resp_get_response_code(response); }
 
@@ -173,6 +201,22 @@ int64_t kv_increment(const char *key, int64_t delta, int ttl) {
     return sum;
 }
 
+slice kv_get_version(const char *key, uint64_t *version) {
+    slice s = {0};
+    host_kvstore_get_version(&s.ptr, &s.len, version, key, strlen(key));
+    return s;
+}
+
+uint64_t kv_put(const char *key, slice v, uint64_t version, uint32_t ttl) {
+    return host_kvstore_put(key, strlen(key), v.ptr, v.len, version, ttl);
+}
+
+slices kv_list(const char *prefix, const char *after, uint32_t limit) {
+    slices list = {0};
+    host_kvstore_list(&list.ptr, &list.len, prefix, strlen(prefix), after, strlen(after), limit);
+    return list;
+}
+
 slice env(const char *name) {
     slice s = {0};
     host_env_get(&s.ptr, &s.len, name, strlen(name));
@@ -185,9 +229,45 @@ slice last_error(void) {
     return s;
 }
 
+slice edge_name(void) {
+    slice s = {0};
+    host_edge_name(&s.ptr, &s.len);
+    return s;
+}
+
+slice edge_region(void) {
+    slice s = {0};
+    host_edge_region(&s.ptr, &s.len);
+    return s;
+}
+
+slice request_id(void) {
+    slice s = {0};
+    host_request_id(&s.ptr, &s.len);
+    return s;
+}
+
+slices dns_lookup(const char *name, bool ipv6) {
+    slices list = {0};
+    host_dns_query_ip(&list.ptr, &list.len, name, strlen(name), ipv6);
+    return list;
+}
+
+slice dns_query(slice message) {
+    slice s = {0};
+    host_dns_query_raw(&s.ptr, &s.len, message.ptr, message.len);
+    return s;
+}
+
 int64_t time_now(void) { return host_time_now(NULL); }
 uint64_t random_u64(void) { return host_rng_next_u64(); }
 void log_line(const char *text) { host_debug(text, strlen(text)); }
+void log_at(int level, const char *text) { host_log(level, text, strlen(text)); }
+
+_Noreturn void panic(const char *text) {
+    host_panic_hook(text, strlen(text));
+    __builtin_trap();
+}
 
 slice str(const char *text) { return (slice){(char *)text, strlen(text)}; }
 

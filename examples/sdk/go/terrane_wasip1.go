@@ -1,9 +1,6 @@
 package terrane
 
-import (
-	"errors"
-	"strings"
-)
+import "errors"
 
 // KVGet returns the key's value, and whether there is one.
 func KVGet(key string) (string, bool) {
@@ -26,56 +23,41 @@ func KVAppend(key, value string) bool { return kvstoreAppend(key, value) != 0 }
 // KVRemove reports whether there was something to remove.
 func KVRemove(key string) bool { return kvstoreRemove(key) != 0 }
 
-// Header has the values of each name. (net/http's would double the module's size.)
-type Header map[string][]string
+// The version of a key that is absent, and the one by which KVPut overwrites whatever is there.
+const (
+	Absent     uint64 = 0
+	AnyVersion uint64 = 1<<64 - 1
+)
 
-// Response is an upstream's answer, or that of a module.
-type Response struct {
-	Status int
-	Header Header // names in lower case
-	Body   []byte
-}
-
-// ErrFetch is Fetch's error, unless the host refuses what is to be sent.
-var ErrFetch = errors.New("the upstream did not answer")
-
-// Fetch sends a request to an absolute URL and waits. A status such as 404 or 500
-// is a Response, not an error.
-func Fetch(method, url string, header Header, body string) (*Response, error) {
-	req := reqCreate(method, url)
-	if req < 0 {
-		return nil, ErrFetch
-	}
-	for name, values := range header {
-		list := newList(values)
-		status := reqSetHeader(req, name, list.ptr, list.len)
-		list.free()
-		if status != 0 {
-			return nil, refusal()
-		}
-	}
-	if reqSetBody(req, body) != 0 {
-		return nil, refusal()
-	}
-	handle := reqSend(req)
-	if handle < 0 {
-		return nil, ErrFetch
-	}
-	return received(handle), nil
-}
-
-// received reads a response.
-func received(handle int32) *Response {
-	resp := &Response{Status: int(respGetResponseCode(handle)), Header: Header{}}
+// KVGetVersion returns the key's value and its version, Absent if there is none.
+func KVGetVersion(key string) (value string, version uint64) {
 	var out slice
-	respGetHeaders(&out.ptr, &out.len, handle)
-	for _, name := range out.takeList() {
-		respGetHeader(&out.ptr, &out.len, handle, name)
-		resp.Header[strings.ToLower(name)] = out.takeList()
+	kvstoreGetVersion(&out.ptr, &out.len, &version, key)
+	return string(out.take()), version
+}
+
+// KVPut sets the key's value if the key has the version, and returns the new one; false if it has
+// another. Unless ttl is 0, the key is gone again that many seconds later.
+func KVPut(key, value string, version uint64, ttl uint32) (uint64, bool) {
+	v := kvstorePut(key, value, version, ttl)
+	return v, v != 0
+}
+
+// KVIncrement adds to a number, atomically, and returns the sum. A key that is absent counts as 0
+// and, unless ttl is 0, is gone again that many seconds later.
+func KVIncrement(key string, delta int64, ttl uint32) (int64, error) {
+	var sum int64
+	if kvstoreIncrement(key, delta, ttl, &sum) != 0 {
+		return 0, refusal()
 	}
-	respGetBody(&out.ptr, &out.len, handle)
-	resp.Body = out.take()
-	return resp
+	return sum, nil
+}
+
+// KVList returns the first keys, at most limit and 1000, that begin with prefix and sort behind after.
+func KVList(prefix, after string, limit uint32) []string {
+	var out slice
+	kvstoreList(&out.ptr, &out.len, prefix, after, limit)
+	return out.takeList()
 }
 
 // Publish hands a message to the modules of this folder whose [[subscribe]] takes
@@ -94,7 +76,7 @@ func Request(subject, message string) (*Response, error) {
 	if handle < 0 {
 		return nil, refusal()
 	}
-	return received(handle), nil
+	return answered(handle)
 }
 
 // refusal is why the last call failed.
@@ -104,5 +86,87 @@ func refusal() error {
 	return errors.New(string(out.take()))
 }
 
-// Log writes a line to the tenant's log.
+// Log writes a line to the tenant's log, for debugging.
 func Log(line string) { debug(line) }
+
+// Level is how grave a line of the log is.
+type Level int32
+
+// The levels of LogAt.
+const (
+	Debug Level = iota
+	Info
+	Warning
+	Error
+)
+
+// LogAt writes a line to the tenant's log.
+func LogAt(level Level, line string) { logAt(int32(level), line) }
+
+// EdgeName is the name of the edge that runs this instance.
+func EdgeName() string {
+	var out slice
+	edgeName(&out.ptr, &out.len)
+	return string(out.take())
+}
+
+// EdgeRegion is its region, empty if it has none.
+func EdgeRegion() string {
+	var out slice
+	edgeRegion(&out.ptr, &out.len)
+	return string(out.take())
+}
+
+// RequestID is the request's id, as in the log and in the header Terrane-Request-Id.
+func RequestID() string {
+	var out slice
+	requestID(&out.ptr, &out.len)
+	return string(out.take())
+}
+
+// Lookup returns the addresses of a name: of 16 bytes each if ipv6, else of 4.
+func Lookup(name string, ipv6 bool) [][]byte {
+	var out slice
+	six := uint32(0)
+	if ipv6 {
+		six = 1
+	}
+	dnsQueryIP(&out.ptr, &out.len, name, six)
+	var all [][]byte
+	for _, address := range out.takeList() {
+		all = append(all, []byte(address))
+	}
+	return all
+}
+
+// Resolve sends a DNS message (RFC 1035) and returns the resolver's; nil if there is none.
+func Resolve(message []byte) []byte {
+	var out slice
+	dnsQueryRaw(&out.ptr, &out.len, string(message))
+	return out.take()
+}
+
+// Answer sets the status and the header of a response that SendChunk sends. A program that
+// answers so writes no response to os.Stdout.
+func Answer(status int, header Header) error {
+	if respSetResponseCode(0, uint32(status)) != 0 {
+		return refusal()
+	}
+	for name, values := range header {
+		list := newList(values)
+		refused := respSetHeader(0, name, list.ptr, list.len)
+		list.free()
+		if refused != 0 {
+			return refusal()
+		}
+	}
+	return nil
+}
+
+// SendChunk sends a part of the body to the visitor at once, status and header before the first.
+func SendChunk(chunk []byte) error {
+	if respSendChunk(0, string(chunk)) != 0 {
+		return refusal()
+	}
+	return nil
+}

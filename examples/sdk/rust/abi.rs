@@ -7,6 +7,11 @@ extern "C" {
     pub fn hostcall_init_mm(malloc: extern "C" fn(usize) -> *mut u8, free: extern "C" fn(*mut u8));
     pub fn hostcall_panic_hook(msg: *const u8, len: usize);
     pub fn hostcall_debug(msg: *const u8, len: usize);
+    pub fn hostcall_log(level: i32, msg: *const u8, len: usize);
+
+    pub fn hostcall_edge_name(out: *mut *mut u8, out_len: *mut usize);
+    pub fn hostcall_edge_region(out: *mut *mut u8, out_len: *mut usize);
+    pub fn hostcall_request_id(out: *mut *mut u8, out_len: *mut usize);
 
     pub fn hostcall_req_get_method(out: *mut *mut u8, out_len: *mut usize, req: i32);
     pub fn hostcall_req_get_path(out: *mut *mut u8, out_len: *mut usize, req: i32);
@@ -29,6 +34,7 @@ extern "C" {
     ) -> i32;
     pub fn hostcall_resp_set_body(resp: i32, body: *const u8, len: usize) -> i32;
     pub fn hostcall_resp_set_response_code(resp: i32, code: u32) -> i32;
+    pub fn hostcall_resp_send_chunk(resp: i32, chunk: *const u8, len: usize) -> i32;
 
     pub fn hostcall_req_create(
         method: *const u8,
@@ -44,7 +50,9 @@ extern "C" {
         len: usize,
     ) -> i32;
     pub fn hostcall_req_set_body(req: i32, body: *const u8, len: usize) -> i32;
+    pub fn hostcall_req_set_timeout(req: i32, milliseconds: u32) -> i32;
     pub fn hostcall_req_send(req: i32) -> i32;
+    pub fn hostcall_req_send_streaming(req: i32) -> i32;
     pub fn hostcall_req_send_async(req: i32) -> i32;
     pub fn hostcall_pending_req_wait(pending: i32) -> i32;
     pub fn hostcall_pending_req_poll(pending: i32) -> i32;
@@ -59,6 +67,7 @@ extern "C" {
         name_len: usize,
     );
     pub fn hostcall_resp_get_body(out: *mut *mut u8, out_len: *mut usize, resp: i32);
+    pub fn hostcall_resp_read(resp: i32, buffer: *mut u8, len: usize) -> i32;
 
     pub fn hostcall_kvstore_get(
         out: *mut *mut u8,
@@ -86,6 +95,21 @@ extern "C" {
     ) -> i32;
     pub fn hostcall_kvstore_remove(key: *const u8, key_len: usize) -> i32;
 
+    pub fn hostcall_kvstore_get_version(
+        out: *mut *mut u8,
+        out_len: *mut usize,
+        version: *mut u64,
+        key: *const u8,
+        key_len: usize,
+    ) -> i32;
+    pub fn hostcall_kvstore_put(
+        key: *const u8,
+        key_len: usize,
+        value: *const u8,
+        len: usize,
+        version: u64,
+        ttl: u32,
+    ) -> u64;
     pub fn hostcall_kvstore_increment(
         key: *const u8,
         key_len: usize,

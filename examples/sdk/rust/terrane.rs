@@ -24,6 +24,7 @@ mod abi;
 mod memory;
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -107,6 +108,8 @@ pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// A part of the body was sent: see `send`.
+    pub sent: bool,
 }
 
 impl Response {
@@ -115,6 +118,7 @@ impl Response {
             status,
             headers: vec![],
             body: body.into(),
+            sent: false,
         }
         .with("content-type", content_type)
     }
@@ -152,7 +156,26 @@ impl Response {
         self
     }
 
+    /// Sends a part of the body to the visitor at once; status, headers and the body so far go
+    /// before the first one. From then on only `send` adds to the response, which the handler
+    /// still returns.
+    pub fn send(&mut self, chunk: impl AsRef<[u8]>) -> Result<(), Error> {
+        if !self.sent {
+            self.set()?;
+            self.sent = true;
+        }
+        let c = chunk.as_ref();
+        accepted(unsafe { abi::hostcall_resp_send_chunk(0, c.as_ptr(), c.len()) })
+    }
+
     fn answer(self) -> Result<(), Error> {
+        if self.sent {
+            return Ok(());
+        }
+        self.set()
+    }
+
+    fn set(&self) -> Result<(), Error> {
         accepted(unsafe { abi::hostcall_resp_set_response_code(0, self.status.into()) })?;
         set_headers(&self.headers, |name, values, n| unsafe {
             abi::hostcall_resp_set_header(0, name.as_ptr(), name.len(), values, n)
@@ -164,7 +187,14 @@ impl Response {
         if handle < 0 {
             return Err(Error::last());
         }
-        Ok(Response {
+        let mut response = Response::head(handle);
+        response.body = memory::bytes(|p, n| unsafe { abi::hostcall_resp_get_body(p, n, handle) })
+            .unwrap_or_default();
+        Ok(response)
+    }
+
+    fn head(handle: i32) -> Response {
+        Response {
             status: unsafe { abi::hostcall_resp_get_response_code(handle) } as u16,
             headers: headers(
                 |p, n| unsafe { abi::hostcall_resp_get_headers(p, n, handle) },
@@ -172,9 +202,8 @@ impl Response {
                     abi::hostcall_resp_get_header(p, n, handle, name.as_ptr(), name.len())
                 },
             ),
-            body: memory::bytes(|p, n| unsafe { abi::hostcall_resp_get_body(p, n, handle) })
-                .unwrap_or_default(),
-        })
+            ..Response::default()
+        }
     }
 }
 
@@ -184,6 +213,7 @@ pub struct Fetch {
     url: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    timeout: Duration,
 }
 
 impl Fetch {
@@ -194,6 +224,7 @@ impl Fetch {
             url: url.into(),
             headers: vec![],
             body: vec![],
+            timeout: Duration::ZERO,
         }
     }
 
@@ -211,9 +242,27 @@ impl Fetch {
         self
     }
 
+    /// Bounds the time of the request, redirects and body included.
+    pub fn timeout(mut self, limit: Duration) -> Fetch {
+        self.timeout = limit;
+        self
+    }
+
     /// Sends it and waits. A status such as 404 or 500 is a Response, not an Error.
     pub fn send(&self) -> Result<Response, Error> {
         Response::received(unsafe { abi::hostcall_req_send(self.create()?) })
+    }
+
+    /// Sends it and returns once the header of the response has arrived. Its body is read from
+    /// the Download.
+    pub fn stream(&self) -> Result<Download, Error> {
+        match unsafe { abi::hostcall_req_send_streaming(self.create()?) } {
+            handle if handle < 0 => Err(Error::last()),
+            handle => Ok(Download {
+                response: Response::head(handle),
+                handle,
+            }),
+        }
     }
 
     /// Sends it and returns at once.
@@ -236,7 +285,30 @@ impl Fetch {
             abi::hostcall_req_set_header(req, name.as_ptr(), name.len(), values, n)
         })?;
         accepted(unsafe { abi::hostcall_req_set_body(req, self.body.as_ptr(), self.body.len()) })?;
+        if !self.timeout.is_zero() {
+            let ms = self.timeout.as_millis().clamp(1, u32::MAX.into()) as u32;
+            unsafe { abi::hostcall_req_set_timeout(req, ms) };
+        }
         Ok(req)
+    }
+}
+
+/// A response whose body has not arrived yet. Reading it waits for more.
+pub struct Download {
+    /// Status and headers; the body is empty.
+    pub response: Response,
+    handle: i32,
+}
+
+impl io::Read for Download {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        match unsafe { abi::hostcall_resp_read(self.handle, buffer.as_mut_ptr(), buffer.len()) } {
+            n if n < 0 => Err(io::Error::new(io::ErrorKind::Other, Error::last().0)),
+            n => Ok(n as usize),
+        }
     }
 }
 
@@ -346,6 +418,31 @@ pub mod kv {
         unsafe { abi::hostcall_kvstore_append(key.as_ptr(), key.len(), v.as_ptr(), v.len()) != 0 }
     }
 
+    /// The version of a key that is absent.
+    pub const ABSENT: u64 = 0;
+    /// The version by which `put` overwrites whatever is there.
+    pub const ANY: u64 = u64::MAX;
+
+    /// The value and its version.
+    pub fn get_version(key: &str) -> Option<(Vec<u8>, u64)> {
+        let mut version = ABSENT;
+        let value = memory::bytes(|p, n| unsafe {
+            abi::hostcall_kvstore_get_version(p, n, &mut version, key.as_ptr(), key.len());
+        });
+        value.map(|v| (v, version))
+    }
+
+    /// Sets the value if the key still has a version, and returns the new one; None if it has
+    /// another. Unless ttl is 0, the key is gone again that many seconds later.
+    pub fn put(key: &str, value: impl AsRef<[u8]>, version: u64, ttl: u32) -> Option<u64> {
+        let v = value.as_ref();
+        let (key, len) = (key.as_ptr(), key.len());
+        match unsafe { abi::hostcall_kvstore_put(key, len, v.as_ptr(), v.len(), version, ttl) } {
+            0 => None,
+            new => Some(new),
+        }
+    }
+
     /// The first keys, at most `limit` and 1000, that begin with prefix and sort behind
     /// `after`.
     pub fn list(prefix: &str, after: &str, limit: usize) -> Vec<String> {
@@ -405,9 +502,37 @@ pub fn random() -> u64 {
     unsafe { abi::hostcall_rng_next_u64() }
 }
 
-/// A line in the tenant's log.
+/// A line in the tenant's log, for debugging.
 pub fn log(line: &str) {
     unsafe { abi::hostcall_debug(line.as_ptr(), line.len()) }
+}
+
+#[derive(Clone, Copy)]
+pub enum Level {
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+/// A line in the tenant's log.
+pub fn log_at(level: Level, line: &str) {
+    unsafe { abi::hostcall_log(level as i32, line.as_ptr(), line.len()) }
+}
+
+/// The name of the edge that runs this instance.
+pub fn edge() -> String {
+    text(memory::bytes(|p, n| unsafe { abi::hostcall_edge_name(p, n) }).unwrap_or_default())
+}
+
+/// Its region; empty if it has none.
+pub fn region() -> String {
+    text(memory::bytes(|p, n| unsafe { abi::hostcall_edge_region(p, n) }).unwrap_or_default())
+}
+
+/// The request's id, as in the log and in the header Terrane-Request-Id.
+pub fn request_id() -> String {
+    text(memory::bytes(|p, n| unsafe { abi::hostcall_request_id(p, n) }).unwrap_or_default())
 }
 
 /// The addresses of a name: IPv6 if so asked, else IPv4.

@@ -17,6 +17,59 @@ static void put_value(buffer *out, slice value) {
     put(out, ";");
 }
 
+static void versions(buffer *out) {
+    uint64_t none = 1, version = 0;
+    uint64_t first = kv_put("v", str("one"), 0, 0);
+    put(out, kv_put("v", str("two"), 0, 0) == 0 ? "true " : "false ");
+    put_slice(out, kv_get_version("v", &version));
+    put(out, version == first && first ? " true" : " false");
+    put(out, kv_put("v", str("two"), version, 0) ? " true" : " false");
+    put(out, kv_put("v", str("three"), KV_ANY, 60) ? " true " : " false ");
+    put_slice(out, kv_get("v"));
+    put(out, kv_get_version("w", &none).ptr == NULL && none == 0 ? " true" : " false");
+}
+
+static void stream(const char *url) {
+    int from = fetch_stream(fetch_new("GET", url));
+    response_status(201);
+    response_header("x-b", fetch_response_header(from, "x-a").ptr);
+    char buffer[64];
+    for (int n; (n = fetch_read(from, buffer, sizeof buffer)) > 0;) response_chunk((slice){buffer, n});
+}
+
+static void async(buffer *out, slice urls) {
+    char *second = urls.ptr;
+    while (*second != '&') second++;
+    *second++ = '\0';
+    int pending[] = {fetch_start(fetch_new("GET", urls.ptr)), fetch_start(fetch_new("GET", second))}, done = 0;
+    put(out, fetch_poll(pending[0]) == FETCH_PENDING ? "pending " : "ready ");
+    int response = fetch_select(pending, 2, &done);
+    put_number(out, done == pending[1]);
+    put(out, " ");
+    put_number(out, fetch_status(response));
+    put(out, " ");
+    put_number(out, fetch_status(fetch_wait(pending[0])));
+}
+
+static void more(buffer *out, const char *name) {
+    put_number(out, kv_increment("n", 5, 0));
+    put(out, " ");
+    put_number(out, kv_increment("n", -7, 60));
+    kv_set("v", str("no number"));
+    put(out, kv_increment("v", 1, 0) ? " some " : " none ");
+    slices keys = kv_list("", "", 10);
+    for (size_t i = 0; i < keys.len; i++) {
+        put_slice(out, keys.ptr[i]);
+        put(out, ";");
+    }
+    for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+        slices found = dns_lookup(name, ipv6);
+        put(out, " ");
+        put_number(out, found.len == 1 ? found.ptr[0].len : 0);
+    }
+    put(out, dns_query(str("no message")).ptr ? " some" : " none");
+}
+
 void handle(void) {
     slice path = request_path();
     buffer out = {0};
@@ -63,6 +116,28 @@ void handle(void) {
         put_slice(&out, last_error());
         put(&out, request("refused", str("")) >= 0 ? "?" : " ");
         put_slice(&out, last_error());
+    } else if (same(path, "/where")) {
+        put_slice(&out, edge_name());
+        put(&out, " ");
+        put_slice(&out, edge_region());
+        put(&out, " ");
+        put_slice(&out, request_id());
+        log_at(LOG_WARNING, "careful");
+    } else if (same(path, "/versions")) {
+        versions(&out);
+    } else if (same(path, "/timeout")) {
+        int request = fetch_new("GET", request_query().ptr);
+        fetch_timeout(request, 50);
+        put(&out, fetch_send(request) < 0 ? "none in time" : "an answer");
+    } else if (same(path, "/stream")) {
+        stream(request_query().ptr);
+        return;
+    } else if (same(path, "/async")) {
+        async(&out, request_query());
+    } else if (same(path, "/more")) {
+        more(&out, request_query().ptr);
+    } else if (same(path, "/panic")) {
+        panic("on purpose");
     } else if (same(path, "/extras")) {
         put_value(&out, env("NAME"));
         put_value(&out, env("NONE"));

@@ -1,7 +1,9 @@
 //! Uses what of the library no example does. The path says what.
 
 use std::fmt::Write;
-use terrane::{kv, select, Fetch, Pending, Request, Response};
+use std::io::Read;
+use std::time::Duration;
+use terrane::{kv, select, Fetch, Level, Pending, Request, Response};
 
 terrane::handler!(handle);
 
@@ -41,6 +43,52 @@ fn handle(req: &Request) -> Response {
                 kv::increment("k2", 1, 0),
             ];
             write!(out, "{:?} {:?} {:?}", keys, sums, terrane::env("NONE")).unwrap();
+        }
+        "/where" => {
+            let (edge, region) = (terrane::edge(), terrane::region());
+            write!(out, "{} {} {}", edge, region, terrane::request_id()).unwrap();
+            terrane::log_at(Level::Warning, "careful");
+        }
+        "/versions" => {
+            let first = kv::put("v", "one", kv::ABSENT, 0);
+            let again = kv::put("v", "two", kv::ABSENT, 0);
+            let (value, version) = kv::get_version("v").unwrap();
+            let value = String::from_utf8(value).unwrap();
+            let same = first == Some(version);
+            let second = kv::put("v", "two", version, 0).is_some();
+            let third = kv::put("v", "three", kv::ANY, 60).is_some();
+            let last = String::from_utf8(kv::get_version("v").unwrap().0).unwrap();
+            let none = kv::get_version("w").is_none();
+            write!(
+                out,
+                "{} {} {} {} {} {} {}",
+                again.is_none(),
+                value,
+                same,
+                second,
+                third,
+                last,
+                none
+            )
+            .unwrap();
+        }
+        "/timeout" => {
+            let limit = Duration::from_millis(50);
+            match Fetch::get(&req.query).timeout(limit).send() {
+                Ok(_) => out.push_str("an answer"),
+                Err(_) => out.push_str("none in time"),
+            }
+        }
+        "/stream" => {
+            let mut from = Fetch::get(&req.query).stream().unwrap();
+            let mut to = Response::text(201, "").with("x-b", from.response.header("x-a").unwrap());
+            let mut buffer = [0; 64];
+            loop {
+                match from.read(&mut buffer).unwrap() {
+                    0 => return to,
+                    n => to.send(&buffer[..n]).unwrap(),
+                }
+            }
         }
         "/messages" => {
             let kept = terrane::publish("orders.new", "7").is_ok();
