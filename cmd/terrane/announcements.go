@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,12 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/terrane/terrane/bgp"
+	"github.com/terrane/terrane/bgp/relay"
 )
 
-const (
-	lookEvery = 200 * time.Millisecond
-	lookLimit = time.Second // an edge that is silent for so long hangs
-)
+// lookLimit is how long an edge may be silent before it counts as hung.
+const lookLimit = time.Second
 
 // announcementsFlags say how another speaker is told.
 type announcementsFlags struct {
@@ -41,24 +39,24 @@ when the edge ends, hangs or has yet to start. "shutdown" is said once: visitors
 withdrawal, and the speaker is to end its sessions, which may come back. Runs until it is ended.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			t := teller{w: cmd.OutOrStdout(), exabgp: f.exabgp, repeat: f.repeat, neighbors: f.neighbors}
+			o := relay.Options{W: cmd.OutOrStdout(), ExaBGP: f.exabgp, Repeat: f.repeat, Neighbors: f.neighbors}
 			for _, text := range f.prefixes {
 				p, err := netip.ParsePrefix(text)
 				if err != nil {
 					return usageError{cmd.CommandPath(), err}
 				}
-				t.prefixes = append(t.prefixes, p)
+				o.Prefixes = append(o.Prefixes, p)
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			if f.exabgp {
-				if len(t.prefixes) == 0 {
+				if len(o.Prefixes) == 0 {
 					log.Warn("without --prefix nothing can be withdrawn while the edge does not answer")
 				}
 				// ExaBGP answers each command, and would block when nobody reads that. The
 				// goroutine ends with the process: a read cannot be interrupted.
 				go func() { _, _ = io.Copy(io.Discard, cmd.InOrStdin()) }()
 			}
-			return t.follow(cmd.Context(), f.look(log))
+			return relay.New(o).Run(cmd.Context(), f.look(log))
 		},
 	}
 	f.register(cmd)
@@ -91,99 +89,6 @@ func (f *announcementsFlags) look(log *slog.Logger) func(context.Context) (bgp.S
 		}
 		return s, err
 	}
-}
-
-// teller tells another speaker what to do.
-type teller struct {
-	w         io.Writer
-	exabgp    bool
-	repeat    time.Duration  // 0: never
-	prefixes  []netip.Prefix // the last ones known: they outlive the edge
-	neighbors []string       // of ExaBGP
-
-	said  string
-	at    time.Time // of said
-	ended bool      // the sessions, for late visitors
-}
-
-// follow tells what look finds until the context ends.
-func (t *teller) follow(ctx context.Context, look func(context.Context) (bgp.Status, error)) error {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		s, err := look(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		if err := t.update(s, err == nil, time.Now()); err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-		}
-	}
-	if t.said == "withdraw" {
-		return nil
-	}
-	return t.tell("withdraw")
-}
-
-// update tells what is new in s, or to be repeated. An edge that has not answered wants
-// nothing announced.
-func (t *teller) update(s bgp.Status, answered bool, now time.Time) error {
-	word := "withdraw"
-	if answered {
-		t.prefixes = s.Prefixes
-		switch s.State {
-		case bgp.Announcing:
-			word = "announce"
-		case bgp.Draining:
-			word = "leave"
-		}
-	}
-	// ExaBGP knows what it has announced, and sends each withdrawal.
-	repeats := t.repeat > 0 && (!t.exabgp || word != "withdraw")
-	if word != t.said || repeats && now.Sub(t.at) >= t.repeat {
-		if err := t.tell(word); err != nil {
-			return err
-		}
-		t.said, t.at = word, now
-	}
-	if answered && s.SessionsEnded && !t.ended {
-		if err := t.tell("shutdown"); err != nil {
-			return err
-		}
-	}
-	if answered {
-		t.ended = s.SessionsEnded
-	}
-	return nil
-}
-
-func (t *teller) tell(word string) error {
-	if !t.exabgp {
-		_, err := fmt.Fprintln(t.w, word)
-		return err
-	}
-	verb, community := word, ""
-	switch word {
-	case "leave":
-		verb, community = "announce", " community [65535:0]" // RFC 8326
-	case "shutdown":
-		for _, n := range t.neighbors { // Administrative Shutdown; it connects again
-			if _, err := fmt.Fprintf(t.w, "neighbor %s teardown 2\n", n); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for _, p := range t.prefixes {
-		if _, err := fmt.Fprintf(t.w, "%s route %v next-hop self%s\n", verb, p, community); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func bgpStatus(ctx context.Context, base, token string) (s bgp.Status, err error) {

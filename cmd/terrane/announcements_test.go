@@ -11,13 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/terrane/terrane/bgp"
+	"github.com/terrane/terrane/bgp/relay"
 )
 
 // TestAnnouncements follows an edge through all states, and into a hang.
@@ -48,8 +48,9 @@ func TestAnnouncements(t *testing.T) {
 	done := make(chan error, 1)
 	look := func(ctx context.Context) (bgp.Status, error) { return bgpStatus(ctx, edge.URL, "") }
 	go func() {
-		tell := teller{w: w, exabgp: true, neighbors: []string{"198.51.100.1"}, prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")}}
-		done <- tell.follow(ctx, look)
+		done <- relay.New(relay.Options{
+			W: w, ExaBGP: true, Neighbors: []string{"198.51.100.1"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")},
+		}).Run(ctx, look)
 		_ = w.Close()
 	}()
 	lines := bufio.NewScanner(r)
@@ -82,44 +83,6 @@ func TestAnnouncements(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
-	}
-}
-
-// TestAnnouncementsRepeat: what holds is repeated, and late visitors are told of once.
-func TestAnnouncementsRepeat(t *testing.T) {
-	var out strings.Builder
-	words := teller{w: &out, repeat: 5 * time.Second}
-	exabgp := teller{w: io.Discard, exabgp: true, repeat: 5 * time.Second}
-	begin := time.Now()
-	for _, tt := range []struct {
-		after    time.Duration
-		status   bgp.Status
-		answered bool
-		want     string
-	}{
-		{0, bgp.Status{}, false, "withdraw\n"},
-		{time.Second, bgp.Status{State: bgp.Announcing}, true, "announce\n"},
-		{5 * time.Second, bgp.Status{State: bgp.Announcing}, true, ""},
-		{6 * time.Second, bgp.Status{State: bgp.Announcing}, true, "announce\n"},
-		{7 * time.Second, bgp.Status{State: bgp.Draining}, true, "leave\n"},
-		{12 * time.Second, bgp.Status{State: bgp.Draining}, true, "leave\n"},
-		{13 * time.Second, bgp.Status{State: bgp.Withdrawing}, true, "withdraw\n"},
-		{14 * time.Second, bgp.Status{State: bgp.Withdrawing, SessionsEnded: true}, true, "shutdown\n"},
-		{15 * time.Second, bgp.Status{State: bgp.Drained, SessionsEnded: true}, true, ""},
-		{18 * time.Second, bgp.Status{}, false, "withdraw\n"},
-		{19 * time.Second, bgp.Status{State: bgp.Drained, SessionsEnded: true}, true, ""},
-		{20 * time.Second, bgp.Status{State: bgp.Announcing}, true, "announce\n"},
-		{21 * time.Second, bgp.Status{State: bgp.Unhealthy, SessionsEnded: true}, true, "withdraw\nshutdown\n"},
-	} {
-		out.Reset()
-		for _, u := range []*teller{&words, &exabgp} {
-			if err := u.update(tt.status, tt.answered, begin.Add(tt.after)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if out.String() != tt.want {
-			t.Errorf("after %v of %+v: %q, want %q", tt.after, tt.status, out.String(), tt.want)
-		}
 	}
 }
 

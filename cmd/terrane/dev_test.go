@@ -18,7 +18,7 @@ func TestPortInUse(t *testing.T) {
 	taken := ln.Addr().String()
 	f := devFlags{http: taken, https: "127.0.0.1:0", data: t.TempDir(), logs: logFlags{format: "text"}}
 	out := edgetest.NewOutput("")
-	err = dev(context.WithoutCancel(t.Context()), t.TempDir(), &f, out, out)
+	err = serveDev(context.WithoutCancel(t.Context()), t.TempDir(), &f, out, out)
 	if err == nil || !strings.Contains(err.Error(), taken) || !strings.Contains(err.Error(), "another") {
 		t.Errorf("err = %v", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,9 +47,7 @@ The exit status is 1 if anything is wrong.`,
 				return err
 			}
 			if asJSON {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				err = enc.Encode(x)
+				err = printJSON(cmd.OutOrStdout(), x)
 			} else {
 				err = printExamination(cmd.OutOrStdout(), &x)
 			}
@@ -66,8 +63,7 @@ The exit status is 1 if anything is wrong.`,
 }
 
 func printExamination(w io.Writer, x *admin.Examination) error {
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	row := func(format string, args ...any) { _, _ = fmt.Fprintf(tw, format+"\n", args...) } // Flush returns what fails
+	row, end := newTable(w)
 	for _, r := range x.DNS.Records {
 		state := "good"
 		if r.Problem != "" {
@@ -97,7 +93,7 @@ func printExamination(w io.Writer, x *admin.Examination) error {
 	if x.Certificate != nil {
 		printCertificate(row, x.Certificate)
 	}
-	return tw.Flush()
+	return end()
 }
 
 func printCertificate(row func(format string, args ...any), c *admin.Certificate) {
@@ -131,18 +127,16 @@ func doctorLattice(cmd *cobra.Command, f *adminFlags, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		enc := json.NewEncoder(cmd.OutOrStdout())
-		enc.SetIndent("", "  ")
-		err = enc.Encode(found)
+		err = printJSON(cmd.OutOrStdout(), found)
 	} else {
-		tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+		row, end := newTable(cmd.OutOrStdout())
 		for _, x := range found {
-			_, _ = fmt.Fprintf(tw, "%s\t%s\n\t%s\n", x.Where, x.Problem, x.Mend) // Flush returns what fails
+			row("%s\t%s\n\t%s", x.Where, x.Problem, x.Mend)
 		}
 		if len(found) == 0 {
-			_, _ = fmt.Fprintln(tw, "lattice\tnothing is wrong")
+			row("lattice\tnothing is wrong")
 		}
-		err = tw.Flush()
+		err = end()
 	}
 	if err == nil && len(found) > 0 {
 		err = errors.New("the lattice is not as it should be")

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,7 +93,7 @@ func (f *adminFlags) awaitCopies(ctx context.Context, w io.Writer, s members.Sta
 			late = errors.New("copies are still being made: see terrane doctor")
 		}
 	}
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	s.Print(func(format string, args ...any) { _, _ = fmt.Fprintf(tw, format+"\n", args...) }) // Flush returns what fails
-	return errors.Join(tw.Flush(), late)
+	row, end := newTable(w)
+	s.Print(row)
+	return errors.Join(end(), late)
 }

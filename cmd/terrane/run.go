@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,16 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/terrane/terrane/hostcalls"
-	"github.com/terrane/terrane/hostcalls/memorykv"
 	"github.com/terrane/terrane/internal/config"
-	"github.com/terrane/terrane/internal/edge"
-	"github.com/terrane/terrane/internal/engine"
-	"github.com/terrane/terrane/internal/fetch"
+	"github.com/terrane/terrane/internal/edge/trial"
 )
 
 type runFlags struct {
@@ -48,11 +42,21 @@ of the response to standard output. The module may reach private addresses.`,
 			if err != nil {
 				return usageError{cmd.CommandPath(), err}
 			}
-			t, err := f.tenant(cfg, cmd.ErrOrStderr())
+			around, err := f.surroundings(cmd.ErrOrStderr())
 			if err != nil {
 				return usageError{cmd.CommandPath(), err}
 			}
-			return runModule(cmd.Context(), args[0], cfg, t, req, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			wasm, err := readBounded(args[0], trial.MaxModule)
+			if err != nil {
+				return err
+			}
+			err = trial.Run(cmd.Context(), wasm, cfg, around, req, func(r *hostcalls.Response) error {
+				return printResponse(r, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration of the edge whose limits hold")
@@ -105,90 +109,23 @@ func (f *runFlags) request(module string, cfg *config.Config) (*hostcalls.Reques
 	return req, nil
 }
 
-func runModule(ctx context.Context, file string, cfg *config.Config, t *hostcalls.Tenant, req *hostcalls.Request, stdout, stderr io.Writer) (err error) {
-	wasm, err := readBounded(file, maxModule)
-	if err != nil {
-		return err
-	}
-	if err := checkSize(wasm, cfg); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	eng, err := edge.NewEngine(cfg.Engine, edge.EngineOptions{}) //nolint:contextcheck // starts nothing
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, eng.Close(context.WithoutCancel(ctx))) }()
-	mod, err := eng.Compile(ctx, wasm, engineLimits(cfg))
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	defer func() { err = errors.Join(mod.Close(context.WithoutCancel(ctx)), err) }()
-
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(cfg.Limits.Wall))
-	defer cancel()
-	x := hostcalls.NewExchange(t, req)
-	defer x.Close()
-	if err := mod.Run(ctx, x); err != nil {
-		return explain(file, x, err)
-	}
-	resp := x.Response()
-	if err := x.Refused(); err != nil {
-		return fmt.Errorf("%s: the answer would be 500: %w", file, err)
-	}
-	return printResponse(resp, stdout, stderr)
-}
-
-// tenant is what the module finds around it.
-func (f *runFlags) tenant(cfg *config.Config, stderr io.Writer) (*hostcalls.Tenant, error) {
-	fetcher, err := fetch.New(fetch.Options{AllowPrivate: true})
-	if err != nil {
-		return nil, err
-	}
-	resolver, err := edge.NewResolver(nil)
-	if err != nil {
-		return nil, err
-	}
-	t := &hostcalls.Tenant{
-		ID:       "/run",
-		Env:      map[string]string{},
-		Limits:   edge.Limits(&cfg.Limits),
-		KV:       memorykv.New(hostcalls.Quota{}),
-		Fetcher:  fetcher,
-		Resolver: resolver,
-		Logger:   lineLogger{stderr},
-		Edge:     "run",
-	}
+func (f *runFlags) surroundings(stderr io.Writer) (trial.Surroundings, error) {
+	s := trial.Surroundings{Env: map[string]string{}, Log: lineLogger{stderr}}
 	if f.files != "" {
 		root, err := os.OpenRoot(f.files) // open as long as the process
 		if err != nil {
-			return nil, fmt.Errorf("--files: %w", err)
+			return s, fmt.Errorf("--files: %w", err)
 		}
-		t.Files = root.FS()
+		s.Files = root.FS()
 	}
 	for _, e := range f.env {
 		name, value, ok := strings.Cut(e, "=")
 		if !ok || name == "" {
-			return nil, fmt.Errorf("--env %q: want NAME=VALUE", e)
+			return s, fmt.Errorf("--env %q: want NAME=VALUE", e)
 		}
-		t.Env[name] = value
+		s.Env[name] = value
 	}
-	return t, nil
-}
-
-// explain says why a module did not answer: its trap, and where it stood.
-func explain(file string, x *hostcalls.Exchange, err error) error {
-	trap, ok := errors.AsType[*engine.Trap](err)
-	if !ok {
-		return err
-	}
-	lines := []string{fmt.Sprintf("%s: %s", file, trap.Reason)}
-	if p := x.Panic(); p != "" {
-		lines = append(lines, "the module's own words: "+p)
-	}
-	for _, frame := range trap.Backtrace {
-		lines = append(lines, "  at "+frame)
-	}
-	return errors.New(strings.Join(lines, "\n"))
+	return s, nil
 }
 
 func printResponse(r *hostcalls.Response, stdout, stderr io.Writer) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"runtime/debug"
 
@@ -14,28 +13,6 @@ import (
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/edge"
 )
-
-// logFlags say how a command logs.
-type logFlags struct {
-	level  slog.Level
-	format string
-}
-
-func (f *logFlags) register(cmd *cobra.Command, format string) {
-	cmd.Flags().TextVar(&f.level, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn, error")
-	cmd.Flags().StringVar(&f.format, "log-format", format, "text or json")
-}
-
-func (f *logFlags) logger(w io.Writer) (*slog.Logger, error) {
-	opts := &slog.HandlerOptions{Level: f.level}
-	switch f.format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
-	}
-	return nil, fmt.Errorf("--log-format %q: want text or json", f.format)
-}
 
 func serveCommand() *cobra.Command {
 	var file, access string
@@ -99,9 +76,4 @@ func accessLog(name string, stdout io.Writer) (io.Writer, func() error, error) {
 		return nil, nil, fmt.Errorf("--access-log: %w", err)
 	}
 	return f, f.Close, nil
-}
-
-func configFlag(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVarP(file, "config", "c", "/etc/terrane/terrane.toml", "the edge's configuration")
-	_ = cmd.MarkFlagFilename("config", "toml") // fails only for an unknown flag
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,8 +51,7 @@ it is not live in time:
 }
 
 func printStatus(w io.Writer, s *admin.Status) error {
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	row := func(format string, args ...any) { _, _ = fmt.Fprintf(tw, format+"\n", args...) } // Flush returns what fails
+	row, end := newTable(w)
 	state := "ready"
 	if !s.Ready {
 		state = "not ready"
@@ -106,7 +104,7 @@ func printStatus(w io.Writer, s *admin.Status) error {
 	for _, p := range s.BFD {
 		row("bfd\t%s\t%s\t%s", p.Address, p.State, p.Reason)
 	}
-	return tw.Flush()
+	return end()
 }
 
 // printLattice shows every edge that this one has heard.

@@ -1,4 +1,4 @@
-package edge
+package dev
 
 import (
 	"context"
@@ -25,16 +25,15 @@ func (r refusing) Publish(_ context.Context, s *tenant.Snapshot) error {
 
 func (refusing) Remove(context.Context, tenant.ID) {}
 
-// TestDevNamesOfRefusedReleases: whoever deploys a broken module first is told so under
+// TestNamesOfRefusedReleases: whoever deploys a broken module first is told so under
 // the folder's name, and a broken release changes no names of the one that is live.
-func TestDevNamesOfRefusedReleases(t *testing.T) {
+func TestNamesOfRefusedReleases(t *testing.T) {
 	z, err := zone.New(zone.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = z.Close() }()
-	d := NewDevNames(z, slog.New(slog.DiscardHandler))
-	d.Publisher = refusing("good")
+	d := newNames(refusing("good"), z, slog.New(slog.DiscardHandler))
 	for _, tt := range []struct {
 		revision, domain string
 		want             []tenant.Host

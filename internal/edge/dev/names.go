@@ -1,4 +1,4 @@
-package edge
+package dev
 
 import (
 	"context"
@@ -15,10 +15,10 @@ import (
 	"github.com/terrane/terrane/tenant"
 )
 
-// DevNames stands before the sites in dev. It gives each folder the DNS records that its
-// owner would set, with its first release even if that is refused: those of FOLDER.localhost and of the domains
-// that the manifest lists.
-type DevNames struct {
+// names publishes releases, and gives each folder the DNS records that its owner would set,
+// with its first release even if that is refused: those of FOLDER.localhost and of the
+// domains that the manifest lists.
+type names struct {
 	tenantsync.Publisher
 	zone *zone.Server
 	log  *slog.Logger
@@ -27,13 +27,12 @@ type DevNames struct {
 	byTenant map[tenant.ID][]tenant.Host
 }
 
-// NewDevNames returns a DevNames that sets records in z. Its Publisher is to be set.
-func NewDevNames(z *zone.Server, log *slog.Logger) *DevNames {
-	return &DevNames{zone: z, log: log, byTenant: map[tenant.ID][]tenant.Host{}}
+func newNames(next tenantsync.Publisher, z *zone.Server, log *slog.Logger) *names {
+	return &names{Publisher: next, zone: z, log: log, byTenant: map[tenant.ID][]tenant.Host{}}
 }
 
 // Publish implements tenantsync.Publisher.
-func (d *DevNames) Publish(ctx context.Context, s *tenant.Snapshot) error {
+func (d *names) Publish(ctx context.Context, s *tenant.Snapshot) error {
 	host, err := tenant.ParseHost(strings.ToLower(s.ID.Name()) + ".localhost")
 	if err != nil {
 		return fmt.Errorf("%w: the folder's name becomes FOLDER.localhost: want letters, digits and \"-\": %w", tenantsync.ErrRefused, err)
@@ -58,14 +57,14 @@ func (d *DevNames) Publish(ctx context.Context, s *tenant.Snapshot) error {
 	return d.set(s.ID, hosts)
 }
 
-func (d *DevNames) named(id tenant.ID) bool {
+func (d *names) named(id tenant.ID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.byTenant[id]) > 0
 }
 
 // Remove implements tenantsync.Publisher.
-func (d *DevNames) Remove(ctx context.Context, id tenant.ID) {
+func (d *names) Remove(ctx context.Context, id tenant.ID) {
 	if err := d.set(id, nil); err != nil {
 		d.log.Error("cannot remove the DNS records of a folder", "tenant", id, "err", err)
 	}
@@ -73,7 +72,7 @@ func (d *DevNames) Remove(ctx context.Context, id tenant.ID) {
 }
 
 // set replaces the names of a tenant.
-func (d *DevNames) set(id tenant.ID, hosts []tenant.Host) error {
+func (d *names) set(id tenant.ID, hosts []tenant.Host) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, h := range d.byTenant[id] {
@@ -93,8 +92,8 @@ func (d *DevNames) set(id tenant.ID, hosts []tenant.Host) error {
 	return nil
 }
 
-// Hosts are the FOLDER.localhost names.
-func (d *DevNames) Hosts() []string {
+// hosts are the FOLDER.localhost names.
+func (d *names) hosts() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var names []string
