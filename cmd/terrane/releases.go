@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	tenantsync "github.com/terrane/terrane/sync"
+	"github.com/terrane/terrane/internal/admin"
 )
 
 func releasesCommand() *cobra.Command {
@@ -33,7 +33,7 @@ were last live. A release that was rolled back to says who did it, when, at whic
 			if err != nil {
 				return err
 			}
-			var list []tenantsync.Release
+			var list []admin.Release
 			if err := errors.Join(json.NewDecoder(body).Decode(&list), body.Close()); err != nil {
 				return err
 			}
@@ -45,7 +45,7 @@ were last live. A release that was rolled back to says who did it, when, at whic
 	return cmd
 }
 
-func printReleases(w io.Writer, list []tenantsync.Release) error {
+func printReleases(w io.Writer, list []admin.Release) error {
 	row, end := newTable(w)
 	for _, r := range list {
 		var state string

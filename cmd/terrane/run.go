@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/edge/trial"
 )
@@ -50,13 +48,11 @@ of the response to standard output. The module may reach private addresses.`,
 			if err != nil {
 				return err
 			}
-			err = trial.Run(cmd.Context(), wasm, cfg, around, req, func(r *hostcalls.Response) error {
-				return printResponse(r, cmd.OutOrStdout(), cmd.ErrOrStderr())
-			})
+			resp, err := trial.Run(cmd.Context(), wasm, cfg, around, req)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			return nil
+			return printResponse(resp, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration of the edge whose limits hold")
@@ -69,17 +65,8 @@ of the response to standard output. The module may reach private addresses.`,
 	return cmd
 }
 
-func (f *runFlags) request(module string, cfg *config.Config) (*hostcalls.Request, error) {
-	req := &hostcalls.Request{
-		ID:     "run",
-		Method: f.method,
-		Path:   f.path,
-		Header: http.Header{},
-		Host:   "run.localhost",
-		Client: netip.AddrFrom4([4]byte{127, 0, 0, 1}),
-		Scheme: "https",
-		Module: filepath.Base(module),
-	}
+func (f *runFlags) request(module string, cfg *config.Config) (*trial.Request, error) {
+	req := &trial.Request{Module: filepath.Base(module), Method: f.method, Path: f.path, Host: "run.localhost", Header: http.Header{}}
 	if !strings.HasPrefix(f.path, "/") {
 		return nil, fmt.Errorf("--path %q: want it to start with \"/\"", f.path)
 	}
@@ -110,7 +97,9 @@ func (f *runFlags) request(module string, cfg *config.Config) (*hostcalls.Reques
 }
 
 func (f *runFlags) surroundings(stderr io.Writer) (trial.Surroundings, error) {
-	s := trial.Surroundings{Env: map[string]string{}, Log: lineLogger{stderr}}
+	s := trial.Surroundings{Env: map[string]string{}, Log: func(level slog.Level, text string) {
+		_, _ = fmt.Fprintf(stderr, "log %s: %s\n", strings.ToLower(level.String()), text)
+	}}
 	if f.files != "" {
 		root, err := os.OpenRoot(f.files) // open as long as the process
 		if err != nil {
@@ -128,7 +117,7 @@ func (f *runFlags) surroundings(stderr io.Writer) (trial.Surroundings, error) {
 	return s, nil
 }
 
-func printResponse(r *hostcalls.Response, stdout, stderr io.Writer) error {
+func printResponse(r *trial.Response, stdout, stderr io.Writer) error {
 	_, _ = fmt.Fprintf(stderr, "%d %s\n", r.Code, http.StatusText(r.Code)) // a full stderr changes nothing
 	names := make([]string, 0, len(r.Header))
 	for name := range r.Header {
@@ -142,12 +131,4 @@ func printResponse(r *hostcalls.Response, stdout, stderr io.Writer) error {
 	}
 	_, err := stdout.Write(r.Body)
 	return err
-}
-
-// lineLogger writes what a guest logs as lines.
-type lineLogger struct{ w io.Writer }
-
-// Log implements hostcalls.Logger.
-func (l lineLogger) Log(_ *hostcalls.Request, level slog.Level, text string) {
-	_, _ = fmt.Fprintf(l.w, "log %s: %s\n", strings.ToLower(level.String()), text)
 }

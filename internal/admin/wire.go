@@ -40,6 +40,9 @@ type Certificate struct {
 	ACME *acme.Status `json:"acme,omitempty"`
 }
 
+// Release is one that a tenant can be rolled back to, of /releases.
+type Release = sync.Release
+
 // Progress is how far a revision has come at an edge.
 type Progress struct {
 	Edge    string `json:"edge"`

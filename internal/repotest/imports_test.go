@@ -64,6 +64,28 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
+// TestDomainsMeetInEdge wants one place that brings the five domains together. A package
+// elsewhere may be about one of them.
+func TestDomainsMeetInEdge(t *testing.T) {
+	domains := []string{"./sync", "./dnsverify", "./hostcalls", "./bgp", "./server"}
+	places := []string{"./internal/edge", "./internal/admin"} // the wire types of admin hold the status of several
+	for _, p := range listPackages(t) {
+		name := short(p.ImportPath)
+		if strings.HasSuffix(name, "test") || within(name, domains...) || within(name, places...) {
+			continue
+		}
+		var met []string
+		for _, d := range domains {
+			if slices.ContainsFunc(p.Imports, func(dep string) bool { return within(short(dep), d) }) {
+				met = append(met, d)
+			}
+		}
+		if len(met) > 1 {
+			t.Errorf("%s imports of %q: %s", name, met, meet)
+		}
+	}
+}
+
 func TestModelIsStandardLibraryOnly(t *testing.T) {
 	for _, p := range listPackages(t) {
 		if short(p.ImportPath) != "./tenant" {

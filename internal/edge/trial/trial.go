@@ -5,10 +5,14 @@
 package trial
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -89,24 +93,40 @@ func compile(ctx context.Context, wasm []byte, cfg *config.Config) (engine.Engin
 // Surroundings are what a module finds around it. It may reach private addresses.
 type Surroundings struct {
 	Env   map[string]string
-	Files fs.FS            // of a WASI program; nil: none
-	Log   hostcalls.Logger // what the module logs
+	Files fs.FS // of a WASI program; nil: none
+	Log   func(level slog.Level, text string)
 }
 
-// Run sends one request to a module, under the limits of cfg, and hands its response to answer,
-// which must not keep it. Its error is in words for the author of the module: what it
-// trapped on, and where.
-func Run(ctx context.Context, wasm []byte, cfg *config.Config, s Surroundings, req *hostcalls.Request, answer func(*hostcalls.Response) error) (err error) {
+// Request is what a module is asked.
+type Request struct {
+	Module string // the name of its file
+	Method string
+	Path   string // with ?query
+	Host   string
+	Header http.Header // without Host
+	Body   []byte
+}
+
+// Response is what a module answered.
+type Response struct {
+	Code   int
+	Header http.Header
+	Body   []byte
+}
+
+// Run sends one request to a module, under the limits of cfg. Its error is in words for the
+// author of the module: what it trapped on, and where.
+func Run(ctx context.Context, wasm []byte, cfg *config.Config, s Surroundings, req *Request) (resp *Response, err error) {
 	if err := checkSize(wasm, cfg); err != nil {
-		return err
+		return nil, err
 	}
 	t, err := s.tenant(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	eng, mod, err := compile(ctx, wasm, cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		ctx := context.WithoutCancel(ctx)
@@ -114,16 +134,19 @@ func Run(ctx context.Context, wasm []byte, cfg *config.Config, s Surroundings, r
 	}()
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(cfg.Limits.Wall))
 	defer cancel()
-	x := hostcalls.NewExchange(t, req)
+	x := hostcalls.NewExchange(t, &hostcalls.Request{
+		ID: "run", Method: req.Method, Path: req.Path, Header: req.Header, Host: req.Host, Body: req.Body,
+		Client: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Scheme: "https", Module: req.Module,
+	})
 	defer x.Close()
 	if err := mod.Run(ctx, x); err != nil {
-		return explain(x, err)
+		return nil, explain(x, err)
 	}
-	resp := x.Response()
+	r := x.Response()
 	if err := x.Refused(); err != nil {
-		return fmt.Errorf("the answer would be 500: %w", err)
+		return nil, fmt.Errorf("the answer would be 500: %w", err)
 	}
-	return answer(resp)
+	return &Response{Code: r.Code, Header: r.Header.Clone(), Body: bytes.Clone(r.Body)}, nil // x reuses them
 }
 
 func (s *Surroundings) tenant(cfg *config.Config) (*hostcalls.Tenant, error) {
@@ -142,11 +165,17 @@ func (s *Surroundings) tenant(cfg *config.Config) (*hostcalls.Tenant, error) {
 		KV:       memorykv.New(hostcalls.Quota{}),
 		Fetcher:  fetcher,
 		Resolver: resolver,
-		Logger:   s.Log,
+		Logger:   logger(s.Log),
 		Files:    s.Files,
 		Edge:     "run",
 	}, nil
 }
+
+// logger is a hostcalls.Logger of one request.
+type logger func(level slog.Level, text string)
+
+// Log implements hostcalls.Logger.
+func (l logger) Log(_ *hostcalls.Request, level slog.Level, text string) { l(level, text) }
 
 // explain says why a module did not answer: its trap, and where that happened.
 func explain(x *hostcalls.Exchange, err error) error {
