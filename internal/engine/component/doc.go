@@ -21,6 +21,10 @@
 // The semantics differ from a step-by-step instantiation in one way: the segments of all
 // modules are in place before the first start function runs.
 //
+// A core module that exports a handler under the name that it has before wit-component makes a
+// component of it (wasi:http/incoming-handler@0.2.0#handle) is treated alike: its imports are the
+// flattened functions already.
+//
 // The package knows no engine and no function of the host. It runs no goroutines, and its
 // output depends on its input alone.
 package component

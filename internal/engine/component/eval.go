@@ -19,6 +19,7 @@ type unit struct {
 	globals  []entity
 	own      []*function // the functions defined here, made when they are asked for
 	forwards []forward   // of each function defined here; nil if none is a trampoline
+	starts   []uint32    // functions that are called before the entry, in this order
 	merged
 }
 
@@ -283,6 +284,9 @@ func (e *evaluator) coreInstantiate(f *frame, d compbin.CoreInstantiate) error {
 		}
 	}
 	u.own = make([]*function, len(u.Funcs))
+	if m.Start != nil {
+		u.starts = []uint32{*m.Start}
+	}
 	e.units = append(e.units, u)
 	exports := make(bundle, len(m.Exports))
 	for _, x := range m.Exports {

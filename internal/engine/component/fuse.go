@@ -67,11 +67,15 @@ type Interface struct {
 // Func is a function of an interface.
 type Func struct{ Name, Type string }
 
-// Is reports whether the file is a component, of whatever version.
-func Is(wasm []byte) bool { return compbin.Recognise(wasm) }
+// Is reports whether Fuse is for the file: a component, of whatever version, or a core module
+// that exports what a component would.
+func Is(wasm []byte) bool { return compbin.Recognise(wasm) || isFlat(wasm) }
 
 // Fuse makes one core module of a component. An error is for the component's author.
 func Fuse(wasm []byte, l Limits) (*Fused, error) {
+	if !compbin.Recognise(wasm) && isFlat(wasm) {
+		return fuseFlat(wasm)
+	}
 	c, err := compbin.Decode(wasm, l.Limits)
 	if err != nil {
 		return nil, err
@@ -148,7 +152,7 @@ func findEntry(t *ctype.Component, f *frame) (*entry, error) {
 			if err != nil || n.Interface != h.face {
 				continue
 			}
-			if !strings.HasPrefix(n.Version, "0.2.") || strings.Contains(n.Version, "-") {
+			if !servedVersion(n.Version) {
 				seen = append(seen, x.Name)
 				continue
 			}
@@ -161,15 +165,23 @@ func findEntry(t *ctype.Component, f *frame) (*entry, error) {
 			switch {
 			case call.core == nil:
 				return nil, fmt.Errorf("the component exports %s, which is an import that it only passes on", x.Name)
-			case call.async || len(core.Params) != h.params || len(core.Results) != h.results:
+			case call.async || core.String() != h.flat().String():
 				return nil, fmt.Errorf("the component exports %s with %s as %s, which is not the type of this interface", x.Name, h.fn, call.typ)
 			}
-			return &entry{h.kind, call}, nil
+			return &entry{h.kind, call.core, core, call.postReturn}, nil
 		}
 	}
 	if seen != nil {
 		return nil, fmt.Errorf("the component exports %s; this edge runs version 0.2.x", strings.Join(seen, " and "))
 	}
-	return nil, errors.New("the component exports neither wasi:http/incoming-handler nor wasi:cli/run of version 0.2.x: " +
-		"export one of them, so that a request can be answered")
+	return nil, errNoHandler
+}
+
+var errNoHandler = errors.New("the component exports neither wasi:http/incoming-handler nor wasi:cli/run of version 0.2.x: " +
+	"export one of them, so that a request can be answered")
+
+// servedVersion reports whether handlers of the version are called. Release candidates of 0.2.0 are
+// something else.
+func servedVersion(version string) bool {
+	return strings.HasPrefix(version, "0.2.") && !strings.Contains(version, "-")
 }

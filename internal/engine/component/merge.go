@@ -152,8 +152,8 @@ func (m *merger) collect(e *entry) {
 			use(fn)
 		}
 	}
-	use(e.call.core)
-	use(e.call.postReturn)
+	use(e.core)
+	use(e.postReturn)
 	for at := 0; at < len(m.hosts); { // the list grows
 		use(m.hosts[at].host.realloc)
 		at++

@@ -15,6 +15,10 @@ func blockImport() host {
 	return host{module: abiModule, name: "block", typ: procedure([]wasmbin.ValType{wasmbin.I32}, wasmbin.I64)}
 }
 
+func reallocType() wasmbin.FuncType {
+	return procedure([]wasmbin.ValType{wasmbin.I32, wasmbin.I32, wasmbin.I32, wasmbin.I32}, wasmbin.I32)
+}
+
 // wrap adds a function for each import that allocates:
 //
 //	call import
@@ -27,7 +31,6 @@ func (m *merger) wrap() {
 		if h.realloc == nil {
 			continue
 		}
-		realloc := procedure([]wasmbin.ValType{wasmbin.I32, wasmbin.I32, wasmbin.I32, wasmbin.I32}, wasmbin.I32)
 		p, b := uint32(len(h.typ.Params)), uint32(len(h.typ.Params))+1
 		w := body{}
 		w.locals(wasmbin.I32, wasmbin.I64)
@@ -46,7 +49,7 @@ func (m *merger) wrap() {
 		w.raw(opI64Const, 32, opI64ShrU, opI32WrapI64)
 		w.op(opLocalGet, b)
 		w.raw(opI32WrapI64)
-		w.op(opCall, m.funcIndex(h.realloc, realloc))
+		w.op(opCall, m.funcIndex(h.realloc, reallocType()))
 		w.op(opLocalSet, p)
 		w.op(opBr, 0)
 		w.raw(opEnd, opEnd, opEnd)
@@ -70,8 +73,10 @@ func (b *body) raw(ops ...byte)          { b.out = append(b.out, ops...) }
 
 // entry is the function that a request calls.
 type entry struct {
-	kind Entry
-	call *callable
+	kind       Entry
+	core       *function
+	typ        wasmbin.FuncType
+	postReturn *function // nil if there is none
 }
 
 // The functions that the host offers to entries.
@@ -101,22 +106,21 @@ func (e *entry) imports() []host {
 // entry adds the function that is exported as run, and returns its index.
 func (m *merger) entry(e *entry) uint32 {
 	w := body{}
-	typ := e.call.typ.Lift()
-	w.locals(typ.Results...)
+	w.locals(e.typ.Results...)
 	if e.kind == EntryHTTP {
 		w.op(opCall, m.importIndex(requestImport()))
 		w.op(opCall, m.importIndex(outparamImport()))
 	}
-	w.op(opCall, m.funcIndex(e.call.core, typ))
+	w.op(opCall, m.funcIndex(e.core, e.typ))
 	if e.kind == EntryRun {
 		w.op(opLocalTee, 0)
 		w.op(opCall, m.importIndex(ranImport()))
 	}
-	if e.call.postReturn != nil {
-		for i := range typ.Results {
+	if e.postReturn != nil {
+		for i := range e.typ.Results {
 			w.op(opLocalGet, uint32(i))
 		}
-		w.op(opCall, m.funcIndex(e.call.postReturn, procedure(typ.Results)))
+		w.op(opCall, m.funcIndex(e.postReturn, procedure(e.typ.Results)))
 	}
 	w.raw(opEnd)
 	return m.add(entryName, procedure(nil), w.out)

@@ -137,8 +137,8 @@ func (m *merger) globals() ([]byte, error) {
 func (m *merger) start() uint32 {
 	var all []uint32
 	for _, u := range m.units {
-		if u.Start != nil {
-			all = append(all, u.funcTo[*u.Start])
+		for _, fn := range u.starts {
+			all = append(all, u.funcTo[fn])
 		}
 	}
 	if len(all) < 2 {
