@@ -57,7 +57,7 @@ func wasmModule(functions int, salt uint32, endless bool) []byte {
 	body := []byte{0x01, 0x01, 0x7f}                                                                                 // one local, of type i32
 	add := append(append([]byte{0x20, 0x00, 0x41}, binary.AppendUvarint(nil, uint64(salt%64))...), 0x6a, 0x21, 0x00) // local.get, i32.const, add, local.set
 	body = append(append(body, slices.Repeat(add, 20)...), 0x0b)
-	count := binary.AppendUvarint(nil, uint64(functions)+1) //nolint:gosec // positive
+	count := binary.AppendUvarint(nil, uint64(functions)+1)
 	code := append(append(slices.Clone(count), byte(len(run))), run...)
 	for range functions {
 		code = append(binary.AppendUvarint(code, uint64(len(body))), body...)
@@ -97,7 +97,7 @@ func (c *cpuCampaign) repeat(f func(n int)) {
 
 // stall opens a connection that asks for the large file and never reads.
 func (c *cpuCampaign) stall() {
-	config := c.client.Transport.(*http.Transport).TLSClientConfig.Clone() //nolint:errcheck // start made it
+	config := c.client.Transport.(*http.Transport).TLSClientConfig.Clone()
 	config.ServerName = "slow.example"
 	conn, err := tls.Dial("tcp", c.https, config)
 	if err != nil {
@@ -173,7 +173,7 @@ func TestCampaignOneCPU(t *testing.T) {
 	var took []time.Duration
 	var deploys time.Duration
 	for round := range rounds {
-		c.deploy("large", map[string][]byte{"index.wasm": wasmModule(large, uint32(round+1), false), "page.html": []byte(strconv.Itoa(round))}) //nolint:gosec // small
+		c.deploy("large", map[string][]byte{"index.wasm": wasmModule(large, uint32(round+1), false), "page.html": []byte(strconv.Itoa(round))})
 		begun, live := time.Now(), false
 		for n := 0; !live || n < 50; n++ {
 			for name, path := range map[string]string{"small": "/", "many" + strconv.Itoa(n%tenants): "/"} {

@@ -55,15 +55,15 @@ func Of(pid int) (*Clock, error) {
 	at := -1
 	for _, s := range symbols {
 		if s.Name == "__vdso_clock_gettime" && s.Value+room < uint64(len(image)) {
-			at = int(s.Value) //nolint:gosec // it is below the length
+			at = int(s.Value)
 		}
 	}
 	to := len(image) - room
 	if at < 0 || bytes.ContainsFunc(image[to:], func(r rune) bool { return r != 0 }) {
 		return nil, errors.New("the vDSO of this kernel is not one that this package knows")
 	}
-	entry := append([]byte{jump}, binary.LittleEndian.AppendUint32(nil, uint32(to-at-jumpTo))...) //nolint:gosec // below two pages
-	entry = append(entry, image[at+len(entry):at+8]...)                                           // one aligned word
+	entry := append([]byte{jump}, binary.LittleEndian.AppendUint32(nil, uint32(to-at-jumpTo))...)
+	entry = append(entry, image[at+len(entry):at+8]...) // one aligned word
 	c := &Clock{pid: pid, ahead: lo + int64(len(image)) - 8}
 	return c, c.write(func(mem *os.File) error {
 		_, err := mem.WriteAt(code[:], lo+int64(to))
@@ -78,7 +78,7 @@ func Of(pid int) (*Clock, error) {
 // monotonic clock does not change.
 func (c *Clock) Set(ahead time.Duration) error {
 	return c.write(func(mem *os.File) error {
-		_, err := mem.WriteAt(binary.LittleEndian.AppendUint64(nil, uint64(ahead/time.Second)), c.ahead) //nolint:gosec // the same bits
+		_, err := mem.WriteAt(binary.LittleEndian.AppendUint64(nil, uint64(ahead/time.Second)), c.ahead)
 		return err
 	})
 }
