@@ -195,7 +195,7 @@ func (c *clockCampaign) look(path string) string {
 
 // ticks is how often the line of cron has run.
 func (c *clockCampaign) ticks() int {
-	return strings.Count(c.look("/logs?tenant=/sites/tell"), "/tell.wasm/tick")
+	return strings.Count(c.look("/logs?tenant=/sites/tell"), `"/tell.wasm/tick"`)
 }
 
 // download begins to read the large file; the rest is read by the returned function.
