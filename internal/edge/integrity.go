@@ -40,7 +40,7 @@ func (e *Edge) checkState(ctx context.Context) error {
 		}
 		errs = append(errs, s.Healthy())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, e.Lattice.Messages.Healthy())...)
 }
 
 // diagnoseState is the same for doctor, and how other edges' state differs.
@@ -56,6 +56,9 @@ func (e *Edge) diagnoseState() (found []lattice.Finding) {
 				Mend: "run 'terrane lattice repair' at this edge; if that does not help, see docs/state.md, \"Edges that differ\"",
 			})
 		}
+	}
+	if err := e.Lattice.Messages.Healthy(); err != nil {
+		found = append(found, lattice.Finding{Where: "state messages", Problem: err.Error(), Mend: "see docs/state.md, \"Damaged state\""})
 	}
 	return found
 }
@@ -80,7 +83,11 @@ func (e *Edge) repair(ctx context.Context, acceptLoss bool) error {
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	text, err := e.Lattice.Messages.Repair(ctx, acceptLoss)
+	if text != "" {
+		e.log.Info("messages repair", "result", text)
+	}
+	return errors.Join(append(errs, err)...)
 }
 
 // The actions of the admin listener that latticeRepairCommand asks for.

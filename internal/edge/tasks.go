@@ -22,8 +22,12 @@ import (
 // visitors' requests answered in the regions that tenants keep to.
 func (e *Edge) buildTasks(context.Context) (err error) {
 	l := e.Lattice.Lattice
+	ledger := ""
+	if !l.Clustered() && !l.External() {
+		ledger = l.Ledger("terrane_msg")
+	}
 	e.Lattice.Messages, err = messages.New(messages.Options{
-		Lattice: l, Run: e.do, Again: e.opt.Again, Tell: e.tellTenant, Logger: e.logger("messages"), Metrics: e.metrics,
+		Lattice: l, Run: e.do, Again: e.opt.Again, Ledger: ledger, Tell: e.tellTenant, Logger: e.logger("messages"), Metrics: e.metrics,
 	})
 	if err != nil {
 		return err

@@ -58,14 +58,16 @@ func (h *handler) settle(err error) {
 }
 
 func (h *handler) handle(ctx context.Context, msg jetstream.Msg) {
-	t, err := parseTask(msg.Headers(), msg.Data())
-	if err != nil {
-		h.settle(msg.TermWithReason(err.Error()))
-		return
-	}
 	meta, err := msg.Metadata()
 	if err != nil {
 		h.settle(err)
+		return
+	}
+	done := func() { h.m.record.Load().settled(meta.Sequence.Stream, msg.Data()) }
+	t, err := parseTask(msg.Headers(), msg.Data())
+	if err != nil {
+		done()
+		h.settle(msg.TermWithReason(err.Error()))
 		return
 	}
 	h.settle(msg.InProgress()) // it has waited for its place
@@ -79,10 +81,12 @@ func (h *handler) handle(ctx context.Context, msg jetstream.Msg) {
 	switch {
 	case reason == "":
 		h.m.metrics.handled.Inc()
+		done()
 		h.settle(msg.DoubleAck(settling))
 	case times > len(again):
 		h.m.metrics.givenUp.Inc()
 		h.m.opts.Tell(h.id, slog.LevelError, fmt.Sprintf("the message %s is given up after %d times: %s", t.Subject, len(again)+1, reason))
+		done()
 		h.settle(msg.TermWithReason(reason))
 	default:
 		h.m.metrics.failed.Inc()

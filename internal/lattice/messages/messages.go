@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrane/terrane/hostcalls"
@@ -59,7 +61,10 @@ type Options struct {
 	Wait time.Duration
 	// Again is how long a message waits after each time that it was not handled but
 	// the last; nil: 1 s, 5 s, 30 s, 2 minutes.
-	Again   []time.Duration
+	Again []time.Duration
+	// Ledger is the file of this edge's own record of the messages that wait, for an edge that
+	// keeps the only copy of them. Empty: none.
+	Ledger  string
 	Logger  *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil: none
 	// Tell takes what a tenant should know, for its log. Nil discards.
@@ -73,6 +78,7 @@ type Messages struct {
 	changed chan struct{} // a token: tenants have changed
 	tasks   chan struct{} // one for each that others asked for
 	metrics *metrics
+	record  atomic.Pointer[record] // nil: none, or not open yet
 	all     sync.WaitGroup
 
 	mu      sync.Mutex
@@ -144,6 +150,18 @@ func (m *Messages) Run(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // ctx has ended
 	}
+	r, err := openRecord(m.opts.Ledger, m.log)
+	if err != nil {
+		m.log.Error("cannot open the record of the messages: their loss may not be noticed", "err", err)
+	}
+	m.record.Store(r)
+	var recording sync.WaitGroup
+	recordCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	recording.Go(func() { r.run(recordCtx, m.existing) })
+	defer func() { // after the last message is settled
+		stop()
+		recording.Wait()
+	}()
 	again := time.NewTicker(retryEvery)
 	defer again.Stop()
 	in := &intake{m: m, conn: conn, asks: make(chan *nats.Msg, maxTasks), open: make(map[tenant.ID]*subscriber)}
@@ -172,6 +190,15 @@ func (m *Messages) start(ctx context.Context, do func(ctx context.Context)) {
 		defer cancel()
 		do(ctx)
 	})
+}
+
+// existing is the region's stream. It does not make it.
+func (m *Messages) existing(ctx context.Context) (jetstream.Stream, error) {
+	js, err := m.jetStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return js.Stream(ctx, m.stream())
 }
 
 // stream is the region's. An operator's NATS has those of all regions side by side.

@@ -77,12 +77,17 @@ func (g *guests) Publish(ctx context.Context, msg *hostcalls.Message) error {
 	if err := g.room(ctx, js, len(msg.Body)); err != nil {
 		return err
 	}
+	r := g.m.record.Load()
+	if err := r.err(); err != nil {
+		return fmt.Errorf("%w: %w", hostcalls.ErrUnavailable, err)
+	}
 	t := &Task{Subject: msg.Subject, Body: msg.Body, Hops: msg.Hops}
-	_, err = js.PublishMsg(ctx, t.msg(keptSubject(g.id, g.m.opts.Lattice.Domain(), string(msg.Subject))),
+	ack, err := js.PublishMsg(ctx, t.msg(keptSubject(g.id, g.m.opts.Lattice.Domain(), string(msg.Subject))),
 		jetstream.WithExpectStream(g.m.stream()), jetstream.WithRetryWait(leaderEvery), jetstream.WithRetryAttempts(int(keepTime/leaderEvery)))
 	if err != nil {
 		return fmt.Errorf("%w: %w", hostcalls.ErrUnavailable, err)
 	}
+	r.accepted(ack.Sequence, msg.Body)
 	g.m.metrics.published.Inc()
 	return nil
 }
