@@ -143,9 +143,9 @@ func (c *Cron) Run(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var e *election
-	for {
-		if e == nil {
-			e = c.stand(ctx, js)
+	for idle := 0; ; {
+		if e == nil || c.alone() && idle >= triesAlone {
+			e, idle = c.stand(ctx, js), 0
 		}
 		leads := e != nil && c.leads(ctx, e)
 		if e != nil {
@@ -155,8 +155,10 @@ func (c *Cron) Run(ctx context.Context) error {
 			c.log.Info("cron", "leads", leads)
 			c.forget()
 		}
-		if leads {
-			c.fire(ctx, e.kv)
+		if leads && c.fire(ctx, e.kv) {
+			idle = 0
+		} else {
+			idle++
 		}
 		select {
 		case <-ticker.C:
@@ -177,8 +179,12 @@ func (c *Cron) stand(ctx context.Context, js jetstream.JetStream) *election {
 	defer cancel()
 	var kv jetstream.KeyValue
 	replicas, err := c.opts.Lattice.ReplicasOf(ctx, js, "KV_"+bucket)
+	config := jetstream.KeyValueConfig{Bucket: bucket, Replicas: replicas}
+	if err == nil && c.alone() {
+		err = c.rescue(ctx, js, &config)
+	}
 	if err == nil {
-		kv, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, Replicas: replicas})
+		kv, err = js.CreateOrUpdateKeyValue(ctx, config)
 	}
 	if err != nil {
 		c.log.Debug("cron", "err", err)

@@ -12,8 +12,8 @@ import (
 )
 
 // fire runs the lines that are due. Those that it has no time for wait for the next
-// tick, and so do those that find maxRuns under way.
-func (c *Cron) fire(ctx context.Context, kv jetstream.KeyValue) {
+// tick, and so do those that find maxRuns under way. ok is false if the records fail.
+func (c *Cron) fire(ctx context.Context, kv jetstream.KeyValue) (ok bool) {
 	now, began := c.opts.Now().UTC(), time.Now()
 	for _, l := range c.current() {
 		if l.known && (now.Before(l.next) && !l.ahead(now) || len(c.runs) == cap(c.runs) && now.Sub(l.next) < late) {
@@ -22,12 +22,13 @@ func (c *Cron) fire(ctx context.Context, kv jetstream.KeyValue) {
 		if err := c.due(ctx, kv, l, now); err != nil {
 			c.log.Warn("cron", "tenant", l.tenant, "schedule", l.schedule, "err", err)
 			l.known = false
-			return // the store is in trouble, or another edge leads
+			return false // the store is in trouble, or another edge leads
 		}
 		if time.Since(began) > atATime {
-			return
+			return true
 		}
 	}
+	return true
 }
 
 // due fires a line if its time has come. An error leaves it as it was.
