@@ -140,6 +140,9 @@ func (c *Cron) Run(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // ctx has ended
 	}
+	c.all.Go(func() {
+		c.opts.Lattice.TendLed(ctx, "KV_"+bucket, func(context.Context) {})
+	})
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var e *election

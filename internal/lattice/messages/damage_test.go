@@ -29,10 +29,13 @@ type keeper struct {
 
 func keep(t *testing.T, node *latticetest.Node) *keeper {
 	t.Helper()
-	k := &keeper{done: map[string]bool{}}
+	k, ledger := &keeper{done: map[string]bool{}}, ""
+	if !node.Clustered() {
+		ledger = filepath.Join(node.Dir(), "integrity", "messages")
+	}
 	var err error
 	k.Messages, err = messages.New(messages.Options{
-		Lattice: node.Lattice, Logger: latticetest.Logger(t), Ledger: filepath.Join(node.Dir(), "integrity", "messages"),
+		Lattice: node.Lattice, Logger: latticetest.Logger(t), Ledger: ledger,
 		Run: func(_ context.Context, _ tenant.ID, task *messages.Task) (*messages.Answer, error) {
 			k.mu.Lock()
 			defer k.mu.Unlock()
@@ -61,6 +64,60 @@ func (k *keeper) publish(t *testing.T, from, to int) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestDamagedCopy damages a message in the copy of one edge of a cluster. When it leads, it
+// notices, and fetches its copy from the others: the message is handled.
+func TestDamagedCopy(t *testing.T) {
+	t.Parallel()
+	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
+	edges := map[string]*keeper{}
+	for _, node := range net.Nodes() {
+		edges[node.Name()] = keep(t, node)
+	}
+	first := edges["ams1"]
+	latticetest.Await(t, func() bool { _, err := first.Waiting(t.Context()); return err == nil }, nil)
+	first.publish(t, 0, 10)
+	victim := net.Node("ams2")
+	latticetest.Await(t, func() bool { return len(holders(t, victim.Dir())) == 1 }, nil)
+	edges["ams2"].stop()
+	victim.Stop()
+	path := holders(t, victim.Dir())[0]
+	data, err := os.ReadFile(path)
+	if err == nil {
+		data[bytes.Index(data, []byte("body-07"))] ^= 1
+		err = os.WriteFile(path, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim.Start()
+	second := keep(t, victim)
+	conn, err := net.Node("ams1").Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	latticetest.Await(t, func() bool { // until it leads, and has stopped leading to be repaired
+		_, _ = conn.Request("$JS.API.STREAM.LEADER.STEPDOWN.terrane_msg", []byte(`{"placement":{"preferred":"ams2"}}`), time.Second)
+		return len(holders(t, victim.Dir())) == 1
+	}, func() string { return "the copy is not repaired" })
+	second.Set(alice, orders)
+	latticetest.Await(t, func() bool { return second.handled() == 10 }, func() string { return fmt.Sprint(second.done) })
+}
+
+// holders are the files of an edge that have the message which is damaged, as it should be.
+func holders(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "jetstream", "$G", "streams", "terrane_msg", "msgs", "*.blk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if data, err := os.ReadFile(path); err == nil && bytes.Contains(data, []byte("body-07")) {
+			list = append(list, path)
+		}
+	}
+	return list
 }
 
 // TestLostMessages damages the messages of an edge alone while it is down: the edge says how

@@ -30,6 +30,8 @@ const (
 
 	maxTasks   = 256 // of this edge that others asked for, at a time
 	retryEvery = 2 * time.Second
+
+	redeliverTime = time.Minute
 )
 
 // Task is what a module is to do: a message, or a run of a cron line.
@@ -158,6 +160,7 @@ func (m *Messages) Run(ctx context.Context) error {
 	var recording sync.WaitGroup
 	recordCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	recording.Go(func() { r.run(recordCtx, m.existing) })
+	recording.Go(func() { m.opts.Lattice.TendLed(ctx, m.stream(), m.redeliver) })
 	defer func() { // after the last message is settled
 		stop()
 		recording.Wait()
@@ -190,6 +193,23 @@ func (m *Messages) start(ctx context.Context, do func(ctx context.Context)) {
 		defer cancel()
 		do(ctx)
 	})
+}
+
+// redeliver has what waits delivered again: consumers have passed what a damaged copy could
+// not give them.
+func (m *Messages) redeliver(ctx context.Context) {
+	for lattice.Pause(ctx, retryEvery) == nil { // the server has just started
+		within, cancel := context.WithTimeout(ctx, redeliverTime)
+		s, err := m.existing(within)
+		if err == nil {
+			err = deleteConsumers(within, s)
+		}
+		cancel()
+		if err == nil {
+			return
+		}
+		m.log.Debug("messages that wait are not delivered again yet", "err", err)
+	}
 }
 
 // existing is the region's stream. It does not make it.

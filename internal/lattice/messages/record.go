@@ -285,13 +285,7 @@ func (m *Messages) Repair(ctx context.Context, acceptLoss bool) (string, error) 
 	}
 	// A consumer may be further than a stream that has gone back. The edge makes it again, and
 	// what waits is delivered once more.
-	names := s.ConsumerNames(ctx)
-	for name := range names.Name() {
-		if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return "", err
-		}
-	}
-	if err := names.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+	if err := deleteConsumers(ctx, s); err != nil {
 		return "", err
 	}
 	have, err := r.list(ctx, s)
@@ -310,4 +304,18 @@ func (m *Messages) Repair(ctx context.Context, acceptLoss bool) (string, error) 
 	r.mu.Unlock()
 	m.log.Warn("messages go on without those that were lost", "lost", lost, "waiting", len(have))
 	return fmt.Sprintf("%s: goes on with %d messages, without %d", m.stream(), len(have), lost), nil
+}
+
+// deleteConsumers deletes all consumers. Edges make them again.
+func deleteConsumers(ctx context.Context, s jetstream.Stream) error {
+	names := s.ConsumerNames(ctx)
+	for name := range names.Name() {
+		if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return err
+		}
+	}
+	if err := names.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		return err
+	}
+	return nil
 }
