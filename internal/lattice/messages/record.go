@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ const (
 // nothing.
 type record struct {
 	ledger *integrity.Ledger
+	path   string
 	log    *slog.Logger
 
 	mu      sync.Mutex
@@ -62,7 +64,7 @@ func openRecord(path string, log *slog.Logger) (*record, error) {
 	if n := l.Damaged(); n > 0 {
 		log.Warn("record of the messages is damaged: losses before now may not be noticed", "file", path, "parts", n)
 	}
-	return &record{ledger: l, log: log, waiting: make(map[uint64]integrity.Entry), early: make(map[uint64]struct{}), floor: l.Last()}, nil
+	return &record{ledger: l, path: path, log: log, waiting: make(map[uint64]integrity.Entry), early: make(map[uint64]struct{}), floor: l.Last()}, nil
 }
 
 // entry is that of a message. Sequences that are given out again differ by their bodies.
@@ -244,6 +246,9 @@ func (r *record) start(info *jetstream.StreamInfo, have map[uint64]integrity.Ent
 	if info.State.LastSeq < r.floor {
 		d.Reason = fmt.Sprintf("; the stream ends at the sequence %d, and %d was given out", info.State.LastSeq, r.floor)
 	}
+	if _, err := os.Stat(r.path + salvaged); err == nil {
+		d.Reason += "; a repair was interrupted"
+	}
 	if d.Lost > 0 || d.Reason != "" {
 		r.damaged(d)
 	}
@@ -279,31 +284,16 @@ func (m *Messages) Repair(ctx context.Context, acceptLoss bool) (string, error) 
 	if !acceptLoss {
 		return "", fmt.Errorf("%w. To restore them, stop the edge and restore its lattice folder from a copy of now; else run 'terrane lattice repair --accept-loss'", r.err())
 	}
-	s, err := m.existing(ctx)
+	n, err := m.rebuild(ctx, r)
 	if err != nil {
-		return "", err
-	}
-	// A consumer may be further than a stream that has gone back. The edge makes it again, and
-	// what waits is delivered once more.
-	if err := deleteConsumers(ctx, s); err != nil {
-		return "", err
-	}
-	have, err := r.list(ctx, s)
-	if err != nil {
-		return "", err
-	}
-	if err := r.ledger.Restart(s.CachedInfo().Created.UnixNano(), s.CachedInfo().State.LastSeq); err != nil {
-		return "", err
+		return "", fmt.Errorf("%s: what could be read is in %s, and is restored by another repair: %w", m.stream(), m.opts.Ledger+salvaged, err)
 	}
 	r.mu.Lock()
 	lost := r.damage.Lost
-	r.waiting, r.damage, r.floor = have, nil, 0
-	for _, e := range have {
-		r.failed(r.ledger.Append(&e))
-	}
+	r.damage = nil
 	r.mu.Unlock()
-	m.log.Warn("messages go on without those that were lost", "lost", lost, "waiting", len(have))
-	return fmt.Sprintf("%s: goes on with %d messages, without %d", m.stream(), len(have), lost), nil
+	m.log.Warn("messages go on without those that were lost", "lost", lost, "waiting", n)
+	return fmt.Sprintf("%s: goes on with %d messages, without %d", m.stream(), n, lost), nil
 }
 
 // deleteConsumers deletes all consumers. Edges make them again.

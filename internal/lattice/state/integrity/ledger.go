@@ -398,14 +398,6 @@ func (l *Ledger) rotate() error {
 	return nil
 }
 
-// Restart is Rewrite with no entries, for a stream that has gone back to the sequence last.
-func (l *Ledger) Restart(created int64, last uint64) error {
-	l.mu.Lock()
-	l.last = last
-	l.mu.Unlock()
-	return l.Rewrite(created, func(func(Entry) bool) {})
-}
-
 // Forget drops everything: the bucket begins again.
 func (l *Ledger) Forget() error {
 	return l.Rewrite(0, func(func(Entry) bool) {})
