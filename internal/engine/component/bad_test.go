@@ -58,6 +58,33 @@ func wide(n int) []byte {
 	return b.Bytes()
 }
 
+// wideBomb is a component with an instance of n exports, in components each of which instantiates the
+// one before twice.
+func wideBomb(n, depth int) []byte {
+	inner := New()
+	f := inner.Lift(inner.CoreAlias(CoreFunc, inner.CoreInstantiate(inner.CoreModule(Core{
+		Types: [][]byte{CoreType(":")}, Funcs: []int{0}, Code: [][]byte{Body()}, Exports: [][]byte{CoreExport("f", CoreFunc, 0)},
+	}.Bytes())), "f"), inner.Type(FuncType("")))
+	c := New()
+	c.Import("f", Func, FuncDesc(c.Type(FuncType(""))))
+	var all []Arg
+	for i := range n {
+		all = append(all, Item("f"+strings.Repeat("a", i%50)+strings.Repeat("-b", i/50), Func, 0))
+	}
+	c.Export("i", Instance, c.Bundle(all...))
+	for range depth {
+		outer := New()
+		f := outer.Import("f", Func, FuncDesc(outer.Type(FuncType(""))))
+		nested := outer.Nested(c)
+		for range 2 {
+			outer.Instantiate(nested, Item("f", Func, f))
+		}
+		c = outer
+	}
+	inner.Instantiate(inner.Nested(c), Item("f", Func, f))
+	return inner.Bytes()
+}
+
 func TestFuseRefuses(t *testing.T) {
 	whole := program().build()
 	for _, tt := range []struct {
@@ -77,6 +104,7 @@ func TestFuseRefuses(t *testing.T) {
 		{"64-bit memory", func() []byte { b := New(); b.CoreModule(Core{Memories: [][]byte{{4, 1}}}.Bytes()); return b.Bytes() }(), "64-bit memories"},
 		{"too deep", deep(33).Bytes(), "nested more than 32 deep"},
 		{"grows exponentially", bomb(20), "the component instantiates more than 100 core modules"},
+		{"instances grow exponentially", wideBomb(1000, 20), "definitions"},
 		{"types grow exponentially", wide(40), "has too many parts"},
 		{"instance of itself", func() []byte { b := New(); b.Instantiate(0); return b.Bytes() }(), "component 0 of 0"},
 		{"alias too far outside", func() []byte { b := New(); b.Outer(Type, 1, 0); return b.Bytes() }(), "leads 1 scopes outside"},
@@ -123,7 +151,7 @@ func TestFuseTakesPrefixes(t *testing.T) {
 
 // TestFuseEnds wants inputs that are made to take long to end: the limits hold before the work.
 func TestFuseEnds(t *testing.T) {
-	for name, wasm := range map[string][]byte{"instances": bomb(25), "types": wide(5000), "nesting": deep(31).Bytes()} {
+	for name, wasm := range map[string][]byte{"instances": bomb(25), "exports": wideBomb(2000, 25), "types": wide(5000), "nesting": deep(31).Bytes()} {
 		begin := time.Now()
 		_, _ = component.Fuse(wasm, component.Limits{})
 		if took := time.Since(begin); took > 10*time.Second {

@@ -120,7 +120,7 @@ type evaluator struct {
 func (e *evaluator) run(c *compbin.Component, outer *frame, args map[string]value) (*frame, error) {
 	f := &frame{outer: outer, exports: map[string]value{}}
 	for _, d := range c.Defs {
-		if e.steps++; e.steps > e.limits.Steps {
+		if e.steps += 1 + parts(d); e.steps > e.limits.Steps {
 			return nil, fmt.Errorf("the component's instances have more than %d definitions", e.limits.Steps)
 		}
 		if err := e.define(f, d, args); err != nil {
@@ -128,6 +128,21 @@ func (e *evaluator) run(c *compbin.Component, outer *frame, args map[string]valu
 		}
 	}
 	return f, nil
+}
+
+// parts is how many names are in a definition.
+func parts(d compbin.Def) int {
+	switch d := d.(type) {
+	case compbin.CoreInstantiate:
+		return len(d.Args)
+	case compbin.CoreBundle:
+		return len(d.Exports)
+	case compbin.Instantiate:
+		return len(d.Args)
+	case compbin.Bundle:
+		return len(d.Exports)
+	}
+	return 0
 }
 
 func (e *evaluator) define(f *frame, d compbin.Def, args map[string]value) error {

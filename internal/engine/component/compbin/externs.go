@@ -160,6 +160,9 @@ func (s *scope) instanceOf(t *ctype.Instance) (*ctype.Instance, error) {
 	if len(t.Fresh) == 0 {
 		return t, nil
 	}
+	if s.d.effort -= ctype.Weight(t); s.d.effort < 0 {
+		return nil, errEffort
+	}
 	b := s.binding()
 	s.bring(b.Renew(t.Fresh)...)
 	made, err := b.Apply(t)

@@ -40,6 +40,9 @@ func (s *scope) instantiate(r *wasmbin.Reader) error {
 	if err != nil {
 		return err
 	}
+	if s.d.effort -= ctype.Weight(c); s.d.effort < 0 {
+		return errEffort
+	}
 	b := s.binding(c.Open)
 	for _, im := range c.Imports {
 		item, ok := args[im.Name]

@@ -250,7 +250,7 @@ func NewInstance(i Instance) (*Instance, error) {
 		i.size += e.Type.weight()
 		i.index[e.Name] = at
 	}
-	if i.size > maxNodes {
+	if i.size += len(i.Fresh); i.size > maxNodes {
 		return nil, errDeep
 	}
 	return &i, nil
@@ -274,6 +274,7 @@ func NewComponent(c Component) (*Component, error) {
 	for _, e := range c.Exports {
 		c.size += e.Type.weight()
 	}
+	c.size += len(c.Open) + len(c.Fresh)
 	if c.size > maxNodes {
 		return nil, errDeep
 	}
@@ -301,37 +302,41 @@ func (m *Module) ReadExport(r *wasmbin.Reader) (CoreExport, error) {
 }
 
 // UsesResources reports whether t refers to resources that it does not bring itself.
-func UsesResources(t Type) bool { return uses(t, nil) }
+func UsesResources(t Type) bool { return uses(t, map[*ResourceID]bool{}) }
 
-// uses reports whether t refers to a resource that is not in bound.
-func uses(t Type, bound []*ResourceID) bool {
+// uses reports whether t refers to a resource that is not in bound, to which it adds those that t brings.
+func uses(t Type, bound map[*ResourceID]bool) bool {
+	bind := func(ids []*ResourceID) {
+		for _, id := range ids {
+			bound[id] = true
+		}
+	}
+	found := false
+	each := func(v *Value) { found = found || uses(v, bound) }
 	switch t := t.(type) {
 	case *Resource:
-		return !slices.Contains(bound, t.ID)
+		return !bound[t.ID]
 	case *Value:
-		found := false
-		if !t.handles && !t.async {
-			return false
-		}
-		if t.Resource != nil {
+		switch {
+		case t.Resource != nil:
 			return uses(t.Resource, bound)
+		case t.handles || t.async:
+			t.parts(each)
 		}
-		t.parts(func(p *Value) { found = found || uses(p, bound) })
-		return found
 	case *Func:
-		found := false
-		t.values(func(v *Value) { found = found || uses(v, bound) })
-		return found
+		t.values(each)
 	case *Instance:
-		return usesAny(t.Exports, slices.Concat(bound, t.Fresh))
+		bind(t.Fresh)
+		return usesAny(t.Exports, bound)
 	case *Component:
-		bound = slices.Concat(bound, t.Open, t.Fresh)
+		bind(t.Open)
+		bind(t.Fresh)
 		return usesAny(t.Imports, bound) || usesAny(t.Exports, bound)
 	}
-	return false
+	return found
 }
 
-func usesAny(all []Extern, bound []*ResourceID) bool {
+func usesAny(all []Extern, bound map[*ResourceID]bool) bool {
 	return slices.ContainsFunc(all, func(e Extern) bool { return uses(e.Type, bound) })
 }
 

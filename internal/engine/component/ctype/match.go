@@ -47,7 +47,7 @@ func (b *Binding) match(got, want Type) error {
 		}
 	case *Module:
 		if got, ok := got.(*Module); ok {
-			return matchModule(got, want)
+			return b.matchModule(got, want)
 		}
 	}
 	return fmt.Errorf("%s where %s is expected", kindOf(got), kindOf(want))
@@ -129,10 +129,17 @@ func (b *Binding) name(got, want Type) {
 
 // matchComponent compares the other way round for imports: what got asks for, want must offer.
 func (b *Binding) matchComponent(got, want *Component) error {
+	if *b.left -= got.weight() + 2*len(b.ids); *b.left < 0 {
+		return errEffort
+	}
 	in := b.inside(got.Open)
+	offered := make(map[string]int, len(want.Imports))
+	for i, e := range want.Imports {
+		offered[e.Name] = i
+	}
 	for _, e := range got.Imports {
-		i := slices.IndexFunc(want.Imports, func(w Extern) bool { return w.Name == e.Name })
-		if i < 0 {
+		i, ok := offered[e.Name]
+		if !ok {
 			return fmt.Errorf("import %q is not expected", e.Name)
 		}
 		if want.Imports[i].Sort != e.Sort {
@@ -193,21 +200,32 @@ func (b *Binding) matchValue(got, want *Value) error {
 	return nil
 }
 
-func matchModule(got, want *Module) error {
+func (b *Binding) matchModule(got, want *Module) error {
+	if *b.left -= got.weight(); *b.left < 0 {
+		return errEffort
+	}
+	offered := make(map[[2]string]int, len(want.Imports))
+	for i := range want.Imports {
+		offered[[2]string{want.Imports[i].Module, want.Imports[i].Name}] = i
+	}
 	for i := range got.Imports {
 		im := &got.Imports[i]
-		at := slices.IndexFunc(want.Imports, func(w wasmbin.Import) bool { return w.Module == im.Module && w.Name == im.Name })
-		if at < 0 {
+		at, ok := offered[[2]string{im.Module, im.Name}]
+		if !ok {
 			return fmt.Errorf("import %q %q is not expected", im.Module, im.Name)
 		}
-		if err := MatchCore(want.coreImport(at), got.coreImport(i)); err != nil {
+		if err := MatchCore(want.Import(at), got.Import(i)); err != nil {
 			return fmt.Errorf("import %q %q: %w", im.Module, im.Name, err)
 		}
 	}
+	exports := make(map[string]int, len(got.Exports))
+	for i := range got.Exports {
+		exports[got.Exports[i].Name] = i
+	}
 	for i := range want.Exports {
 		e := &want.Exports[i]
-		at := slices.IndexFunc(got.Exports, func(g CoreExport) bool { return g.Name == e.Name })
-		if at < 0 {
+		at, ok := exports[e.Name]
+		if !ok {
 			return fmt.Errorf("no export %q", e.Name)
 		}
 		if err := MatchCore(got.Exports[at], *e); err != nil {
@@ -217,8 +235,8 @@ func matchModule(got, want *Module) error {
 	return nil
 }
 
-// coreImport is an import as what satisfies it.
-func (m *Module) coreImport(i int) CoreExport {
+// Import is the import with the index as what satisfies it.
+func (m *Module) Import(i int) CoreExport {
 	im := &m.Imports[i]
 	e := CoreExport{Name: im.Name, Kind: im.Kind, Table: im.Table, Memory: im.Memory, Global: im.Global}
 	if im.Kind == wasmbin.KindFunc {
@@ -226,9 +244,6 @@ func (m *Module) coreImport(i int) CoreExport {
 	}
 	return e
 }
-
-// Import is the import with the index as what satisfies it.
-func (m *Module) Import(i int) CoreExport { return m.coreImport(i) }
 
 // MatchCore finds out whether a core module can import got as want.
 func MatchCore(got, want CoreExport) error {

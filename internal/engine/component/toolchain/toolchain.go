@@ -15,7 +15,7 @@ import (
 )
 
 //go:embed build.mjs
-var buildScript []byte //nolint:gochecknoglobals // an embedded file has to be one
+var buildScript []byte
 
 // packages are what the script needs.
 func packages() []string {
