@@ -1,6 +1,7 @@
 package component_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
@@ -105,6 +106,11 @@ func TestFuseRefuses(t *testing.T) {
 		{"too deep", deep(33).Bytes(), "nested more than 32 deep"},
 		{"grows exponentially", bomb(20), "the component instantiates more than 100 core modules"},
 		{"instances grow exponentially", wideBomb(1000, 20), "definitions"},
+		{"too many definitions", func() []byte {
+			b := New()
+			b.Section(7, Num(60_000), bytes.Repeat([]byte(U8), 60_000))
+			return b.Bytes()
+		}(), "more than 50000 definitions"},
 		{"types grow exponentially", wide(40), "has too many parts"},
 		{"instance of itself", func() []byte { b := New(); b.Instantiate(0); return b.Bytes() }(), "component 0 of 0"},
 		{"alias too far outside", func() []byte { b := New(); b.Outer(Type, 1, 0); return b.Bytes() }(), "leads 1 scopes outside"},

@@ -18,7 +18,7 @@ type Limits struct {
 	compbin.Limits
 	Units int // instances of core modules; 100
 	Code  int // bytes of the core modules, each counted as often as it is instantiated; 128 MiB
-	Steps int // definitions evaluated, those of nested components as often as they are instantiated; 200,000
+	Steps int // definitions evaluated, those of nested components as often as they are instantiated; 100,000
 }
 
 func (l Limits) complete() Limits {
@@ -29,7 +29,7 @@ func (l Limits) complete() Limits {
 	}
 	set(&l.Units, 100)
 	set(&l.Code, 128<<20)
-	set(&l.Steps, 200_000)
+	set(&l.Steps, 100_000)
 	return l
 }
 

@@ -18,7 +18,7 @@ const (
 type Limits struct {
 	Size   int // bytes of the component; 64 MiB
 	Depth  int // of nested components and of types in types; 32
-	Items  int // definitions of all components and types together; 200,000
+	Items  int // definitions of all components and types together; 50,000
 	Effort int // types that are copied and compared; 4,000,000
 }
 
@@ -30,7 +30,7 @@ func (l Limits) complete() Limits {
 	}
 	set(&l.Size, 64<<20)
 	set(&l.Depth, 32)
-	set(&l.Items, 200_000)
+	set(&l.Items, 50_000)
 	set(&l.Effort, 4_000_000)
 	return l
 }
@@ -55,6 +55,15 @@ func Decode(wasm []byte, l Limits) (*Component, error) {
 type decoder struct {
 	limits        Limits
 	items, effort int // left
+	primitives    [ctype.String + 1]*ctype.Value
+}
+
+// primitive is the one type of the kind.
+func (d *decoder) primitive(k ctype.Kind) *ctype.Value {
+	if d.primitives[k] == nil {
+		d.primitives[k] = ctype.Primitive(k)
+	}
+	return d.primitives[k]
 }
 
 func (d *decoder) component(r *wasmbin.Reader, outer *scope) (*Component, error) {

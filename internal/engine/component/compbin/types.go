@@ -106,17 +106,17 @@ func (s *scope) valType(r *wasmbin.Reader) (*ctype.Value, error) {
 		r.Byte()
 		switch {
 		case b >= primFirst && b <= primLast:
-			return ctype.Primitive(ctype.Kind(primLast - b)), nil
+			return s.d.primitive(ctype.Kind(primLast - b)), nil
 		case b == primError:
 			r.Fail("error contexts are not supported")
 		default:
 			r.Fail("0x%02x is no value type", b)
 		}
-		return ctype.Primitive(ctype.Bool), nil
+		return s.d.primitive(ctype.Bool), nil
 	}
 	index := r.TypeIndex()
 	if r.Err() != nil {
-		return ctype.Primitive(ctype.Bool), nil
+		return s.d.primitive(ctype.Bool), nil
 	}
 	return typeAt[*ctype.Value](s, index, "a value type")
 }
