@@ -58,21 +58,28 @@ func (l *Log) Lines() string {
 
 // New begins a request to the tenant, which ends with the test unless it is ended before.
 func New(t testing.TB, funcs []hostcalls.Func, tn *hostcalls.Tenant, req *hostcalls.Request) *Guest {
-	g := &Guest{T: t, Ctx: t.Context(), Log: &Log{}, Mem: make([]byte, 4<<20), top: 4096, funcs: map[string]*hostcalls.Func{}}
+	log := &Log{}
 	if tn == nil {
 		tn = &hostcalls.Tenant{}
 	}
 	if tn.Logger == nil {
-		tn.Logger = g.Log
+		tn.Logger = log
 	}
 	if req == nil {
 		req = &hostcalls.Request{Method: "GET", Path: "/", Host: "example.com", Scheme: "https", Header: http.Header{}}
 	}
+	g := Of(t.Context(), t, funcs, hostcalls.NewExchange(tn, req))
+	g.Log = log
+	t.Cleanup(g.End)
+	return g
+}
+
+// Of is the guest of a request that its caller ends.
+func Of(ctx context.Context, t testing.TB, funcs []hostcalls.Func, x *hostcalls.Exchange) *Guest {
+	g := &Guest{T: t, X: x, Ctx: ctx, Mem: make([]byte, 4<<20), top: 4096, funcs: map[string]*hostcalls.Func{}}
 	for i := range funcs {
 		g.funcs[funcs[i].Module+" "+funcs[i].Name] = &funcs[i]
 	}
-	g.X = hostcalls.NewExchange(tn, req)
-	t.Cleanup(g.End)
 	return g
 }
 
