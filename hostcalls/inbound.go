@@ -3,6 +3,7 @@ package hostcalls
 import (
 	"context"
 
+	"github.com/terrane/terrane/hostcalls/field"
 	"github.com/terrane/terrane/hostcalls/guestmem"
 )
 
@@ -20,18 +21,6 @@ const (
 	forgedHeader = "X-Fastly-Client-Ip"
 	hostHeader   = "Host"
 )
-
-// saysClient reports whether programs take the header of that canonical name for the
-// visitor's address, other than clientHeader. All may be forged.
-func saysClient(name string) bool {
-	switch name {
-	case forgedHeader, "Forwarded", "X-Forwarded-For", "X-Real-Ip", "X-Client-Ip", "Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip",
-		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fly-Client-Ip", "X-Envoy-External-Address", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr",
-		"Remote-Addr", "X-Forwarded", "Forwarded-For":
-		return true
-	}
-	return false
-}
 
 // clientIP is the visitor's address as text, empty if the server does not know it.
 func (x *Exchange) clientIP() string {
@@ -60,8 +49,8 @@ func (x *Exchange) incomingNames() []string {
 
 // incomingValues lists the values of one of the inbound request's headers.
 func (x *Exchange) incomingValues(name []byte) []string {
-	var buf [maxName]byte
-	key, ok := canonical(&buf, name)
+	var buf [field.MaxName]byte
+	key, ok := field.Canonical(&buf, name)
 	if !ok {
 		return nil
 	}

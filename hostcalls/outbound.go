@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/terrane/terrane/hostcalls/field"
 	"github.com/terrane/terrane/hostcalls/guestmem"
 )
 
@@ -101,7 +102,7 @@ func (x *Exchange) hold(n int64) error {
 }
 
 func (x *Exchange) newRequest(method, rawURL []byte) (*request, error) {
-	if !token(method) || len(method) > maxMethod || string(method) == http.MethodConnect {
+	if !field.Token(method) || len(method) > maxMethod || string(method) == http.MethodConnect {
 		return nil, fmt.Errorf("%.40q is no method to fetch with", method)
 	}
 	if len(rawURL) > maxURL {
@@ -421,7 +422,7 @@ func (x *Exchange) responseNames(n int32) []string {
 
 func (x *Exchange) responseValues(n int32, name []byte) []string {
 	if r := x.at(n).response; r != nil {
-		return lookup(r.header, name)
+		return field.Lookup(r.header, name)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/field"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/server/internal/deadline"
 	"github.com/terrane/terrane/server/internal/modules"
@@ -71,7 +72,7 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 func (v *visit) trailer(resp *hostcalls.Response) {
 	h := v.Header()
 	for name, values := range resp.Trailer {
-		if !hostcalls.HostOwned(name) && !ofEdges(name) {
+		if !field.HostOwned(name) && !ofEdges(name) {
 			h[http.TrailerPrefix+name] = values
 		}
 	}
@@ -146,7 +147,7 @@ func (v *visit) copyHeader(h, guest http.Header, length string) {
 	}
 	all := make([]string, 0, n)
 	for name, values := range guest {
-		if hostcalls.HostOwned(name) || ofEdges(name) {
+		if field.HostOwned(name) || ofEdges(name) {
 			continue
 		}
 		from := len(all)

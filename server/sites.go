@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/hostcalls/field"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/server/internal/blobs"
 	"github.com/terrane/terrane/server/internal/modules"
@@ -229,7 +230,7 @@ func edgeSets(name string) bool {
 	case "Content-Encoding", "Content-Range", "Etag", "Date":
 		return true
 	}
-	return hostcalls.HostOwned(name) || ofEdges(name)
+	return field.HostOwned(name) || ofEdges(name)
 }
 
 // ruleFile is the text of a file of rules, empty if the folder has none.
