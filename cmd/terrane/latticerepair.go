@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/terrane/terrane/internal/edge"
+	"github.com/terrane/terrane/internal/admin"
 	"github.com/terrane/terrane/internal/lattice"
 )
 
@@ -29,11 +29,11 @@ on with what is there, under versions that were never given out. 'terrane kv imp
 then adds what is missing. Run it at each edge that reports the loss.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			action := edge.RepairAction
+			path := admin.RepairPath
 			if acceptLoss {
-				action = edge.AcceptLossAction
+				path = admin.AcceptLossPath
 			}
-			if err := f.post(cmd.Context(), "/"+action, url.Values{}); err != nil {
+			if err := f.post(cmd.Context(), path, url.Values{}); err != nil {
 				return err
 			}
 			body, err := f.get(cmd.Context(), "/doctor", nil)

@@ -22,6 +22,8 @@ import (
 
 	"github.com/terrane/terrane/internal/conns"
 	"github.com/terrane/terrane/internal/fault"
+	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/logtail"
 	"github.com/terrane/terrane/internal/statemove"
 	"github.com/terrane/terrane/tenant"
 )
@@ -38,28 +40,37 @@ type Options struct {
 	// Status has the sections of /status, and of /status/NAME: each value is made per
 	// request and encoded as JSON. It must not block.
 	Status map[string]func() any
-	// Logs yields the last lines of a tenant's log, each to be encoded as JSON, and
-	// with follow those to come until ctx ends. Nil: no /logs.
-	Logs func(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[any]
-	// Doctor examines a host, for /doctor; what it returns is encoded as JSON. Nil: no
-	// /doctor.
-	Doctor func(ctx context.Context, h tenant.Host) any
+	// Logs yields the last lines of a tenant's log, and with follow those to come until ctx ends. Nil: no /logs.
+	Logs func(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[logtail.Line]
+	// Doctor examines a host, for /doctor. Nil: no /doctor.
+	Doctor func(ctx context.Context, h tenant.Host) *Examination
 	// Lattice examines what connects this edge to the others, for /doctor without a host.
-	Lattice func(ctx context.Context) any
-	// Progress tells how far a revision has come at each edge, for /progress; what it
-	// returns is encoded as JSON. Nil: no /progress.
-	Progress func(ctx context.Context, rev tenant.Revision) any
+	Lattice func(ctx context.Context) []lattice.Finding
+	// Progress tells how far a revision has come at each edge, for /progress. Nil: no
+	// /progress.
+	Progress func(ctx context.Context, rev tenant.Revision) []Progress
 	// Releases lists what a tenant can be rolled back to, for /releases, and Rollback does
 	// it, for /rollback: by is who asks, as the client says, else its address. Nil: neither.
-	Releases func(id tenant.ID) (any, error)
+	Releases func(id tenant.ID) ([]Release, error)
 	Rollback func(ctx context.Context, id tenant.ID, rev tenant.Revision, by, reason string) error
-	// Actions are done by a POST to the path of their name. An error is shown.
-	Actions map[string]func(ctx context.Context) error
-	State   *statemove.Store // of tenants, for /kv; nil: no /kv
-	// Handlers have what is below the path of their name, such as "lattice".
-	Handlers map[string]http.Handler
-	Logger   *slog.Logger // nil discards
+	Routes   Routes                                           // for /drain and /undrain; nil: neither
+	Members  Members                                          // for /lattice/forget; nil: no such path
+	Repair   func(ctx context.Context, acceptLoss bool) error // for RepairPath and AcceptLossPath; nil: neither
+	State    *statemove.Store                                 // of tenants, for /kv; nil: no /kv
+	Logger   *slog.Logger                                     // nil discards
 }
+
+// Routes are what leads visitors to the edge.
+type Routes interface {
+	Drain(ctx context.Context) error
+	Undrain() error
+}
+
+// The paths of repairs of damaged state.
+const (
+	RepairPath     = "/lattice/repair"
+	AcceptLossPath = "/lattice/repair/accept-loss"
+)
 
 // Server is the admin listener. Run may be called once.
 type Server struct {
@@ -189,11 +200,11 @@ func (s *Server) handler() http.Handler {
 		mux.Handle("/kv", kv)
 		mux.Handle("/kv/", kv)
 	}
-	for name, h := range s.opts.Handlers {
-		mux.Handle("/"+name+"/", s.guarded(h))
+	if s.opts.Members != nil {
+		mux.Handle("POST /lattice/forget", s.guarded(http.HandlerFunc(s.forget)))
 	}
-	for name, act := range s.opts.Actions {
-		mux.Handle("POST /"+name, s.guarded(s.action(name, act)))
+	for path, act := range s.actions() {
+		mux.Handle("POST "+path, s.guarded(s.action(path, act)))
 	}
 	if s.opts.Gatherer != nil {
 		mux.Handle("GET /metrics", s.guarded(promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{
@@ -280,9 +291,23 @@ func (s *Server) doctor(w http.ResponseWriter, r *http.Request) {
 	s.json(w, http.StatusOK, s.opts.Doctor(r.Context(), h))
 }
 
-func (s *Server) action(name string, act func(context.Context) error) http.Handler {
+// actions are what a POST to a path has the edge do.
+func (s *Server) actions() map[string]func(context.Context) error {
+	all := map[string]func(context.Context) error{}
+	if r := s.opts.Routes; r != nil {
+		all["/drain"] = r.Drain
+		all["/undrain"] = func(context.Context) error { return r.Undrain() }
+	}
+	if repair := s.opts.Repair; repair != nil {
+		all[RepairPath] = func(ctx context.Context) error { return repair(ctx, false) }
+		all[AcceptLossPath] = func(ctx context.Context) error { return repair(ctx, true) }
+	}
+	return all
+}
+
+func (s *Server) action(path string, act func(context.Context) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.log.Info("asked to act", "action", name, "from", r.RemoteAddr)
+		s.log.Info("asked to act", "action", strings.TrimPrefix(path, "/"), "from", r.RemoteAddr)
 		if err := act(r.Context()); err != nil {
 			text(w, http.StatusConflict, err.Error())
 			return

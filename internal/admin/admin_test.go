@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"net"
@@ -16,6 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/terrane/terrane/internal/admin"
+	"github.com/terrane/terrane/internal/lattice/logtail"
+	"github.com/terrane/terrane/internal/lattice/members"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -126,14 +129,44 @@ func TestStatusThatCannotBeEncoded(t *testing.T) {
 	}
 }
 
+// routes are announced until they are drained.
+type routes struct{ drained *int }
+
+func (r routes) Drain(context.Context) error { *r.drained++; return nil }
+
+func (routes) Undrain() error { return errors.New("nothing is drained") }
+
+// cluster has the member ams1, which is heard.
+type cluster struct{}
+
+func (cluster) Forget(_ context.Context, edge string, o members.Override) error {
+	switch {
+	case edge == "ams1" && !o.Heard:
+		return members.ErrHeard
+	case edge == "ams2" && o.Majority:
+		return members.ErrNoMember
+	case edge == "ams3" && !o.Majority:
+		return errors.New("no leader")
+	}
+	return nil
+}
+
+func (cluster) Look(context.Context) members.Status { return members.Status{Problem: "looked"} }
+
 func TestDoctorAndActions(t *testing.T) {
 	var done int
 	url := start(t, admin.Options{
 		Listen: "127.0.0.1:0", Ready: ready,
-		Doctor: func(_ context.Context, h tenant.Host) any { return map[string]tenant.Host{"host": h} },
-		Actions: map[string]func(context.Context) error{
-			"drain":   func(context.Context) error { done++; return nil },
-			"undrain": func(context.Context) error { return errors.New("nothing is drained") },
+		Doctor: func(_ context.Context, h tenant.Host) *admin.Examination {
+			return &admin.Examination{Problem: string(h)}
+		},
+		Routes:  routes{&done},
+		Members: cluster{},
+		Repair: func(_ context.Context, acceptLoss bool) error {
+			if acceptLoss {
+				return errors.New("nothing is lost")
+			}
+			return nil
 		},
 	})
 	for _, tt := range []struct {
@@ -142,11 +175,18 @@ func TestDoctorAndActions(t *testing.T) {
 		code         int
 		want         string
 	}{
-		{"GET", "/doctor?host=Example.COM", nil, 200, `"host": "example.com"`},
+		{"GET", "/doctor?host=Example.COM", nil, 200, `"problem": "example.com"`},
 		{"GET", "/doctor?host=a..b", nil, 400, "not a domain name"},
 		{"POST", "/drain", nil, 200, "done"},
 		{"POST", "/undrain", nil, 409, "nothing is drained"},
 		{"GET", "/drain", nil, 405, ""},
+		{"POST", "/lattice/repair", nil, 200, "done"},
+		{"POST", "/lattice/repair/accept-loss", nil, 409, "nothing is lost"},
+		{"POST", "/lattice/forget?edge=ams1", nil, 409, "heard"},
+		{"POST", "/lattice/forget?edge=ams1&heard=1", nil, 200, `"problem": "looked"`},
+		{"POST", "/lattice/forget?edge=ams2&majority=0", nil, 404, "no such member"},
+		{"POST", "/lattice/forget?edge=ams3", nil, 503, "no leader"},
+		{"GET", "/lattice/forget?edge=ams1", nil, 405, ""},
 		{"POST", "/drain", []string{"Origin", "http://evil.example"}, 403, ""},
 		{"POST", "/drain", []string{"Sec-Fetch-Site", "cross-site"}, 403, ""},
 		{"GET", "/status", []string{"Host", "evil.example:9180"}, 403, "by its address"},
@@ -165,11 +205,11 @@ func TestReleases(t *testing.T) {
 	var asked []string
 	url := start(t, admin.Options{
 		Listen: "127.0.0.1:0", Ready: ready,
-		Releases: func(id tenant.ID) (any, error) {
+		Releases: func(id tenant.ID) ([]admin.Release, error) {
 			if id != "/git/alice" {
 				return nil, errors.New("nobody")
 			}
-			return []string{"one"}, nil
+			return []admin.Release{{Revision: "one"}}, nil
 		},
 		Rollback: func(_ context.Context, id tenant.ID, rev tenant.Revision, by, reason string) error {
 			if _, _, err := net.SplitHostPort(by); err == nil {
@@ -229,15 +269,15 @@ func TestToken(t *testing.T) {
 func TestLogs(t *testing.T) {
 	more := make(chan string)
 	url := start(t, admin.Options{Listen: "127.0.0.1:0", Ready: ready,
-		Logs: func(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[any] {
-			return func(yield func(any) bool) {
-				if !yield(map[string]any{"tenant": id, "lines": lines}) || !follow {
+		Logs: func(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[logtail.Line] {
+			return func(yield func(logtail.Line) bool) {
+				if !yield(logtail.Line{Edge: "ams1", Text: fmt.Sprint(id, " ", lines)}) || !follow {
 					return
 				}
 				for {
 					select {
 					case text := <-more:
-						if !yield(text) {
+						if !yield(logtail.Line{Text: text}) {
 							return
 						}
 					case <-ctx.Done():
@@ -250,8 +290,8 @@ func TestLogs(t *testing.T) {
 		code int
 		body string
 	}{
-		"?tenant=/git/alice":          {200, `{"lines":100,"tenant":"/git/alice"}` + "\n"},
-		"?tenant=/git/alice&lines=7":  {200, `{"lines":7,"tenant":"/git/alice"}` + "\n"},
+		"?tenant=/git/alice":          {200, `{"edge":"ams1","time":"0001-01-01T00:00:00Z","level":"INFO","text":"/git/alice 100"}` + "\n"},
+		"?tenant=/git/alice&lines=7":  {200, `{"edge":"ams1","time":"0001-01-01T00:00:00Z","level":"INFO","text":"/git/alice 7"}` + "\n"},
 		"?tenant=alice":               {400, "tenant: "},
 		"?tenant=/git/alice&lines=no": {400, "lines: "},
 	} {
@@ -268,7 +308,7 @@ func TestLogs(t *testing.T) {
 	lines := bufio.NewScanner(resp.Body)
 	lines.Scan()
 	more <- "new"
-	if lines.Scan(); lines.Text() != `"new"` {
+	if lines.Scan(); !strings.Contains(lines.Text(), `"text":"new"`) {
 		t.Errorf("got %q", lines.Text())
 	}
 }

@@ -1,5 +1,6 @@
-// Package admin is the operator's listener: metrics, health, status, and the few
-// things an operator may have a running edge do. It shows what others hand it.
+// Package admin is the operator's listener: metrics, health, status, tenants' state, and the
+// few things an operator may have a running edge do. It has the types of its JSON, which
+// the command line decodes, and asks the edge's parts for what it shows.
 //
 //	/metrics   Prometheus metrics
 //	/healthz   200 while the process runs
@@ -11,7 +12,11 @@
 //
 //	/releases  JSON: what ?tenant=ID can be rolled back to
 //
-// A POST to /rollback?tenant=ID&revision=REV makes an earlier release live again; one to the name of an action does it: /drain, /undrain.
+//	/kv        tenants' state, see kvHandler
+//
+// A POST to /rollback?tenant=ID&revision=REV makes an earlier release live again, one to /drain or /undrain withdraws the
+// edge's prefixes or announces them again, one to /lattice/forget?edge=NAME removes an edge from the cluster, and one to
+// RepairPath or AcceptLossPath repairs damaged state.
 //
 // On loopback it needs no token; anywhere else it takes requests with the bearer
 // token only. It speaks plain HTTP: put it on loopback or on a private network.

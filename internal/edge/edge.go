@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
@@ -244,36 +243,34 @@ func (e *Edge) buildAdmin(context.Context) error {
 	if e.states.status != nil {
 		status["state"] = e.states.status
 	}
-	actions := map[string]func(context.Context) error{
-		RepairAction:     func(ctx context.Context) error { return e.repair(ctx, false) },
-		AcceptLossAction: func(ctx context.Context) error { return e.repair(ctx, true) },
-	}
 	if e.announcer != nil {
 		status["bgp"] = func() any { return e.announcer.Status() }
 		if e.bfd != nil {
 			status["bfd"] = func() any { return e.bfd.Status() }
 		}
-		actions["drain"] = e.announcer.Drain
-		actions["undrain"] = func(context.Context) error { return e.announcer.Undrain() }
 	}
-	var err error
-	e.Admin, err = admin.New(admin.Options{
+	o := admin.Options{
 		Listen:   e.cfg.Admin.Listen,
 		Token:    string(e.cfg.Admin.Token),
 		Gatherer: e.metrics,
 		Ready:    e.Ready,
-		Logs:     e.tenantLog,
-		Actions:  actions,
-		State:    e.states.moves(),
-		Handlers: map[string]http.Handler{"lattice": e.Lattice.Members.Handler()},
-		Progress: func(ctx context.Context, rev tenant.Revision) any { return e.fleetProgress(ctx, rev) },
-		Releases: func(id tenant.ID) (any, error) { return e.Syncer.Releases(id) },
-		Rollback: e.rollback,
-		Doctor:   func(ctx context.Context, h tenant.Host) any { return e.examine(ctx, h) },
-		Lattice:  func(ctx context.Context) any { return e.examineLattice(ctx) },
 		Status:   status,
+		Logs:     e.tenantLog,
+		Doctor:   e.examine,
+		Lattice:  e.examineLattice,
+		Progress: e.fleetProgress,
+		Releases: e.Syncer.Releases,
+		Rollback: e.rollback,
+		Members:  e.Lattice.Members,
+		Repair:   e.repair,
+		State:    e.states.moves(),
 		Logger:   e.logger("admin"),
-	})
+	}
+	if e.announcer != nil {
+		o.Routes = e.announcer
+	}
+	var err error
+	e.Admin, err = admin.New(o)
 	return err
 }
 

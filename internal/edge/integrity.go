@@ -89,9 +89,3 @@ func (e *Edge) repair(ctx context.Context, acceptLoss bool) error {
 	}
 	return errors.Join(append(errs, err)...)
 }
-
-// The actions of the admin listener that latticeRepairCommand asks for.
-const (
-	RepairAction     = "lattice/repair"
-	AcceptLossAction = "lattice/repair/accept-loss"
-)

@@ -135,12 +135,12 @@ func (e *Edge) readLog(ctx context.Context, id string, lines int, follow bool) i
 
 // tenantLog is the newest of a tenant's log at all edges, or at this one while it is
 // cut off, for the admin listener.
-func (e *Edge) tenantLog(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[any] {
+func (e *Edge) tenantLog(ctx context.Context, id tenant.ID, lines int, follow bool) iter.Seq[logtail.Line] {
 	read := e.Lattice.Logs.Tail
 	if !e.Lattice.Status().Connected {
 		read = e.readLog
 	}
-	return func(yield func(any) bool) {
+	return func(yield func(logtail.Line) bool) {
 		for line := range read(ctx, string(id), lines, follow) {
 			if !line.Time.IsZero() && !yield(line) {
 				return

@@ -119,7 +119,7 @@ func (m *Members) remove(ctx context.Context, x *Member) error {
 func (m *Members) Wait(ctx context.Context) (Status, error) {
 	own := memberID(m.o.Lattice.Name())
 	for {
-		s := m.look(ctx)
+		s := m.Look(ctx)
 		// An edge that has just been added is asked before the leader knows it.
 		if s.Settled() && slices.ContainsFunc(s.Members, func(x Member) bool { return x.ID == own }) {
 			return s, nil

@@ -98,7 +98,7 @@ func (m *Members) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		if s := m.look(ctx); s.Problem == "" {
+		if s := m.Look(ctx); s.Problem == "" {
 			m.standing(&s)
 			m.forgetAbsent(ctx, &s)
 		}
@@ -144,8 +144,8 @@ func (m *Members) Status() Status {
 	return m.status
 }
 
-// look asks the edge that leads, and notes what it says.
-func (m *Members) look(ctx context.Context) Status {
+// Look asks the edge that leads, and notes what it says.
+func (m *Members) Look(ctx context.Context) Status {
 	s := Status{At: time.Now()}
 	var err error
 	if s.Members, err = m.members(ctx); err == nil {
