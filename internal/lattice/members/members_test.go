@@ -279,6 +279,18 @@ func TestForgottenTakenBack(t *testing.T) {
 	c.run(node)
 	c.setAside(node)
 	latticetest.Await(t, func() bool { s := node.Standing(); return s.Joined && s.Removal != "" }, nil)
+	// The leaders take its copies of before for current until they hear of it again.
+	latticetest.Await(t, func() bool {
+		streams, err := filepath.Glob(filepath.Join(node.Dir(), "jetstream", "$G", "streams", "*"))
+		return err == nil && len(streams) == 4
+	}, nil)
+	for _, store := range []*state.Store{c.edges["ams3"].state, c.edges["ams3"].certs} {
+		if _, err := store.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	joined := time.Now()
+	latticetest.Await(t, func() bool { return c.any().members.Status().At.Sub(joined) > 2*time.Second }, nil)
 	c.whole(3)
 	c.lose("ams2")
 	c.write("without ams2")
