@@ -45,7 +45,7 @@ func startBFD(t *testing.T, routers ...string) (stop func()) {
 	for range routers {
 		select {
 		case <-up:
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("never up: %+v", s.Status())
 		}
 	}

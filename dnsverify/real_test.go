@@ -318,7 +318,7 @@ func serve(t *testing.T, addr netip.AddrPort, zone, program string, args ...stri
 		}
 	})
 	r := &resolver{addr: addr}
-	deadline, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	deadline, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -131,7 +131,7 @@ func TestRetransmission(t *testing.T) {
 
 func newClient(t testing.TB, resolvers ...netip.AddrPort) *Client {
 	t.Helper()
-	c, err := NewClient(ClientOptions{Resolvers: resolvers, Timeout: 300 * time.Millisecond, HedgeAfter: 50 * time.Millisecond})
+	c, err := NewClient(ClientOptions{Resolvers: resolvers, Timeout: 2 * time.Second, HedgeAfter: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

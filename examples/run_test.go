@@ -209,7 +209,7 @@ func (s *site) run(method, path, body string, headers ...string) (answer, error)
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
 	x := hostcalls.NewExchange(s.tenant, req)
 	defer x.Close()

@@ -46,7 +46,7 @@ func ask(t *testing.T, d *net.Dialer, to, text string) string {
 	t.Helper()
 	conn := must(d.DialContext(t.Context(), "tcp", to))
 	defer closed(t, conn)
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, text); err != nil {
@@ -131,7 +131,7 @@ func daemon(t *testing.T, port string, name string, args ...string) {
 	})
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for late := time.After(30 * time.Second); ; {
+	for late := time.After(2 * time.Minute); ; {
 		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
 			_ = conn.Close()
 			return

@@ -31,7 +31,7 @@ func TestCampaignProxySpoofing(t *testing.T) {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, from)}}
 		conn := must(d.DialContext(t.Context(), "tcp", e.http))
 		defer closed(t, conn)
-		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		_, _ = io.WriteString(conn, text) // a reset is an answer too

@@ -180,7 +180,7 @@ func (e *edge) await(what string, cond func() bool) {
 	e.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(30 * time.Second)
+	late := time.After(2 * time.Minute)
 	for !cond() {
 		select {
 		case <-tick.C:
@@ -315,7 +315,7 @@ func (b *syncBuffer) reset() {
 // wait returns once the text contains want.
 func (b *syncBuffer) wait(t testing.TB, want string) {
 	t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(2 * time.Minute)
 	for {
 		b.mu.Lock()
 		text := b.text.String()

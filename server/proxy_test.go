@@ -34,7 +34,7 @@ func TestProxyProtocol(t *testing.T) {
 		if _, err := fmt.Fprint(conn, text); err != nil {
 			t.Fatal(err)
 		}
-		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		got, _ := io.ReadAll(conn) // a reset is an answer too

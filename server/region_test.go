@@ -211,7 +211,7 @@ func TestForwardedFull(t *testing.T) {
 		all.Go(func() { slow().want(t, 200, "slow") })
 		select {
 		case <-eng.entered:
-		case <-time.After(10 * time.Second):
+		case <-time.After(latticetest.Patience):
 			t.Fatal("an edge has room, and does not get the request")
 		}
 	}

@@ -73,7 +73,7 @@ func testOwns(t *testing.T) {
 		t.Helper()
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
-		for deadline := time.After(10 * time.Second); (check(t.Context()) == nil) != present; {
+		for deadline := time.After(2 * time.Minute); (check(t.Context()) == nil) != present; {
 			select {
 			case <-tick.C:
 			case <-deadline:

@@ -65,7 +65,7 @@ func TestHalfRequestsAtFewDescriptors(t *testing.T) {
 		}
 		flooders.Go(func() { sendHalves(flood, to, half, &made) })
 	}
-	visitor := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	visitor := &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -85,7 +85,7 @@ func TestHalfRequestsAtFewDescriptors(t *testing.T) {
 		}
 		return string(body)
 	}
-	operator := &http.Client{Timeout: 10 * time.Second}
+	operator := &http.Client{Timeout: 2 * time.Minute}
 	for start, visits := time.Now(), 0; time.Since(start) < 5*time.Second || visits < 20 || made.Load() < 2000; visits++ {
 		if got := get(operator, "http://"+admin+"/readyz"); got != "ready\n" {
 			t.Errorf("after %v: readyz: %q", time.Since(start), got)

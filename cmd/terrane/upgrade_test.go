@@ -113,7 +113,7 @@ func (p *process) await(what string, cond func() bool) {
 
 // get asks the admin listener.
 func (p *process) get(path string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), latticetest.Patience)
 	defer cancel()
 	body, err := askAdmin(ctx, "http://"+p.admin, "", http.MethodGet, path, http.NoBody)
 	if err != nil {
@@ -126,7 +126,7 @@ func (p *process) get(path string) (string, error) {
 
 // put stores a key that is not there, and reports whether that was confirmed.
 func (p *process) put(key string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), latticetest.Patience)
 	defer cancel()
 	q := url.Values{"tenant": {"/sites/alice"}, "key": {key}, "version": {"0"}}
 	body, err := askAdmin(ctx, "http://"+p.admin, "", http.MethodPut, "/kv/entry?"+q.Encode(), strings.NewReader("value of "+key))

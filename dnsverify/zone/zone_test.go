@@ -34,7 +34,7 @@ func start(t *testing.T) *Server {
 
 func ask(t *testing.T, s *Server, network, name string, qtype uint16) *dns.Msg {
 	t.Helper()
-	c := dns.Client{Net: network, Timeout: 5 * time.Second}
+	c := dns.Client{Net: network, Timeout: 2 * time.Minute}
 	m, _, err := c.Exchange(new(dns.Msg).SetQuestion(name, qtype), s.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func knock(ctx context.Context, d *net.Dialer, to string, hello []byte, at, numb
 	if _, err := conn.Write(mine); err != nil {
 		return err
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	_, err = io.Copy(io.Discard, conn)
 	return err
 }

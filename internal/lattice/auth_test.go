@@ -194,7 +194,7 @@ func TestOnlyEdgesOfTheLatticeConnect(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			patience := 20 * time.Second
+			patience := latticetest.Patience
 			if !tt.want {
 				patience = 700 * time.Millisecond
 			}

@@ -131,7 +131,7 @@ func questions(t *testing.T, a, b *lattice.Lattice) {
 	}
 	asker := ask.New(ask.Options{Lattice: a})
 	latticetest.Await(t, func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		n := 0
 		for _, err := range asker.All(ctx, "progress", nil, 2) {
@@ -238,7 +238,7 @@ func doesTasks(t *testing.T, a, b *lattice.Lattice) {
 	}
 	awaits := func(want string) {
 		t.Helper()
-		for late := time.After(40 * time.Second); ; {
+		for late := time.After(latticetest.Patience); ; {
 			select {
 			case got := <-done:
 				if strings.HasSuffix(got, want) {
@@ -314,7 +314,7 @@ func mayNot(t *testing.T, l *lattice.Lattice) {
 	conn.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err.Error() })
 	wants := func(what, subject string) {
 		t.Helper()
-		for late := time.After(10 * time.Second); ; {
+		for late := time.After(latticetest.Patience); ; {
 			select {
 			case got := <-refused:
 				if strings.Contains(got, what+` to "`+subject+`"`) {

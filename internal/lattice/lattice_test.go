@@ -15,7 +15,7 @@ import (
 
 // limit is a context that ends before the test's patience does.
 func limit(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), latticetest.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }

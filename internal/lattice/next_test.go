@@ -131,7 +131,7 @@ func nextAsk(l *lattice.Lattice, n next) {
 	n.answer("terrane.ask.progress", &nats.Msg{Data: []byte(`{"format":9,"edge":"ams2","data":{"live":true,"by":"x"},"took":1}`)})
 	n.say("terrane.ask.horoscope", `{}`) // a part that this version does not have
 	latticetest.Await(n.t, func() bool {
-		ctx, cancel := context.WithTimeout(n.t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(n.t.Context(), 2*time.Second)
 		defer cancel()
 		var edges []string
 		for a, err := range asker.All(ctx, "progress", []byte("abc"), 2) {

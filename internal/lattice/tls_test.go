@@ -78,7 +78,7 @@ func TestClusterOverTLS(t *testing.T) {
 	joined(t, n, 2)
 	kv := bucket(t, n.Node("ams1"))
 	latticetest.Await(t, func() bool { // of two routes at first, one is closed, and what it carries is lost
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		_, err := kv.Put(ctx, "key", []byte("value"))
 		return err == nil

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t testing.TB, s *redistest.Server, q hostcalls.Quota) *rediskv.Store {
 	t.Helper()
-	store, err := rediskv.New(rediskv.Options{URL: s.URL, Quota: q, Timeout: 3 * time.Second})
+	store, err := rediskv.New(rediskv.Options{URL: s.URL, Quota: q, Timeout: 2 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestHangingServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close() //nolint:errcheck // likewise
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := store.KV("/git/alice").Get(ctx, "key"); err == nil || ctx.Err() != nil {
 		t.Errorf("%v, %v", err, ctx.Err())

@@ -88,7 +88,7 @@ func TestSSH(t *testing.T) {
 // dial logs in by ssh.
 func (o *origin) dial(signer ssh.Signer) (*ssh.Client, error) {
 	return ssh.Dial("tcp", o.SSHAddr().String(), &ssh.ClientConfig{
-		User: "git", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.FixedHostKey(o.HostKey()), Timeout: 10 * time.Second,
+		User: "git", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.FixedHostKey(o.HostKey()), Timeout: 2 * time.Minute,
 	})
 }
 

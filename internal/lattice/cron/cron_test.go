@@ -122,7 +122,7 @@ func (f *fleet) next() run {
 		}
 		f.fired[of] = true
 		return r
-	case <-time.After(40 * time.Second):
+	case <-time.After(latticetest.Patience):
 		f.t.Fatal("nothing fires")
 	}
 	return run{}
@@ -130,7 +130,7 @@ func (f *fleet) next() run {
 
 func (f *fleet) hears(want string) {
 	f.t.Helper()
-	late := time.After(40 * time.Second)
+	late := time.After(latticetest.Patience)
 	for {
 		select {
 		case text := <-f.told:

@@ -157,7 +157,7 @@ func TestManyTenants(t *testing.T) {
 	select {
 	case <-e[0].Known():
 	case <-t.Context().Done():
-	case <-time.After(30 * time.Second):
+	case <-time.After(latticetest.Patience):
 		t.Fatal("it never knows")
 	}
 	latticetest.Await(t, func() bool { return len(fresh.offers()) == tenants }, func() string { return fmt.Sprint(len(fresh.offers()), " tenants are offered") })

@@ -22,13 +22,16 @@ func Run(t testing.TB, run func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// Await polls until cond holds, for at most two minutes. why, if any, says what is
-// missing.
+// Patience is how long a test waits for what must happen. Only a hang takes so long, on
+// whatever machine.
+const Patience = 5 * time.Minute
+
+// Await polls until cond holds, for at most Patience. why, if any, says what is missing.
 func Await(t testing.TB, cond func() bool, why func() string) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(Patience)
 	for !cond() {
 		select {
 		case <-tick.C:

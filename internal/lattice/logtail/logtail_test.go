@@ -177,7 +177,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	edges := run(t, latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}))
 	e := edges[0]
 	inbox := open(t, e, -1)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), latticetest.Patience)
 	defer cancel()
 	for i := range 2 * maxStreams {
 		if err := put(inbox, question{ID: strconv.Itoa(i), Tenant: "/git/alice", Follow: true}); err != nil {

@@ -86,7 +86,7 @@ func names(node *latticetest.Node) doer {
 }
 
 func limit(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), latticetest.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -74,7 +74,7 @@ func (e edge) wants(t testing.TB, want Notice) {
 		if got != want {
 			t.Errorf("heard %+v, want %+v", got, want)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(latticetest.Patience):
 		t.Fatalf("waited in vain for %+v", want)
 	}
 }

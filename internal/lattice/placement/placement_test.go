@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -52,7 +51,7 @@ func TestDial(t *testing.T) {
 		}
 	}
 	ams := placement.New(placement.Options{Lattice: net.Node("ams1").Lattice})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), latticetest.Patience)
 	defer cancel()
 	who := func() string {
 		for {

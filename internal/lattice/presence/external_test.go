@@ -45,7 +45,7 @@ func TestExternal(t *testing.T) {
 	}
 	hears := func(head string) {
 		t.Helper()
-		for late := time.After(20 * time.Second); ; {
+		for late := time.After(latticetest.Patience); ; {
 			select {
 			case s := <-news:
 				if s.Head == head {

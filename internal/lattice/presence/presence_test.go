@@ -114,7 +114,7 @@ func TestHeardTellsOfRevisions(t *testing.T) {
 				if got != w {
 					t.Errorf("heard %+v, want %+v", got, w)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(latticetest.Patience):
 				t.Fatalf("waited in vain for %+v", w)
 			}
 		}
@@ -158,7 +158,7 @@ func TestNewsAfterPartition(t *testing.T) {
 		for got := ""; got != want; {
 			select {
 			case got = <-heard:
-			case <-time.After(20 * time.Second):
+			case <-time.After(latticetest.Patience):
 				t.Fatalf("waited in vain for %s", want)
 			}
 		}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/internal/lattice"
+	"github.com/terrane/terrane/internal/lattice/latticetest"
 	"github.com/terrane/terrane/internal/lattice/state"
 )
 
@@ -53,7 +54,7 @@ type damageReport struct {
 
 const (
 	damageKeys  = 240
-	damageBound = 90 * time.Second
+	damageBound = latticetest.Patience
 )
 
 // damageWant is what key i has, and whether it was deleted. Every third was written

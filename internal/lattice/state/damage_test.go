@@ -100,7 +100,7 @@ func TestLostMessages(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			node := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1, Dirs: []string{dir}}).Node("ams1")
-			o := state.Options{Ledger: filepath.Join(dir, "integrity", "state"), Timeout: 5 * time.Second}
+			o := state.Options{Ledger: filepath.Join(dir, "integrity", "state")}
 			s, stop := run(t, node, o)
 			up(t, s)
 			k := kept{s: s}

@@ -28,9 +28,13 @@ var writersValue = bytes.Repeat([]byte("v"), 2<<10)
 
 func (w *writer) write(t *testing.T) error {
 	t.Helper()
+	return w.writeIn(t.Context())
+}
+
+func (w *writer) writeIn(ctx context.Context) error {
 	w.tried++
 	key := strconv.Itoa(w.tried)
-	_, err := w.kv.Put(t.Context(), key, writersValue, 0, time.Time{})
+	_, err := w.kv.Put(ctx, key, writersValue, 0, time.Time{})
 	if err == nil {
 		w.confirmed = append(w.confirmed, key)
 	}

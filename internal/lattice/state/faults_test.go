@@ -44,21 +44,29 @@ func comes(t *testing.T, kv hostcalls.KV, key, value string) {
 	}, func() string { return fmt.Sprintf("%s is %q, %v; want %q", key, e.Value, err, value) })
 }
 
+// shortly is a context for what must not succeed: it ends soon.
+func shortly(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // cutOff checks an edge that has no majority: it reads what it had, confirms no
 // write, and lets no strict read pass.
 func cutOff(t *testing.T, s *state.Store, key, had string) {
 	t.Helper()
 	near, strict := s.KV("/git/alice", state.Near), s.KV("/git/alice", state.Strict)
+	ctx := func() context.Context { return shortly(t) }
 	if e, err := near.Get(t.Context(), key); err != nil || string(e.Value) != had {
 		t.Errorf("a read without the majority: %q, %v; want %q", e.Value, err, had)
 	}
-	if e, err := strict.Get(t.Context(), key); err == nil {
+	if e, err := strict.Get(ctx(), key); err == nil {
 		t.Errorf("a strict read without the majority: %q", e.Value)
 	}
-	if keys, err := strict.List(t.Context(), "", "", 10); err == nil {
+	if keys, err := strict.List(ctx(), "", "", 10); err == nil {
 		t.Errorf("a strict list without the majority: %q", keys)
 	}
-	if _, err := near.Put(t.Context(), "minority", []byte("x"), 0, time.Time{}); err == nil {
+	if _, err := near.Put(ctx(), "minority", []byte("x"), 0, time.Time{}); err == nil {
 		t.Error("a write without the majority is confirmed")
 	}
 }
@@ -70,7 +78,7 @@ func TestEdgeCutOff(t *testing.T) {
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
 	var stores []*state.Store
 	for _, node := range net.Nodes() {
-		s, _ := run(t, node, state.Options{Timeout: 2 * time.Second})
+		s, _ := run(t, node, state.Options{})
 		up(t, s)
 		stores = append(stores, s)
 	}
@@ -85,7 +93,7 @@ func TestEdgeCutOff(t *testing.T) {
 		latticetest.Await(t, func() bool { // a copy answers by itself only some time after it is whole
 			comes(t, near, "key", before)
 			net.Cut(true, node.Name())
-			_, err := near.Get(t.Context(), "key")
+			_, err := near.Get(shortly(t), "key")
 			if err != nil {
 				net.Cut(false, node.Name())
 			}
@@ -108,7 +116,7 @@ func TestRegionCutOff(t *testing.T) {
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1}, latticetest.Region{Name: "fra", Edges: 1})
 	home, _ := run(t, net.Node("ams1"), state.Options{})
 	up(t, home)
-	o := state.Options{Home: "ams", Timeout: 700 * time.Millisecond}
+	o := state.Options{Home: "ams"}
 	far, stop := run(t, net.Node("fra1"), o)
 	up(t, far)
 	put(t, home.KV("/git/alice", state.Near), "key", "before")
@@ -144,8 +152,7 @@ func TestClocksApart(t *testing.T) {
 		latticetest.Await(t, func() bool { return (state.Offset(s) + skew).Abs() < time.Second }, nil)
 		kvs, clocks = append(kvs, s.KV("/git/alice", state.Near)), append(clocks, clock)
 	}
-	const ttl = 3 * time.Second
-	begun := time.Now()
+	const ttl, short = time.Hour, 2 * time.Second
 	for i, kv := range kvs {
 		if _, err := kv.Put(t.Context(), fmt.Sprint("key", i), nil, 0, clocks[i]().Add(ttl)); err != nil {
 			t.Fatal(err)
@@ -165,10 +172,15 @@ func TestClocksApart(t *testing.T) {
 			}
 		}
 	}
-	<-time.After(time.Until(begun.Add(ttl + 100*time.Millisecond)))
+	for i, kv := range kvs {
+		if _, err := kv.Put(t.Context(), fmt.Sprint("short", i), nil, 0, clocks[i]().Add(short)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-time.After(short + 100*time.Millisecond)
 	for i := range kvs {
 		for j, reader := range kvs {
-			if _, err := reader.Get(t.Context(), fmt.Sprint("key", i)); !errors.Is(err, hostcalls.ErrNotFound) {
+			if _, err := reader.Get(t.Context(), fmt.Sprint("short", i)); !errors.Is(err, hostcalls.ErrNotFound) {
 				t.Errorf("edge %d reads what %d has stored, and is over: %v", j, i, err)
 			}
 		}

@@ -218,7 +218,7 @@ func TestHistory(t *testing.T) {
 	var h history
 	var clients []*client
 	for i, node := range net.Nodes() {
-		s, _ := run(t, node, state.Options{Home: "ams", Timeout: 2 * time.Second})
+		s, _ := run(t, node, state.Options{Home: "ams"})
 		up(t, s)
 		for j := range 3 {
 			clients = append(clients, &client{h: &h, edge: i, id: fmt.Sprint(node.Name(), j), store: s})

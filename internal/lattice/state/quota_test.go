@@ -42,7 +42,7 @@ func TestQuotaWithoutNews(t *testing.T) {
 		up(t, s)
 		kvs = append(kvs, s.KV("/git/alice", state.Near))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), latticetest.Patience)
 	defer cancel()
 	pauseFollowers(ctx, t, node)
 	put := func(edge, n int) error {

@@ -19,7 +19,7 @@ func TestDiskSlow(t *testing.T) {
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3, Dirs: []string{disks[0].Dir, disks[1].Dir, disks[2].Dir}})
 	writers, stores := make([]writer, 3), make([]*state.Store, 3)
 	for i, node := range net.Nodes() {
-		s, _ := run(t, node, state.Options{Timeout: 3 * time.Second})
+		s, _ := run(t, node, state.Options{})
 		up(t, s)
 		stores[i] = s
 		writers[i] = writer{kv: s.KV(fmt.Sprint("/git/", i), state.Near)}
@@ -61,7 +61,7 @@ func TestDiskSlow(t *testing.T) {
 	}
 	for i := range writers {
 		begun := time.Now()
-		err := writers[i].write(t)
+		err := writers[i].writeIn(shortly(t))
 		if err == nil || !strings.HasPrefix(err.Error(), "state: ") {
 			t.Errorf("all disks are slow, edge %d: %v", i, err)
 		}

@@ -65,6 +65,9 @@ func open(t testing.TB, node *latticetest.Node, o state.Options) *state.Store {
 	if o.Bucket == "" {
 		o.Bucket = "terrane_state"
 	}
+	if o.Timeout == 0 { // what is to fail has a context that ends
+		o.Timeout = time.Minute
+	}
 	s, err := state.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +87,7 @@ func start(t testing.TB, node *latticetest.Node, o state.Options, clock func() t
 // up waits until a store answers.
 func up(t testing.TB, s *state.Store) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), latticetest.Patience)
 	defer cancel()
 	for {
 		_, err := s.KV("/git/nobody", state.Near).List(ctx, "", "", 1)
@@ -145,7 +148,7 @@ func TestStalled(t *testing.T) {
 	node := net.Node("ams1")
 	s, _ := run(t, node, state.Options{})
 	up(t, s)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), latticetest.Patience)
 	defer cancel()
 	pauseFollowers(ctx, t, node)
 	kv := s.KV("/git/alice", state.Strict)
