@@ -63,7 +63,7 @@ audit: ## known vulnerabilities that the code reaches, else modules with newer v
 
 # -count=1: the tests look at files and run programs that go test knows nothing of.
 unit: ## all packages but the lab, README and rules of the repository included
-	$(GO) test -race -count=1 -timeout 15m $$($(GO) list ./... | grep -v /internal/lab$$)
+	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -v /internal/lab$$)
 
 wasmer: ## lint and tests of the build with the engine wasmer: skipped without gcc, and says so
 ifeq ($(shell command -v gcc),)
@@ -76,7 +76,7 @@ else
 endif
 
 e2e: ## the network in namespaces: skipped without root, and says so
-	$(GO) test -race -count=1 -timeout 10m -v ./internal/lab
+	$(GO) test -race -count=1 -timeout 30m -v ./internal/lab
 
 bench: ## every benchmark, one package after the other
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -p 1 $$($(GO) list ./... | grep -v /internal/lab$$)

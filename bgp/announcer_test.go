@@ -83,7 +83,7 @@ func startEdge(t *testing.T, o Options) *edge {
 
 func (e *edge) wait(what string, ok func(Status) bool) Status {
 	e.t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(3 * time.Minute)
 	tick := time.NewTicker(50 * time.Millisecond) // for Ignored, of which no change tells
 	defer tick.Stop()
 	for {

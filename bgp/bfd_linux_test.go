@@ -16,7 +16,7 @@ func startBFD(t *testing.T, routers ...string) (stop func()) {
 	up := make(chan struct{}, 16)
 	var peers []bfd.Peer
 	for _, r := range routers {
-		peers = append(peers, bfd.Peer{Address: netip.MustParseAddr(r), Interval: 100 * time.Millisecond})
+		peers = append(peers, bfd.Peer{Address: netip.MustParseAddr(r), Interval: 300 * time.Millisecond, Multiplier: 10})
 	}
 	s, err := bfd.New(bfd.Options{
 		Peers: peers,
@@ -52,8 +52,9 @@ func startBFD(t *testing.T, routers ...string) (stop func()) {
 	return stop
 }
 
-// leaves asserts that the router's kernel drops the route long before BGP's hold time of
-// 90 s is over, after the edge was cut off. On a machine with nothing else to do it takes 300 ms.
+// leaves asserts that the router's kernel drops the route long before BGP's hold time of ten
+// minutes is over, after the edge was cut off. It takes the 3 s that BFD is configured for here:
+// with less, a busy machine ends sessions that nobody has cut.
 func leaves(t *testing.T, h *host) {
 	t.Helper()
 	h.until("route", has("192.0.2.10"), "ip", "route")
@@ -68,13 +69,13 @@ func TestBirdBFD(t *testing.T) {
 		return
 	}
 	b := startBird(t, 1, `
-protocol bfd { interface "router1" { interval 100 ms; multiplier 3; }; }
+protocol bfd { interface "router1" { interval 300 ms; multiplier 10; }; }
 protocol bgp edge { local as 64512; neighbor 10.0.1.2 as 65001; bfd on; ipv4 { import filter take; export all; }; }
 protocol bgp edge6 { local as 64512; neighbor fd00:1::2 as 65001; bfd on; ipv6 { import filter take; export all; }; }
 `)
 	o := example()
 	o.Neighbors = []Neighbor{b.neighbor()}
-	o.Neighbors[0].HoldTime = 90 * time.Second
+	o.Neighbors[0].HoldTime = 10 * time.Minute
 	e := startEdge(t, o)
 	e.SetHealth(true, "")
 	startBFD(t, "10.0.1.1", "fd00:1::1")
@@ -89,16 +90,16 @@ func TestFRRBFD(t *testing.T) {
 	f := startFRR(t, 1, `
 bfd
  peer 10.0.1.2
-  receive-interval 100
-  transmit-interval 100
-  detect-multiplier 3
+  receive-interval 300
+  transmit-interval 300
+  detect-multiplier 10
 router bgp 64512
  no bgp ebgp-requires-policy
  neighbor 10.0.1.2 remote-as 65001
  neighbor 10.0.1.2 bfd
 `, "bfdd")
 	o := example()
-	o.Neighbors = []Neighbor{{Address: netip.MustParseAddr("10.0.1.1"), ASN: 64512, HoldTime: 90 * time.Second}}
+	o.Neighbors = []Neighbor{{Address: netip.MustParseAddr("10.0.1.1"), ASN: 64512, HoldTime: 10 * time.Minute}}
 	e := startEdge(t, o)
 	e.SetHealth(true, "")
 	startBFD(t, "10.0.1.1")
@@ -113,15 +114,15 @@ func TestBFDAdminDown(t *testing.T) {
 		return
 	}
 	b := startBird(t, 1, `
-protocol bfd { interface "router1" { interval 100 ms; multiplier 3; }; }
+protocol bfd { interface "router1" { interval 300 ms; multiplier 10; }; }
 protocol bgp edge { local as 64512; neighbor 10.0.1.2 as 65001; bfd on; error wait time 1, 2; ipv4 { import filter take; export all; }; }
 `)
 	f := startFRR(t, 2, `
 bfd
  peer 10.0.2.2
-  receive-interval 100
-  transmit-interval 100
-  detect-multiplier 3
+  receive-interval 300
+  transmit-interval 300
+  detect-multiplier 10
 router bgp 64512
  no bgp ebgp-requires-policy
  neighbor 10.0.2.2 remote-as 65001
@@ -130,7 +131,7 @@ router bgp 64512
 	o := example()
 	o.Neighbors = []Neighbor{b.neighbor(), {Address: netip.MustParseAddr("10.0.2.1"), ASN: 64512}}
 	for i := range o.Neighbors {
-		o.Neighbors[i].HoldTime = 90 * time.Second
+		o.Neighbors[i].HoldTime = 10 * time.Minute
 	}
 	e := startEdge(t, o)
 	e.SetHealth(true, "")

@@ -50,11 +50,12 @@ func TestFullTable(t *testing.T) {
 	e.SetHealth(false, "test") // while the flood goes on
 	other.wait("withdrawal", other.holds())
 	hostile.wait("withdrawal", hostile.holds())
-	if d := time.Since(begin); d > 10*time.Second {
-		t.Errorf("the withdrawal took %v", d)
-	}
+	took := time.Since(begin)
 	flood.Wait()
 	s := e.wait("all read", func(s Status) bool { return s.Neighbors[0].Ignored == uint64(routes/5) })
+	if all := time.Since(begin); took > max(10*time.Second, all/2) {
+		t.Errorf("the withdrawal took %v, and the flood %v", took, all)
+	}
 	if !established(s) || s.Neighbors[0].Lost+s.Neighbors[1].Lost > 0 {
 		t.Errorf("a session was lost: %+v", s)
 	}

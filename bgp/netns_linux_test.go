@@ -111,7 +111,7 @@ func (h *host) until(what string, ok func(string) bool, args ...string) string {
 	h.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(time.Minute)
+	deadline := time.After(3 * time.Minute)
 	for {
 		out, _ := h.command(h.t.Context(), args...).CombinedOutput()
 		if ok(string(out)) {

@@ -236,7 +236,7 @@ func (r *router) update(u *packet.BGPUpdate) {
 // wait returns when ok does, which is asked after each thing the router hears.
 func (r *router) wait(what string, ok func(*router) bool) {
 	r.t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(3 * time.Minute)
 	for {
 		r.mu.Lock()
 		met, changed := ok(r), r.changed

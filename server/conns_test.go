@@ -130,7 +130,7 @@ func TestSlowNoiseDoesNotKeepAConnection(t *testing.T) {
 			go func() { defer close(closed); _, _ = io.Copy(io.Discard, conn) }()
 			tick := time.NewTicker(100 * time.Millisecond)
 			defer tick.Stop()
-			late := time.After(time.Minute)
+			late := time.After(4 * time.Minute)
 			for {
 				select {
 				case <-closed:
@@ -138,7 +138,7 @@ func TestSlowNoiseDoesNotKeepAConnection(t *testing.T) {
 				case <-tick.C:
 					_ = send(conn) // an error is seen by the reader too
 				case <-late:
-					t.Fatal("still open after a minute")
+					t.Fatal("still open")
 				}
 			}
 		})

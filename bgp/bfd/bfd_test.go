@@ -193,7 +193,7 @@ func start(t *testing.T, local, remote string) (<-chan PeerStatus, func()) {
 
 func await(t *testing.T, changes <-chan PeerStatus, want func(PeerStatus) bool) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(4 * time.Minute)
 	for {
 		select {
 		case s := <-changes:

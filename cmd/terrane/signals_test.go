@@ -98,7 +98,7 @@ func (c *child) output() string {
 // printed waits until the child has printed each text.
 func (c *child) printed(texts ...string) {
 	c.t.Helper()
-	late := time.After(time.Minute)
+	late := time.After(4 * time.Minute)
 	for {
 		c.mu.Lock()
 		out, changed := c.text.String(), c.changed
@@ -121,7 +121,7 @@ func (c *child) ended() error {
 	select {
 	case <-c.done:
 		return c.err
-	case <-time.After(time.Minute):
+	case <-time.After(4 * time.Minute):
 		c.t.Fatalf("%q does not end:\n%s", c.cmd.Args, c.output())
 		return nil
 	}
@@ -208,7 +208,7 @@ func (e *signalEdge) download(t *testing.T) io.ReadCloser {
 			return new(net.Dialer).DialContext(ctx, network, e.https)
 		},
 	}}
-	late := time.After(time.Minute)
+	late := time.After(4 * time.Minute)
 	for { // the domain's first visitor may come before its site is live
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://alice.example.test/file", http.NoBody)
 		if err != nil {

@@ -102,7 +102,7 @@ func (p *process) await(what string, cond func() bool) {
 	p.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for late := time.After(time.Minute); !cond(); {
+	for late := time.After(4 * time.Minute); !cond(); {
 		select {
 		case <-tick.C:
 		case <-late:

@@ -167,7 +167,7 @@ func (w *acmeWorld) orders() int { return strings.Count(w.ca.Output(), "Added or
 // get them for each other, whichever of them the CA reaches.
 func TestACMEBehindOneAddress(t *testing.T) {
 	needs(t.Context(), t, "knotd", "knotc", "go")
-	ctx := within(t, 3*time.Minute)
+	ctx := within(t, patience)
 	w := newACMEWorld(ctx, t)
 	must(w.router.Run(ctx, "sh", "-ec", "echo 1 >/proc/sys/net/ipv4/fib_multipath_hash_policy"))(t)
 

@@ -43,7 +43,7 @@ func TestAnycastDamping(t *testing.T) {
 	for _, external := range []bool{false, true} {
 		name := map[bool]string{false: "own speaker", true: "external BIRD"}[external]
 		t.Run(name, func(t *testing.T) {
-			ctx := within(t, 3*time.Minute)
+			ctx := within(t, patience)
 			p := newPlanet(ctx, t, binary, layout{
 				front: "frr", farEdges: 1,
 				// The near edge's session over IPv6, the last one, goes without GRACEFUL_SHUTDOWN.

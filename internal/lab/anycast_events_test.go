@@ -111,7 +111,7 @@ func TestAnycastOutage(t *testing.T) {
 						break
 					}
 					if e.last && !remembers {
-						p.remember(within(t, time.Minute), t)
+						p.remember(within(t, patience), t)
 						remembers = true
 					}
 					runs := *outageRuns
@@ -134,7 +134,7 @@ func TestAnycastOutage(t *testing.T) {
 // suffer lets an event happen to the near edge, and says what a visitor saw of it.
 func (p *planet) suffer(t *testing.T, e event, bfd bool) outage {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := within(t, patience)
 	p.announced(ctx, t)
 	if bfd {
 		p.near.watched(ctx, t)

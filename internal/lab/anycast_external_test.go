@@ -31,7 +31,7 @@ func TestAnycastExternal(t *testing.T) {
 		"bird": externalBIRD, "frr": externalFRR, "exabgp": externalExaBGP,
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx := within(t, 3*time.Minute)
+			ctx := within(t, patience)
 			p := newPlanet(ctx, t, binary, layout{front: "bird"})
 			e := p.externalEdge(ctx, t)
 			p.trust(ctx, t)

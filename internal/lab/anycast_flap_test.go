@@ -16,7 +16,7 @@ func TestAnycastFlap(t *testing.T) {
 		t.Skip("takes half a minute: make lab")
 	}
 	needsAnycast(t)
-	ctx := within(t, 2*time.Minute)
+	ctx := within(t, patience)
 	p := newPlanet(ctx, t, buildTerrane(t), layout{
 		front: "frr",
 		change: func(config string) string {

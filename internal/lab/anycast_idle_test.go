@@ -19,7 +19,7 @@ func TestAnycastIdle(t *testing.T) {
 		t.Skip("figures take minutes: make lab")
 	}
 	needsAnycast(t)
-	ctx := within(t, 3*time.Minute)
+	ctx := within(t, patience)
 	p := newPlanet(ctx, t, buildTerrane(t), layout{front: "bird"})
 	kinds := []struct {
 		name   string

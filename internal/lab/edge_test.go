@@ -180,7 +180,7 @@ func (w *world) answers(ctx context.Context, url, body, revision string) error {
 func TestEdge(t *testing.T) {
 	needs(t.Context(), t, "bird", "birdc", "knotd", "knotc", "git", "go")
 	binary := buildTerrane(t)
-	w := newWorld(within(t, 3*time.Minute), t, binary)
+	w := newWorld(within(t, patience), t, binary)
 	var live string // alice's revision
 
 	steps := []struct {
@@ -232,7 +232,7 @@ func TestEdge(t *testing.T) {
 		{"at shutdown the route goes before the listener", w.shutdown},
 	}
 	for _, step := range steps {
-		if !t.Run(step.name, func(t *testing.T) { step.run(within(t, time.Minute), t) }) {
+		if !t.Run(step.name, func(t *testing.T) { step.run(within(t, patience), t) }) {
 			return
 		}
 	}

@@ -54,6 +54,9 @@ func newLab(ctx context.Context, t *testing.T) *lab.Lab {
 	return l
 }
 
+// patience is how long a test, or a step of it, may take. Only a hang takes so long.
+const patience = 10 * time.Minute
+
 // within is a context for one test, or one step of it.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
@@ -73,7 +76,7 @@ func needs(ctx context.Context, t *testing.T, programs ...string) {
 // TestBlocks builds a small network without terrane: BIRD announces the address
 // of a git server, a client behind a second BIRD finds it by DNS and pushes to it.
 func TestBlocks(t *testing.T) {
-	ctx := within(t, 10*time.Second)
+	ctx := within(t, patience)
 	needs(ctx, t, "bird", "birdc", "knotd", "knotc", "git")
 	l := newLab(ctx, t)
 	far := must(l.Node(ctx, "far"))(t)
@@ -122,7 +125,7 @@ func TestBlocks(t *testing.T) {
 // TestHost uses the host as a node, which takes no root: a push that is large
 // enough for git to send it in chunks.
 func TestHost(t *testing.T) {
-	ctx := within(t, time.Minute)
+	ctx := within(t, patience)
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("git is not installed")
 	}
@@ -158,7 +161,7 @@ func reaches(ctx context.Context, bird *lab.BIRD, router *lab.Node, prefix netip
 
 // TestNothingStays ends a process that built a lab by kill -9, and looks for what the lab was made of.
 func TestNothingStays(t *testing.T) {
-	ctx := within(t, time.Minute)
+	ctx := within(t, patience)
 	needs(ctx, t, "sleep")
 	builder := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestAbandon$")
 	builder.Env = append(os.Environ(), abandon+"=1")
@@ -188,7 +191,7 @@ func TestAbandon(t *testing.T) {
 	if os.Getenv(abandon) == "" {
 		t.Skip("only as a child of TestNothingStays")
 	}
-	ctx := within(t, time.Minute)
+	ctx := within(t, patience)
 	l := must(lab.New(ctx))(t)
 	n := must(l.Node(ctx, "left"))(t)
 	// The pid of a grandchild that no signal to its parent reaches.

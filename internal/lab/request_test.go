@@ -39,7 +39,7 @@ path = "/slow"
 // the request's time and unnoticed by the guest; when it is back, so is the work.
 func TestRequestMoves(t *testing.T) {
 	needs(t.Context(), t, "go")
-	ctx := within(t, 2*time.Minute)
+	ctx := within(t, patience)
 	l := newLab(ctx, t)
 	records := must(zone.New(zone.Options{}))(t)
 	zoneCtx, stop := context.WithCancel(context.WithoutCancel(ctx))

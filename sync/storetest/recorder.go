@@ -21,7 +21,7 @@ import (
 )
 
 // Patience is how long a test waits for what must happen.
-const Patience = 60 * time.Second
+const Patience = 4 * time.Minute
 
 // Recorder is a Publisher that keeps what is live. It refuses modules that do not
 // begin like one.

@@ -137,7 +137,7 @@ func serveEdge(t *testing.T, a *acme.Manager) *edge {
 // get is the certificate that the edge shows for host to those who trust p.
 func (e *edge) get(t *testing.T, p *certstest.Pebble, host string) (*x509.Certificate, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	conn, err := (&tls.Dialer{Config: certstest.Trust(p.Issuer, host)}).DialContext(ctx, "tcp", e.tls)
 	if err != nil {

@@ -181,7 +181,7 @@ func start(t testing.TB, output, program string, args ...string) {
 // Eventually polls for what other processes do.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(60 * time.Second)
+	deadline := time.NewTimer(4 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -189,7 +189,7 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("%s: not within 60 s", what)
+			t.Fatalf("%s: not within 4 minutes", what)
 		}
 	}
 }

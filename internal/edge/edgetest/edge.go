@@ -137,7 +137,7 @@ func (e *Edge) Await(what string, cond func() bool) {
 	e.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(4 * time.Minute)
 	for !cond() {
 		select {
 		case <-tick.C:

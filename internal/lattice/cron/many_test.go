@@ -69,13 +69,17 @@ func newCrowd(t testing.TB, tenants, lines int) *crowd {
 
 // until ticks until cond holds.
 func (w *crowd) until(t testing.TB, cond func() bool) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), latticetest.Patience)
 	defer cancel()
+	const mostSlow = 3 // the machine may have been busy, but not each time
+	slow := 0
 	for !cond() {
 		if began := time.Now(); ctx.Err() == nil {
 			w.fire(ctx, w.kv)
 			if took := time.Since(began); took > lease/2 {
-				t.Fatalf("a tick took %v: the lease of %v runs out meanwhile", took, lease)
+				if slow++; slow > mostSlow {
+					t.Fatalf("a tick took %v: the lease of %v runs out meanwhile", took, lease)
+				}
 			}
 			continue
 		}
