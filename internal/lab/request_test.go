@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/terrane/terrane/dnsverify/zone"
 	"github.com/terrane/terrane/internal/lab"
