@@ -249,29 +249,59 @@ func list(t *testing.T, s store) {
 	}
 }
 
+// expiry repeats with a longer life what a busy machine did not do in time.
 func expiry(t *testing.T, s store) {
-	expires := time.Now().Add(3 * time.Second) // a busy machine's writes take one
-	version, err := s.Put(t.Context(), "key", []byte("value"), 0, expires)
+	for life := 2 * time.Second; !s.expires(t, "key"+life.String(), life); life *= 2 {
+	}
+	for life := time.Second; !s.outlives(t, "again"+life.String(), life); life *= 2 {
+	}
+}
+
+// expires stores a key for a life. It reports false if the key was not looked at before its end.
+func (s store) expires(t *testing.T, key string, life time.Duration) bool {
+	t.Helper()
+	expires := time.Now().Add(life)
+	version, err := s.Put(t.Context(), key, []byte("value"), 0, expires)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.has(t, "key", "value", version)
-	if e, err := s.Get(t.Context(), "key"); err != nil || !e.Expires.Equal(expires) {
-		t.Errorf("expires at %v, %v; want %v", e.Expires, err, expires)
+	e, err := s.Get(t.Context(), key)
+	if !time.Now().Before(expires) {
+		return false
+	}
+	if err != nil || string(e.Value) != "value" || e.Version != version || !e.Expires.Equal(expires) {
+		t.Errorf("got %q at %d until %v, %v; want \"value\" at %d until %v", e.Value, e.Version, e.Expires, err, version, expires)
 	}
 	<-time.After(time.Until(expires))
-	s.absent(t, "key")
-	s.conflicts(t, version)
+	s.absent(t, key)
+	if _, err := s.Put(t.Context(), key, []byte("no"), version, time.Time{}); !errors.Is(err, hostcalls.ErrConflict) {
+		t.Errorf("put at the version that has expired: got %v, want ErrConflict", err)
+	}
 	if keys, err := s.List(t.Context(), "", "", 10); err != nil || len(keys) > 0 {
 		t.Errorf("list shows %q, %v", keys, err)
 	}
-	version, err = s.Put(t.Context(), "key", []byte("again"), 0, time.Now().Add(time.Second))
+	return true
+}
+
+// outlives replaces a key that expires by one that does not. It reports false if the first had
+// expired by then.
+func (s store) outlives(t *testing.T, key string, life time.Duration) bool {
+	t.Helper()
+	expires := time.Now().Add(life)
+	version, err := s.Put(t.Context(), key, []byte("again"), 0, expires)
 	if err != nil {
 		t.Fatal(err)
 	}
-	version = s.put(t, "key", "for ever", version)
-	<-time.After(1500 * time.Millisecond)
-	s.has(t, "key", "for ever", version)
+	version, err = s.Put(t.Context(), key, []byte("for ever"), version, time.Time{})
+	if !time.Now().Before(expires) {
+		return false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(time.Until(expires) + 500*time.Millisecond)
+	s.has(t, key, "for ever", version)
+	return true
 }
 
 // counters proves that no write is lost.

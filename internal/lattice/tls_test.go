@@ -88,9 +88,7 @@ func TestClusterOverTLS(t *testing.T) {
 	n.Cut(false, "ams3")
 	joined(t, n, 2)
 	hears(t, n.Node("ams3"), n.Node("ams1"))
-	if got, err := bucket(t, n.Node("ams3")).Get(limit(t), "key"); err != nil || string(got.Value()) != "value" {
-		t.Errorf("%v, %v", got, err)
-	}
+	kept(t, n.Node("ams3"), "value")
 }
 
 // TestClusterRefusesStrangers has one edge dial another, whose certificate, or its own,

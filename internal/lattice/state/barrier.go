@@ -98,9 +98,6 @@ func (s *Store) Refresh(ctx context.Context, id string) error {
 		return err
 	}
 	raise(s.session(tenantToken(id)), seq)
-	x, err := s.loadedKeys(ctx)
-	if err != nil {
-		return err
-	}
-	return x.Wait(ctx, seq)
+	_, err = s.keysAt(ctx, seq)
+	return err
 }

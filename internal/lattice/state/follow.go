@@ -19,14 +19,37 @@ type indexes struct{ inUse, next atomic.Pointer[index.Index] }
 // keys returns the index in use, which may not be loaded yet.
 func (s *Store) keys() *index.Index { return s.index.inUse.Load() }
 
+// useKeys puts an index in the place of the one in use.
+func (s *Store) useKeys(x *index.Index) {
+	if old := s.index.inUse.Swap(x); old != nil && old != x {
+		old.Retire()
+	}
+}
+
 // loadedKeys waits until the index in use is loaded.
 func (s *Store) loadedKeys(ctx context.Context) (*index.Index, error) {
-	x := s.keys()
-	select {
-	case <-x.Loaded():
-		return x, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("state: not read yet, as the lattice is not up or was started just now: %w", ctx.Err())
+	for {
+		x := s.keys()
+		select {
+		case <-x.Loaded():
+			return x, nil
+		case <-x.Retired():
+		case <-ctx.Done():
+			return nil, fmt.Errorf("state: not read yet, as the lattice is not up or was started just now: %w", ctx.Err())
+		}
+	}
+}
+
+// keysAt waits until the index in use is loaded and has reached a sequence.
+func (s *Store) keysAt(ctx context.Context, seq uint64) (*index.Index, error) {
+	for {
+		x, err := s.loadedKeys(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err = x.Wait(ctx, seq); !errors.Is(err, index.ErrRetired) {
+			return x, err
+		}
 	}
 }
 
@@ -160,7 +183,7 @@ func (s *Store) install(ctx context.Context, stream jetstream.Stream, x *index.I
 		return err
 	}
 	x.SetLoaded()
-	s.index.inUse.Store(x)
+	s.useKeys(x)
 	s.missedDeletes = false
 	return nil
 }

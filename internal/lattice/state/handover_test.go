@@ -44,7 +44,7 @@ func TestHandOver(t *testing.T) {
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 3})
 	stops, stores := map[*latticetest.Node]func(){}, map[*latticetest.Node]*state.Store{}
 	for _, node := range net.Nodes() {
-		stores[node], stops[node] = run(t, node, state.Options{Timeout: 30 * time.Second})
+		stores[node], stops[node] = run(t, node, state.Options{Answer: time.Second})
 		up(t, stores[node])
 	}
 	lead := leader(t, net, net.Nodes()[0])
@@ -94,7 +94,7 @@ func TestUnanswered(t *testing.T) {
 	t.Parallel()
 	net := latticetest.Start(t, latticetest.Region{Name: "ams", Edges: 1})
 	var lose atomic.Pointer[func(context.Context, *nats.Msg, send)] // what happens to the next write, of which nothing is heard
-	s := open(t, net.Node("ams1"), state.Options{})
+	s := open(t, net.Node("ams1"), state.Options{Answer: time.Second})
 	state.Intercept(s, func(pass send) send {
 		return func(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 			if how := lose.Swap(nil); how != nil && len(m.Data) > 0 {
@@ -149,5 +149,18 @@ func TestUnanswered(t *testing.T) {
 		if getErr != nil || string(now.Value) != c.want || err == nil && now.Version != version {
 			t.Errorf("%s is lost: %q at %d, %v; want %q at %d", c.name, now.Value, now.Version, getErr, c.want, version)
 		}
+	}
+
+	// A write at a version that the key never had was not done, whatever was lost.
+	kv := s.KV("/git/alice", state.Near)
+	put(t, kv, "key", "before")
+	e, err := kv.Get(t.Context(), "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nothing := func(context.Context, *nats.Msg, send) {}
+	lose.Store(&nothing)
+	if _, err := kv.Put(t.Context(), "key", []byte("ours"), e.Version+1, time.Time{}); !errors.Is(err, hostcalls.ErrConflict) {
+		t.Errorf("a write at a version that is not there is lost: %v", err)
 	}
 }

@@ -204,15 +204,15 @@ func (k *kv) List(ctx context.Context, prefix, after string, limit int) (keys []
 	defer func(begun time.Time) { s.metrics.timed(doList, begun, err) }(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	x, err := s.loadedKeys(ctx)
-	if err != nil {
+	if _, err := s.loadedKeys(ctx); err != nil {
 		return nil, err
 	}
 	barrier, err := k.readBarrier(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := k.awaitComplete(ctx, x, barrier); err != nil {
+	x, err := k.completeKeys(ctx, barrier)
+	if err != nil {
 		return nil, err
 	}
 	if err := s.listable(k.token); err != nil {

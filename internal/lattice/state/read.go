@@ -29,18 +29,18 @@ func (k *kv) minSeq(barrier uint64) uint64 {
 	return max(barrier, k.session.Load(), k.store.staleness.Load())
 }
 
-// awaitComplete waits until an index is complete up to a sequence, 0 for no wait.
-func (k *kv) awaitComplete(ctx context.Context, x *index.Index, seq uint64) error {
+// completeKeys waits until the index is loaded and complete up to a sequence, 0 for any.
+func (k *kv) completeKeys(ctx context.Context, seq uint64) (*index.Index, error) {
 	for at := seq; ; {
-		if err := x.Wait(ctx, at); err != nil {
-			return err
+		x, err := k.store.keysAt(ctx, at)
+		if err != nil {
+			return nil, err
 		}
 		if _, complete := x.Covers(seq); complete || seq == 0 {
-			return nil
+			return x, nil
 		}
-		var err error
 		if at, err = k.readBarrier(ctx); err != nil { // closes the gap when the index reaches it
-			return err
+			return nil, err
 		}
 	}
 }
@@ -136,11 +136,7 @@ func (k *kv) readConfirmed(ctx context.Context, key string, minSeq uint64) (raw,
 // up after a cut has gaps, and answers.
 func (k *kv) readComplete(ctx context.Context, key string, minSeq uint64) (raw, error) {
 	s := k.store
-	x, err := s.loadedKeys(ctx)
-	if err != nil {
-		return raw{}, err
-	}
-	if err := k.awaitComplete(ctx, x, minSeq); err != nil {
+	if _, err := k.completeKeys(ctx, minSeq); err != nil {
 		return raw{}, err
 	}
 	nc, err := s.conn(ctx)

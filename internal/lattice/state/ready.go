@@ -10,15 +10,14 @@ import (
 
 // refreshed waits until the index has everything that was confirmed before the call.
 func (s *Store) refreshed(ctx context.Context) (*index.Index, error) {
-	x, err := s.loadedKeys(ctx)
-	if err != nil {
+	if _, err := s.loadedKeys(ctx); err != nil {
 		return nil, err
 	}
 	seq, err := s.barrier.wait(ctx, s.writeBarrier)
 	if err != nil {
 		return nil, err
 	}
-	return x, x.Wait(ctx, seq)
+	return s.keysAt(ctx, seq)
 }
 
 // Ready waits until this edge has the bucket and a majority confirms a write. generation

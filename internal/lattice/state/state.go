@@ -28,7 +28,6 @@ const (
 	freshTimeout  = time.Second           // how long a read looks for a copy that is not behind
 	inactive      = time.Minute           // after which the servers forget a follower
 	arrival       = 20 * time.Millisecond // how long a mirror may take behind a confirmation before home is asked
-	answerTimeout = time.Second           // after which a write is sent again
 	pullExpiry    = 10 * time.Second      // of the follower's requests; a quarter of it between signs of life
 )
 
@@ -41,6 +40,7 @@ type Options struct {
 	Home    string
 	Quota   hostcalls.Quota       // of each tenant
 	Timeout time.Duration         // of each operation; default 8 s, which most elections of a new leader fit in
+	Answer  time.Duration         // after which a write that was not answered is sent again; default 1 s
 	Ledger  string                // file of this edge's own record of what it must hold; see package integrity. Empty: none
 	Scan    time.Duration         // between comparisons of this edge's copy with the record; default 1 h
 	Asker   compare.Asker         // asks other edges what they have; nil: nothing is compared
@@ -86,6 +86,9 @@ func New(o Options) (*Store, error) {
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 8 * time.Second
+	}
+	if o.Answer <= 0 {
+		o.Answer = time.Second
 	}
 	if o.Scan <= 0 {
 		o.Scan = time.Hour
@@ -201,7 +204,7 @@ func (s *Store) setStream(created time.Time) {
 	if known.IsZero() || known.Equal(created) {
 		return
 	}
-	s.index.inUse.Store(index.New())
+	s.useKeys(index.New())
 	s.sessions.Range(func(_, session any) bool {
 		session.(*atomic.Uint64).Store(0)
 		return true

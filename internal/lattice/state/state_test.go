@@ -66,7 +66,10 @@ func open(t testing.TB, node *latticetest.Node, o state.Options) *state.Store {
 		o.Bucket = "terrane_state"
 	}
 	if o.Timeout == 0 { // what is to fail has a context that ends
-		o.Timeout = time.Minute
+		o.Timeout = latticetest.Patience
+	}
+	if o.Answer == 0 { // of a slow machine's servers: what is sent twice may fail in doubt
+		o.Answer = 20 * time.Second
 	}
 	s, err := state.New(o)
 	if err != nil {

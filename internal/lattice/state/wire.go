@@ -133,7 +133,7 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 	for doubt := false; ; {
 		x := s.keys()
 		gaps := x.Gaps()
-		attempt, cancel := context.WithTimeout(ctx, min(answerTimeout, s.opts.Timeout/4))
+		attempt, cancel := context.WithTimeout(ctx, min(s.opts.Answer, s.opts.Timeout/4))
 		reply, err := s.hooks.send(attempt, nc, m)
 		cancel()
 		switch {

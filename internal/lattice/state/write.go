@@ -61,7 +61,9 @@ func (k *kv) write(ctx context.Context, key string, h nats.Header, data []byte, 
 			if r.write == h.Get(hdrWrite) {
 				return r.seq, nil
 			}
-			if r.replaced != h.Get(hdrExpected) { // it may have replaced ours
+			// Ours would be at a later sequence than expect, unless it has expired.
+			notDone := r.seq < expect && h.Get(hdrExpires) == ""
+			if !notDone && r.replaced != h.Get(hdrExpected) { // it may have replaced ours
 				return 0, errDoubt
 			}
 		}

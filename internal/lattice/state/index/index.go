@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -9,7 +10,8 @@ import (
 
 // Index has the keys of every tenant, as of a sequence.
 type Index struct {
-	loaded chan struct{} // closed when the keys of the start are all there
+	loaded  chan struct{} // closed when the keys of the start are all there
+	retired chan struct{} // closed when another index has taken its place
 
 	mu       sync.Mutex
 	tenants  map[string]*Tenant // by token
@@ -23,7 +25,7 @@ type Index struct {
 
 // New returns an empty index, which begins with a gap: what was there before.
 func New() *Index {
-	return &Index{loaded: make(chan struct{}), tenants: map[string]*Tenant{}, advanced: make(chan struct{}), gaps: 1}
+	return &Index{loaded: make(chan struct{}), retired: make(chan struct{}), tenants: map[string]*Tenant{}, advanced: make(chan struct{}), gaps: 1}
 }
 
 // SetLoaded says that the keys of the start are all there. It is called once.
@@ -31,6 +33,16 @@ func (x *Index) SetLoaded() { close(x.loaded) }
 
 // Loaded is closed when the keys of the start are all there.
 func (x *Index) Loaded() <-chan struct{} { return x.loaded }
+
+// Retire says that nothing more is applied, as another index has taken the place of this one.
+// It is called once.
+func (x *Index) Retire() { close(x.retired) }
+
+// Retired is closed by Retire.
+func (x *Index) Retired() <-chan struct{} { return x.retired }
+
+// ErrRetired is returned by Wait on an index that was retired before it reached the sequence.
+var ErrRetired = errors.New("the index was replaced by another")
 
 // IsLoaded reports whether Loaded is closed.
 func (x *Index) IsLoaded() bool {
@@ -124,7 +136,8 @@ func (x *Index) Last() uint64 {
 	return x.last
 }
 
-// Wait waits until the index has reached a sequence.
+// Wait waits until the index has reached a sequence. It fails with ErrRetired or at the end of
+// ctx.
 func (x *Index) Wait(ctx context.Context, seq uint64) error {
 	for {
 		x.mu.Lock()
@@ -135,6 +148,8 @@ func (x *Index) Wait(ctx context.Context, seq uint64) error {
 		}
 		select {
 		case <-advanced:
+		case <-x.retired:
+			return ErrRetired
 		case <-ctx.Done():
 			return fmt.Errorf("state: the index of keys is behind: %w", ctx.Err())
 		}
