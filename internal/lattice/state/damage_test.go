@@ -135,9 +135,9 @@ func TestLostMessages(t *testing.T) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			_, err := alice.Put(t.Context(), "new", nil, 0, time.Time{})
+			_, err := alice.Put(shortly(t), "new", nil, 0, time.Time{})
 			refused("a write", err)
-			_, err = alice.List(t.Context(), "", "", 100)
+			_, err = alice.List(shortly(t), "", "", 100)
 			refused("a list", err)
 			readable := 0
 			for i := range 10 {
