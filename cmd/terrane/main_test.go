@@ -7,7 +7,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge"
 )
 
 func TestMain(m *testing.M) {
@@ -23,7 +23,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Condition: func(name string) (bool, error) {
-			return slices.Contains(config.Engines(), name), nil
+			return slices.Contains(edge.Engines(), name), nil
 		},
 		Setup: func(e *testscript.Env) error {
 			wd, err := os.Getwd()

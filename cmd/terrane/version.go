@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/terrane/terrane/internal/config"
+	"github.com/terrane/terrane/internal/edge"
 )
 
 func versionCommand() *cobra.Command {
@@ -25,7 +25,7 @@ func versionCommand() *cobra.Command {
 
 func printVersion(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "terrane %s %s %s/%s, engines: %s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		strings.Join(config.Engines(), ", "))
+		strings.Join(edge.Engines(), ", "))
 	return err
 }
 

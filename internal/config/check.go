@@ -26,13 +26,6 @@ func (c *Config) check() {
 	c.checkTLS()
 	c.checkStorage()
 	c.checkState()
-	if name := c.Engine.Name; !slices.Contains(Engines(), name) {
-		mend := ""
-		if name == "wasmer" {
-			mend = "; \"make build-wasmer\" makes one with \"wasmer\""
-		}
-		c.Fault("engine.name", "%q is no engine of this build: it has %q%s", name, Engines(), mend)
-	}
 	for key, n := range map[string]int{
 		"limits.concurrency": c.Limits.Concurrency, "limits.subrequests": c.Limits.Subrequests,
 		"limits.requests_per_second": c.Limits.RequestsPerSecond,

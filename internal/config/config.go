@@ -162,7 +162,7 @@ type Fetch struct {
 
 // Engine is what runs modules.
 type Engine struct {
-	Name string `toml:"name"`
+	Name string `toml:"name"` // empty: the default of package edge
 }
 
 // BGP is the speaker. What its values must be is checked by package bgp.

@@ -122,12 +122,11 @@ func TestFaults(t *testing.T) {
 		}},
 		{"missing secret", small + "[admin]\ntoken = \"file:none\"\n", []string{"t.toml:11: admin.token: open "}},
 		{"unset secret", small + "[admin]\ntoken = \"env:TERRANE_TEST_UNSET\"\n", []string{"t.toml:11: admin.token: the environment variable TERRANE_TEST_UNSET is not set"}},
-		{"engine, TLS and sizes", small + "[engine]\nname = \"v8\"\n[tls]\nmode = \"none\"\n[limits]\nmemory = \"lots\"\ncpu = \"0s\"\nconcurrency = -1\n", []string{
-			`t.toml:11: engine.name: "v8" is no engine of this build`,
-			`t.toml:13: tls.mode: "none" is no mode`,
-			`t.toml:15: limits.memory: "lots" is no size`,
-			`t.toml:16: limits.cpu: "0s" is no duration`,
-			`t.toml:17: limits.concurrency: -1: want 0 or more`,
+		{"TLS and sizes", small + "[tls]\nmode = \"none\"\n[limits]\nmemory = \"lots\"\ncpu = \"0s\"\nconcurrency = -1\n", []string{
+			`t.toml:11: tls.mode: "none" is no mode`,
+			`t.toml:13: limits.memory: "lots" is no size`,
+			`t.toml:14: limits.cpu: "0s" is no duration`,
+			`t.toml:15: limits.concurrency: -1: want 0 or more`,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -67,9 +67,8 @@ func Default() *Config {
 			SiteSize:     256 << 20,
 			Subrequests:  16,
 		},
-		Engine: Engine{Name: "wazero"},
-		State:  State{Provider: "lattice"},
-		Admin:  Admin{Listen: "127.0.0.1:9180"},
+		State: State{Provider: "lattice"},
+		Admin: Admin{Listen: "127.0.0.1:9180"},
 	}
 }
 

@@ -328,6 +328,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	if e.announcer != nil {
 		add("bgp", e.announcer.Run)
 	}
+	add("listeners", e.logListeners)
 	err := parts.Run(ctx, list)
 	e.fetcher.Close()
 	return errors.Join(err, e.Sites.Close(context.WithoutCancel(ctx)), e.engine.Close(context.WithoutCancel(ctx)))

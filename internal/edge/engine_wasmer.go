@@ -5,13 +5,14 @@ package edge
 import (
 	"github.com/terrane/terrane/hostcalls"
 	"github.com/terrane/terrane/hostcalls/wasi"
-	"github.com/terrane/terrane/internal/config"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/internal/engine/wasmerengine"
 )
 
-func newOtherEngine(_ config.Engine, o EngineOptions) (engine.Engine, error) {
-	return wasmerengine.New(wasmerengine.Options{
-		Funcs: append(hostcalls.Functions(), wasi.Functions()...), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
-	})
+func wasmer() makeEngine {
+	return func(o EngineOptions) (engine.Engine, error) {
+		return wasmerengine.New(wasmerengine.Options{
+			Funcs: append(hostcalls.Functions(), wasi.Functions()...), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
+		})
+	}
 }

@@ -36,7 +36,9 @@ func Faults(cfg *config.Config) error {
 		}
 		return "lattice." + key
 	})
+	_, noEngine := engineOf(cfg.Engine)
 	rest := []error{
+		cfg.Faults("engine", noEngine),
 		cfg.Faults("", latticeFaults),
 		cfg.Faults("", tenantsync.Options{Stores: stores(cfg), Limits: Limits(&cfg.Limits), Reread: int64(cfg.Edge.Reread)}.Check()),
 		cfg.Faults("", gitHostFaults(cfg)),

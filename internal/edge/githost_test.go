@@ -111,6 +111,10 @@ func TestGitHost(t *testing.T) {
 	if e.GitHost.SSHAddr() == nil {
 		t.Error("ssh does not listen")
 	}
+	e.Await("the log of the listeners", func() bool {
+		log := e.Log.String()
+		return strings.Contains(log, "admin="+e.Admin.Addr().String()) && strings.Contains(log, "git_ssh="+e.GitHost.SSHAddr().String())
+	})
 	if at := e.Address(tenant.ID("/git/nobody")); at != "" {
 		t.Errorf("a tenant without a domain is shown at %s", at)
 	}

@@ -185,9 +185,6 @@ func (h *Host) Ready() <-chan struct{} { return h.ready }
 // SSHAddr is where ssh listens, nil without; it is known once Ready is closed.
 func (h *Host) SSHAddr() net.Addr { return h.addr }
 
-// HostKey is the public key of the ssh server, known once Ready is closed.
-func (h *Host) HostKey() ssh.PublicKey { return h.hostKey.PublicKey() }
-
 // Run makes the repositories or mends what a killed process left in them, and serves
 // ssh until ctx ends. It can be called once. Handlers must have ended before ctx does.
 func (h *Host) Run(ctx context.Context) error {

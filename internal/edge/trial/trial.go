@@ -39,7 +39,7 @@ type Inspection struct {
 // Inspect reports whether the edge of cfg would run the module of a file. Its error is a failure
 // of the host; what is wrong with the module is in the Inspection.
 func Inspect(ctx context.Context, file string, wasm []byte, cfg *config.Config) (*Inspection, error) {
-	in := &Inspection{File: file, Engine: cfg.Engine.Name}
+	in := &Inspection{File: file, Engine: edge.EngineName(cfg.Engine)}
 	var err error
 	if in.Info, err = engine.Inspect(wasm); err != nil {
 		in.refuse(err)

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/robfig/cron/v3"
 
-	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/messages"
 	"github.com/terrane/terrane/tenant"
 )
@@ -27,9 +26,19 @@ const (
 	atATime = lease / 4 // of firing, before the lease is renewed again
 )
 
+// Lattice is what this package needs of *lattice.Lattice.
+type Lattice interface {
+	JetStream(ctx context.Context) (jetstream.JetStream, error)
+	Name() string
+	Region() string
+	External() bool
+	Hub() bool
+	ReplicasOf(ctx context.Context, js jetstream.JetStream, stream string) (int, error)
+}
+
 // Options are what New takes.
 type Options struct {
-	Lattice *lattice.Lattice
+	Lattice Lattice
 	// Ask has the tenant's module run; see messages.Messages.
 	Ask func(ctx context.Context, id tenant.ID, t *messages.Task) (*messages.Answer, error)
 	// Tell takes what a tenant should know, for its log. Nil discards.

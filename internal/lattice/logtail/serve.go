@@ -39,9 +39,15 @@ type Line struct {
 	Text    string     `json:"text"`
 }
 
+// Lattice is what this package needs of *lattice.Lattice.
+type Lattice interface {
+	Conn(ctx context.Context) (*nats.Conn, error)
+	Name() string
+}
+
 // Options are what New takes.
 type Options struct {
-	Lattice ask.Lattice
+	Lattice Lattice
 	// Read yields the last n lines of this edge, one zero Line, and with follow each new
 	// one until ctx ends.
 	Read func(ctx context.Context, tenant string, n int, follow bool) iter.Seq[Line]

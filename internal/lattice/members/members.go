@@ -27,9 +27,21 @@ const (
 	silence      = 6 * time.Second // without a word of a member, after which it is not live; those that are send one a second
 )
 
+// Lattice is what this package needs of *lattice.Lattice.
+type Lattice interface {
+	Conn(ctx context.Context) (*nats.Conn, error)
+	System(ctx context.Context) (*nats.Conn, error)
+	Name() string
+	Clustered() bool
+	Replicas() int
+	Standing() lattice.Standing
+	Join(removal string) error
+	Forgotten()
+}
+
 // Options are what New takes.
 type Options struct {
-	Lattice *lattice.Lattice
+	Lattice Lattice
 	// ForgetAfter is how long a member is absent before it is forgotten, if the others can
 	// hold all copies. Default 1 h; negative: never.
 	ForgetAfter time.Duration

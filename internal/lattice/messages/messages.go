@@ -18,7 +18,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrane/terrane/hostcalls"
-	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -55,9 +54,21 @@ type Answer struct {
 // that no module has seen the task.
 type Runner func(ctx context.Context, id tenant.ID, t *Task) (*Answer, error)
 
+// Lattice is what this package needs of *lattice.Lattice.
+type Lattice interface {
+	Conn(ctx context.Context) (*nats.Conn, error)
+	Name() string
+	Region() string
+	Domain() string
+	JetStream(ctx context.Context) (jetstream.JetStream, error)
+	External() bool
+	Replicas() int
+	ReplicasOf(ctx context.Context, js jetstream.JetStream, stream string) (int, error)
+}
+
 // Options are what New takes.
 type Options struct {
-	Lattice *lattice.Lattice
+	Lattice Lattice
 	Run     Runner
 	// Wait bounds a task of this edge; default 30 s.
 	Wait time.Duration

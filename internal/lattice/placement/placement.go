@@ -17,7 +17,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/internal/lattice/natsconn"
 )
 
@@ -27,9 +26,16 @@ const (
 	again    = time.Second
 )
 
+// Lattice is what this package needs of *lattice.Lattice.
+type Lattice interface {
+	Conn(ctx context.Context) (*nats.Conn, error)
+	Name() string
+	Region() string
+}
+
 // Options are what New takes.
 type Options struct {
-	Lattice *lattice.Lattice
+	Lattice Lattice
 	// Edges are the names of a region's edges that are there, the least busy first. Nil: none is known.
 	Edges func(region string) []string
 	// Serve answers what arrives on ln, until ctx ends, and closes it.

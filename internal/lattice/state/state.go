@@ -33,7 +33,7 @@ const (
 
 // Options are what New takes.
 type Options struct {
-	Lattice *lattice.Lattice
+	Lattice Lattice
 	Bucket  string // "terrane_state"
 	// Home is the region that keeps the state; others mirror it. Empty: this region,
 	// and the lattice's own if it is the operator's NATS.
@@ -54,7 +54,7 @@ type Options struct {
 // must run for anything to work; operations wait for it.
 type Store struct {
 	opts     Options
-	lattice  *lattice.Lattice
+	lattice  Lattice
 	log      *slog.Logger
 	barrier  *barrier
 	index    indexes
