@@ -33,6 +33,8 @@ type Lattice interface {
 	Region() string
 	External() bool
 	Hub() bool
+	Clustered() bool
+	TendLed(ctx context.Context, stream string, repaired func(ctx context.Context))
 	ReplicasOf(ctx context.Context, js jetstream.JetStream, stream string) (int, error)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrane/terrane/hostcalls"
+	"github.com/terrane/terrane/internal/lattice"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -64,6 +65,7 @@ type Lattice interface {
 	External() bool
 	Replicas() int
 	ReplicasOf(ctx context.Context, js jetstream.JetStream, stream string) (int, error)
+	TendLed(ctx context.Context, stream string, repaired func(ctx context.Context))
 }
 
 // Options are what New takes.
