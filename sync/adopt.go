@@ -302,7 +302,7 @@ func (st *store) again(rec *mirror.Record) (*candidate, error) {
 	c.stage = st.mirror.Stage()
 	for name, f := range rec.Files {
 		if !c.stage.Reuse(f.Hash) {
-			return nil, errors.Join(fmt.Errorf("%s: %w", name, mirror.ErrDamaged), c.stage.Close())
+			return nil, errors.Join(fmt.Errorf("%s: %w", name, tenant.ErrDamaged), c.stage.Close())
 		}
 	}
 	return c, nil

@@ -175,7 +175,7 @@ func (st *store) publish(ctx context.Context, s *site, c *candidate) error {
 	} else if ctx.Err() == nil {
 		// What the Publisher could not read may be damaged: then it is removed, and written
 		// anew at the next try.
-		if errors.Is(err, mirror.ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, tenant.ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
 			err = errors.Join(err, st.mirror.Check(c.rec))
 		}
 		err = errors.Join(err, st.mirror.Drop(c.rec))
@@ -349,7 +349,7 @@ func (st *store) restoreOne(ctx context.Context, s *site) {
 
 // damaged gives up a release that cannot be read from the mirror any more.
 func (st *store) damaged(rec *mirror.Record, err error) {
-	if errors.Is(err, mirror.ErrDamaged) || errors.Is(err, ErrRefused) {
+	if errors.Is(err, tenant.ErrDamaged) || errors.Is(err, ErrRefused) {
 		err = errors.Join(err, st.mirror.Drop(rec))
 	}
 	st.log.Error("release in the mirror cannot be used", "tenant", rec.ID, "revision", rec.Revision, "err", err)

@@ -3,12 +3,16 @@ package tenant
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 )
 
 // Hash is the SHA-256 of a file's content, and its name in the mirror.
 type Hash [sha256.Size]byte
+
+// ErrDamaged is wrapped by the error of a read whose content does not match its Hash.
+var ErrDamaged = errors.New("the content does not match its hash")
 
 // String is the hash in lower-case hexadecimal digits.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	tenantsync "github.com/terrane/terrane/sync"
-	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -142,7 +141,7 @@ func (r *Recorder) read(h tenant.Hash) ([]byte, error) {
 	}
 	data, err := io.ReadAll(f)
 	if err == nil && sha256.Sum256(data) != h {
-		err = fmt.Errorf("%w %s", mirror.ErrDamaged, h)
+		err = fmt.Errorf("%s: %w", h, tenant.ErrDamaged)
 	}
 	return data, errors.Join(err, f.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/list"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -91,7 +92,8 @@ func (c *Cache) keep(k kept) {
 	}
 }
 
-// Read reads a whole file. It fails if the file is not what its size and hash say.
+// Read reads a whole file. The error wraps tenant.ErrDamaged if the file is not what its size
+// and hash say.
 func Read(from Source, f tenant.File) (_ []byte, err error) {
 	r, err := from.Open(f.Hash)
 	if err != nil {
@@ -103,11 +105,12 @@ func Read(from Source, f tenant.File) (_ []byte, err error) {
 		}
 	}()
 	data := make([]byte, f.Size)
-	if _, err := io.ReadFull(r, data); err != nil {
+	_, err = io.ReadFull(r, data)
+	switch short := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); {
+	case short, err == nil && sha256.Sum256(data) != f.Hash:
+		return nil, fmt.Errorf("read %s from the mirror: %w", f.Hash, tenant.ErrDamaged)
+	case err != nil:
 		return nil, fmt.Errorf("read %s from the mirror: %w", f.Hash, err)
-	}
-	if sha256.Sum256(data) != f.Hash {
-		return nil, fmt.Errorf("%s is damaged in the mirror", f.Hash)
 	}
 	return data, nil
 }

@@ -238,17 +238,14 @@ func (m *Mirror) Read(h tenant.Hash) ([]byte, error) {
 		return nil, err
 	}
 	if sha256.Sum256(data) != h {
-		return nil, fmt.Errorf("%w %s", ErrDamaged, h)
+		return nil, fmt.Errorf("%s: %w", h, tenant.ErrDamaged)
 	}
 	return data, nil
 }
 
-// ErrDamaged is wrapped by the error of a missing object, or of one whose content
-// does not match its hash.
-var ErrDamaged = errors.New("damaged object")
-
-// Check reads every object of rec and compares hashes. A damaged one is removed,
-// so that it is written anew when it is read from the origin again.
+// Check reads every object of rec and compares hashes. A damaged one is removed, so that it
+// is written again when it is read from the origin. The error of a missing one wraps
+// tenant.ErrDamaged, too.
 func (m *Mirror) Check(rec *Record) error {
 	var errs []error
 	for name, f := range rec.Files {
@@ -262,7 +259,7 @@ func (m *Mirror) Check(rec *Record) error {
 func (m *Mirror) check(want File) error {
 	f, err := os.Open(m.path(want.Hash))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		return fmt.Errorf("%w: %w", tenant.ErrDamaged, err)
 	}
 	if err != nil {
 		return err
@@ -275,7 +272,7 @@ func (m *Mirror) check(want File) error {
 	if tenant.Hash(sum.Sum(nil)) == want.Hash {
 		return nil
 	}
-	return errors.Join(fmt.Errorf("%w %s", ErrDamaged, want.Hash), os.Remove(m.path(want.Hash)))
+	return errors.Join(fmt.Errorf("%s: %w", want.Hash, tenant.ErrDamaged), os.Remove(m.path(want.Hash)))
 }
 
 func (m *Mirror) path(h tenant.Hash) string { return Path(m.dir, h) }
