@@ -13,6 +13,9 @@ ifneq ($(shell git rev-parse HEAD >/dev/null 2>&1 && echo yes),yes)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
+# Data races of other projects that we cannot avoid, each with its reason.
+export GORACE := suppressions=$(CURDIR)/tools/race-suppressions
+
 # Compilers of the guests. AssemblyScript's is fetched by npx, Go's is there.
 TOOLCHAINS := clang libclang-rt-14-dev-wasm32 libstd-rust-dev-wasm32 lld rustc wabt wasi-libc
 ifeq ($(shell command -v npx),)
