@@ -23,7 +23,7 @@ func faultsOf(t *testing.T, file string, text []byte) (list []*tomlfile.Error) {
 	}
 	var collect func(error)
 	collect = func(err error) {
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // joined errors are taken apart below
 		case nil:
 		case *tomlfile.Error:
 			list = append(list, e)

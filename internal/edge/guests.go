@@ -26,7 +26,7 @@ import (
 func (e *Edge) buildGuests(context.Context) error {
 	c := e.cfg
 	var err error
-	e.engine, err = NewEngine(c.Engine, EngineOptions{ //nolint:contextcheck // starts nothing
+	e.engine, err = NewEngine(c.Engine, EngineOptions{
 		memory:   e.Memory,
 		cacheDir: filepath.Join(c.Edge.Data, "compiled"),
 		logger:   e.logger("engine"),

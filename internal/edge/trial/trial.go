@@ -78,7 +78,7 @@ func checkSize(wasm []byte, cfg *config.Config) error {
 
 // compile compiles a module under the limits of cfg. Its caller closes both, the module first.
 func compile(ctx context.Context, wasm []byte, cfg *config.Config) (engine.Engine, engine.Module, error) {
-	eng, err := edge.NewEngine(cfg.Engine, edge.EngineOptions{}) //nolint:contextcheck // starts nothing
+	eng, err := edge.NewEngine(cfg.Engine, edge.EngineOptions{})
 	if err != nil {
 		return nil, nil, err
 	}
