@@ -106,7 +106,7 @@ func TestFuseRefuses(t *testing.T) {
 		{"64-bit memory", func() []byte { b := New(); b.CoreModule(Core{Memories: [][]byte{{4, 1}}}.Bytes()); return b.Bytes() }(), "64-bit memories"},
 		{"too deep", deep(33).Bytes(), "nested more than 32 deep"},
 		{"grows exponentially", bomb(20), "the component instantiates more than 100 core modules"},
-		{"instances grow exponentially", wideBomb(1000, 20), "definitions"},
+		{"instances of many exports", wideBomb(1000, 8), "more than 100000 definitions"},
 		{"too many definitions", func() []byte {
 			b := New()
 			b.Section(7, Num(60_000), bytes.Repeat([]byte(U8), 60_000))

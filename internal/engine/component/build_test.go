@@ -7,6 +7,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	. "github.com/terrane/terrane/internal/engine/component/comptest"
+	"github.com/terrane/terrane/internal/engine/wasmbin"
 )
 
 // cases are the parts of a component that tests change.
@@ -134,10 +135,15 @@ func TestFuse(t *testing.T) {
 		}
 		return ran(m, a)
 	}
+	posted := false
+	h.after = func(m api.Memory) { v, _ := m.ReadUint32Le(72); posted = v == 1 }
 	if err := h.run(fuse(t, p.build()).Module); err != nil {
 		t.Fatal(err)
 	}
 	h.sees("say tick ran")
+	if !posted {
+		t.Error("post-return did not get the result")
+	}
 	if len(h.given) != 1 || h.given[0] != 1024+4 {
 		t.Errorf("blocks at %v, want 1028: realloc is given the alignment 4", h.given)
 	}
@@ -164,4 +170,63 @@ func TestNames(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), ".main_run(") || !strings.Contains(err.Error(), ".run(") {
 		t.Errorf("%v, want a trap in main_run, called by run", err)
 	}
+}
+
+// TestTables runs core modules that have a table each, and one that makes a reference of a function
+// which its exports alone declare.
+func TestTables(t *testing.T) {
+	constant := func(n byte) []byte { // get: what is in slot 0 of the table, a function that returns n
+		return Core{
+			Types: [][]byte{CoreType(":i")}, Funcs: []int{0, 0}, Tables: [][]byte{{0x70, 0, 1}},
+			Exports:  [][]byte{CoreExport("get", CoreFunc, 1)},
+			Elements: [][]byte{{0, 0x41, 0, 0x0b, 1, 0}},
+			Code:     [][]byte{Body(0x41, n), Body(0x41, 0, 0x11, 0, 0)},
+		}.Bytes()
+	}
+	b := New()
+	var args []Arg
+	for i, name := range []string{"a", "b"} {
+		in := b.CoreInstantiate(b.CoreModule(constant(byte(i + 1))))
+		args = append(args, CoreArg(name, CoreFunc, b.CoreAlias(CoreFunc, in, "get")))
+	}
+	main := b.CoreModule(Core{
+		Types:    [][]byte{CoreType(":i")},
+		Imports:  [][]byte{CoreImport("m", "a", 0, 0), CoreImport("m", "b", 0, 0)},
+		Funcs:    []int{0},
+		Memories: [][]byte{{0, 1}},
+		Exports:  [][]byte{CoreExport("run", CoreFunc, 2)},
+		// store a() at 16 and b() at 20; a reference of run; 0
+		Code: [][]byte{Body(0x41, 16, 0x10, 0, 0x36, 2, 0, 0x41, 20, 0x10, 1, 0x36, 2, 0, 0xd2, 2, 0xd1, 0x1a, 0x41, 0)},
+	}.Bytes())
+	run := b.CoreAlias(CoreFunc, b.CoreInstantiate(main, Item("m", "", b.CoreBundle(args...))), "run")
+	b.Export("wasi:cli/run@0.2.0", Instance, b.Bundle(Item("run", Func, b.Lift(run, b.Type(FuncType(Index(b.Type(Result()))))))))
+	h := &machine{T: t, calls: map[string]hostcall{"terrane:abi ran": func(api.Memory, []uint64) []uint64 { return nil }}}
+	var got [2]uint32
+	h.after = func(m api.Memory) { got[0], _ = m.ReadUint32Le(16); got[1], _ = m.ReadUint32Le(20) }
+	if err := h.run(fuse(t, b.Bytes()).Module); err != nil || got != [2]uint32{1, 2} {
+		t.Errorf("%v, %v; want 1 and 2", got, err)
+	}
+}
+
+// TestChangedTable wants the trampolines to stay if other code can change their table.
+func TestChangedTable(t *testing.T) {
+	p := program()
+	p.after = func(b *Builder) {
+		m := b.CoreModule(Core{
+			Types:   [][]byte{CoreType(":")},
+			Imports: [][]byte{CoreImport("m", "t", 1, 0x70, 0, 0)},
+			Funcs:   []int{0},
+			Code:    [][]byte{Body(0x41, 0, 0xd0, 0x70, 0x26, 0)}, // table.set 0, null
+		}.Bytes())
+		b.CoreInstantiate(m, Item("m", "", b.CoreBundle(CoreArg("t", CoreTable, b.CoreAlias(CoreTable, 0, "$imports")))))
+	}
+	f := fuse(t, p.build())
+	if m, err := wasmbin.Decode(f.Module); err != nil || len(m.Tables) != 1 {
+		t.Fatalf("%v; want the table of the trampolines", err)
+	}
+	h := p.host(t)
+	if err := h.run(f.Module); err != nil {
+		t.Fatal(err)
+	}
+	h.sees("say tick ran")
 }

@@ -21,6 +21,7 @@ type machine struct {
 	// blocks are the sizes that terrane:abi.block asks for next; given are the pointers.
 	blocks []uint64
 	given  []uint32
+	after  func(api.Memory) // once the entry has returned
 }
 
 // run instantiates a fused module, calls its entry and returns the error of either.
@@ -51,6 +52,9 @@ func (h *machine) run(wasm []byte) error {
 		return fmt.Errorf("instantiate: %w", err)
 	}
 	_, err = m.ExportedFunction("run").Call(ctx)
+	if h.after != nil {
+		h.after(m.Memory())
+	}
 	return err
 }
 
