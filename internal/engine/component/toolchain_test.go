@@ -8,13 +8,10 @@ import (
 	"github.com/terrane/terrane/internal/engine/wasmbin"
 )
 
-// hello is the same program in each test, so that it is built once.
-const hello = `addEventListener('fetch', (e) => e.respondWith(new Response('hello ' + new URL(e.request.url).pathname)));`
-
 // TestFuseJavaScript fuses a component of 12 MB that has a main module, an adapter, a shim and
 // fix-ups, and imports interfaces of several patch versions.
 func TestFuseJavaScript(t *testing.T) {
-	f := fuse(t, toolchain.JavaScript(t, hello))
+	f := fuse(t, toolchain.JavaScript(t, toolchain.Hello))
 	m, err := wasmbin.Decode(f.Module)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +35,7 @@ func TestFuseJavaScript(t *testing.T) {
 
 // BenchmarkFuse fuses a JavaScript component of 12 MB, which is to take 300 ms at most.
 func BenchmarkFuse(b *testing.B) {
-	wasm := toolchain.JavaScript(b, hello)
+	wasm := toolchain.JavaScript(b, toolchain.Hello)
 	b.SetBytes(int64(len(wasm)))
 	b.ReportAllocs()
 	for b.Loop() {

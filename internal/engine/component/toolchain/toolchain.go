@@ -22,6 +22,10 @@ func packages() []string {
 	return []string{"@bytecodealliance/componentize-js@0.23.0", "@bytecodealliance/jco@1.35.0"}
 }
 
+// Hello is a program that answers hello and the path. Tests that need no other program take
+// this one, so that it is built once.
+const Hello = `addEventListener('fetch', (e) => e.respondWith(new Response('hello ' + new URL(e.request.url).pathname)));`
+
 // patience is how long the tools may take; a build takes 30 seconds, the first one two minutes.
 const patience = 10 * time.Minute
 
