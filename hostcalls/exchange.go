@@ -106,7 +106,7 @@ type Exchange struct {
 	wasi      *preview1.Program // nil until the guest uses it
 	cgi       bool
 	stdout    []byte       // of a CGI program
-	extended               // by an ABI of another package
+	extended  extended     // by an ABI of another package
 	stdoutCut bool         // stdout lacks what was over the limit
 	held      atomic.Int64 // bytes of bodies of outbound requests and their responses
 }
@@ -176,7 +176,7 @@ func (x *Exchange) Close() {
 		values:  x.values[:0],
 		handles: x.handles[:0],
 
-		extended: extended{extension: x.extension},
+		extended: extended{extension: x.extended.extension},
 	}
 	t.pool.Put(x)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/terrane/terrane/hostcalls/wasi/keyvalue"
 	"github.com/terrane/terrane/hostcalls/wasi/logging"
 	"github.com/terrane/terrane/hostcalls/wasi/random"
+	"github.com/terrane/terrane/hostcalls/wasi/sockets"
 	"github.com/terrane/terrane/hostcalls/wasi/stream"
 )
 
@@ -22,7 +23,7 @@ import (
 func Interfaces() []abi.Interface {
 	return slices.Concat(
 		stream.Interfaces(), clocks.Interfaces(), random.Interfaces(), cli.Interfaces(), http.Interfaces(), filesystem.Interfaces(),
-		config.Interfaces(), keyvalue.Interfaces(), logging.Interfaces(),
+		config.Interfaces(), keyvalue.Interfaces(), logging.Interfaces(), sockets.Interfaces(),
 	)
 }
 

@@ -134,17 +134,18 @@ func TestFlattening(t *testing.T) {
 
 func TestStrings(t *testing.T) {
 	const text = "grüße 𝄞 日本"
-	utf16 := func(s string) (out string) {
+	utf16 := func(s string) string {
+		var out []byte
 		for _, r := range s {
 			if r >= 1<<16 {
 				r -= 1 << 16
 				hi, lo := 0xd800+r>>10, 0xdc00+r&0x3ff
-				out += string([]byte{byte(hi), byte(hi >> 8), byte(lo), byte(lo >> 8)})
+				out = append(out, byte(hi), byte(hi>>8), byte(lo), byte(lo>>8))
 				continue
 			}
-			out += string([]byte{byte(r), byte(r >> 8)})
+			out = append(out, byte(r), byte(r>>8))
 		}
-		return out
+		return string(out)
 	}
 	const tag = 1 << 31
 	for _, tt := range []struct {

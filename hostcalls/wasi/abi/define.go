@@ -155,7 +155,7 @@ func (i Interface) Describe() map[string]string {
 	for _, f := range i.compile() {
 		out[f.name] = ""
 		if !strings.HasPrefix(f.name, "[resource-drop]") {
-			out[f.name] = f.signature.String()
+			out[f.name] = f.String()
 		}
 	}
 	return out

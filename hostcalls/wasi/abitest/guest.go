@@ -104,8 +104,8 @@ func (g *Guest) CallTable(context.Context, uint32, uint32, bool) (uint32, error)
 }
 
 // CallExport implements hostcalls.Guest.
-func (g *Guest) CallExport(context.Context, string, uint32, bool) (uint32, error) {
-	return g.CallTable(nil, 0, 0, false) //nolint:staticcheck // it is not used
+func (g *Guest) CallExport(ctx context.Context, _ string, arg uint32, result bool) (uint32, error) {
+	return g.CallTable(ctx, 0, arg, result)
 }
 
 // Try calls a function, "wasi:io/poll poll", and places the blocks that it asks for.

@@ -173,7 +173,7 @@ func getDirectories(_ context.Context, c *abi.Call) error {
 }
 
 // file is the descriptor of a regular file.
-func file(c *abi.Call) (d *descriptor, fault error, trap error) { //nolint:revive // both are errors, of the guest and for it
+func file(c *abi.Call) (d *descriptor, fault error, trap error) {
 	if d, trap = self(c); trap != nil {
 		return nil, nil, trap
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // at is the name of the path in core parameters i and i+1, relative to a folder.
-func at(c *abi.Call, i int) (d *descriptor, name string, fault error, trap error) { //nolint:revive // both are errors, of the guest and for it
+func at(c *abi.Call, i int) (d *descriptor, name string, fault error, trap error) {
 	d, trap = self(c)
 	if trap != nil {
 		return nil, "", nil, trap

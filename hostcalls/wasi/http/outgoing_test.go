@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -94,16 +95,17 @@ func (g *guest) read(response uint64) (string, string) {
 	body := g.U32(4)
 	g.variant(failed, types+"[method]incoming-response.consume", response, ret)
 	g.variant(ok, types+"[method]incoming-body.stream", body, ret)
-	in, out := g.U32(4), ""
+	in := g.U32(4)
+	var out strings.Builder
 	for {
 		g.Call(streams+"[method]input-stream.blocking-read", in, 100_000, ret)
 		if g.U8(0) == failed {
 			break
 		}
-		out += g.Bytes(4)
+		out.WriteString(g.Bytes(4))
 	}
 	if g.U8(4) != 1 {
-		out += fmt.Sprintf(" and the error %d", g.U8(4))
+		fmt.Fprintf(&out, " and the error %d", g.U8(4))
 	}
 	g.Call(streams+"[resource-drop]input-stream", in)
 	f := g.Call(types+"[static]incoming-body.finish", body)
@@ -114,7 +116,7 @@ func (g *guest) read(response uint64) (string, string) {
 	if g.U8(16) == ok && g.U8(24) == some {
 		trailers = g.entries(g.U32(28))
 	}
-	return out, trailers
+	return out.String(), trailers
 }
 
 func TestOutgoing(t *testing.T) {
@@ -160,7 +162,7 @@ func TestUpload(t *testing.T) {
 			g := enter(t, lab(t), nil)
 			f := g.fields()
 			if tt.length {
-				g.change(-1, f, "content-length", fmt.Sprint(size))
+				g.change(-1, f, "content-length", strconv.Itoa(size))
 			}
 			r := g.outgoing(at, "/", f)
 			g.Call(types+"[method]outgoing-request.set-method", r, 3, 0, 0)
@@ -206,7 +208,7 @@ func TestUpload(t *testing.T) {
 func TestOutgoingErrors(t *testing.T) {
 	at := upstream(t, echo)
 	slow := upstream(t, func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(200)
+		w.WriteHeader(http.StatusOK)
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})

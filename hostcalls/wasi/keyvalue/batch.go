@@ -22,7 +22,7 @@ var (
 )
 
 // keys are the list<string> in core parameters 1 and 2.
-func keys(c *abi.Call) (out []string, fault error, trap error) { //nolint:revive // both are errors, of the guest and for it
+func keys(c *abi.Call) (out []string, fault error, trap error) {
 	if _, err := abi.Lent[*bucket](c, 0); err != nil {
 		return nil, nil, err
 	}
@@ -141,7 +141,7 @@ type cas struct {
 func (*cas) Drop() {}
 
 func newCAS(ctx context.Context, c *abi.Call) error {
-	k, err := key(c, 1)
+	k, err := key(c)
 	if err != nil {
 		return err
 	}

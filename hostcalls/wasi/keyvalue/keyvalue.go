@@ -112,17 +112,17 @@ func fail(ctx context.Context, c *abi.Call, err error) error {
 
 func putError(to abi.Place, err error) { to.Case(otherError).Text(abi.Valid(err.Error())) }
 
-// key is the key in core parameters i and i+1, of a call whose first one is a bucket.
-func key(c *abi.Call, i int) (string, error) {
+// key is the key in core parameters 1 and 2, of a call whose first one is a bucket.
+func key(c *abi.Call) (string, error) {
 	if _, err := abi.Lent[*bucket](c, 0); err != nil {
 		return "", err
 	}
-	b, err := c.Text(i)
+	b, err := c.Text(1)
 	return string(b), err
 }
 
 func get(ctx context.Context, c *abi.Call) error {
-	k, err := key(c, 1)
+	k, err := key(c)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func putValue(to abi.Place, value []byte, found bool) {
 }
 
 func exists(ctx context.Context, c *abi.Call) error {
-	k, err := key(c, 1)
+	k, err := key(c)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func put(ctx context.Context, c *abi.Call, k string, view []byte) error {
 }
 
 func set(ctx context.Context, c *abi.Call) error {
-	k, err := key(c, 1)
+	k, err := key(c)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func answer(ctx context.Context, c *abi.Call, err error) error {
 }
 
 func remove(ctx context.Context, c *abi.Call) error {
-	k, err := key(c, 1)
+	k, err := key(c)
 	if err != nil {
 		return err
 	}
@@ -293,7 +293,7 @@ var errNumber = errors.New("the value is no number of 64 bits, or the sum is non
 
 // incrementUnsigned is increment by what may not fit a signed number.
 func incrementUnsigned(ctx context.Context, c *abi.Call) error {
-	if _, err := key(c, 1); err != nil {
+	if _, err := key(c); err != nil {
 		return err
 	}
 	if int64(c.U64(3)) < 0 {
@@ -303,7 +303,7 @@ func incrementUnsigned(ctx context.Context, c *abi.Call) error {
 }
 
 func increment(ctx context.Context, c *abi.Call) error {
-	k, err := key(c, 1)
+	k, err := key(c)
 	if err != nil {
 		return err
 	}

@@ -59,10 +59,10 @@ type Output struct {
 }
 
 // Drop implements abi.Resource.
-func (s *Input) Drop() { s.Source.Close() }
+func (s *Input) Drop() { s.Close() }
 
 // Drop implements abi.Resource.
-func (s *Output) Drop() { s.Sink.Close() }
+func (s *Output) Drop() { s.Close() }
 
 // maxRead is how much one call reads.
 const maxRead = 1 << 20
