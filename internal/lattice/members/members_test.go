@@ -247,11 +247,12 @@ func (c *cluster) setAside(node *latticetest.Node) {
 		old, err := filepath.Glob(filepath.Join(node.Dir(), "forgotten-*"))
 		return err == nil && len(old) == 1
 	}, func() string {
-		text := node.Name() + " goes on with the copies of before it was forgotten:"
+		var text strings.Builder
+		text.WriteString(node.Name() + " goes on with the copies of before it was forgotten:")
 		for name, e := range c.edges {
-			text += fmt.Sprintf("\n%s: %+v", name, e.members.Status())
+			fmt.Fprintf(&text, "\n%s: %+v", name, e.members.Status())
 		}
-		return text
+		return text.String()
 	})
 }
 
