@@ -31,7 +31,7 @@ func (l *Lattice) metaCopy(stream string) string {
 // metaOf is a stream's configuration with its checksum, nil if one of them is damaged or
 // missing.
 func metaOf(dir string) ([]byte, error) {
-	config, err := os.ReadFile(filepath.Join(dir, server.JetStreamMetaFile)) //nolint:gosec // the edge's data folder
+	config, err := os.ReadFile(filepath.Join(dir, server.JetStreamMetaFile))  //nolint:gosec // the edge's data folder
 	sum, err2 := os.ReadFile(filepath.Join(dir, server.JetStreamMetaFileSum)) //nolint:gosec // the edge's data folder
 	if err := errors.Join(err, err2); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
