@@ -72,10 +72,11 @@ wasmer: ## lint and tests of the build with the engine wasmer: skipped without g
 ifeq ($(shell command -v gcc),)
 	@echo "wasmer: skipped: there is no gcc"
 else
-	$(LINT) --build-tags engine_wasmer ./internal/engine/... ./internal/config/... ./server/... ./cmd/...
-	$(GO) test -race -count=1 -timeout 10m -tags engine_wasmer ./internal/engine/wasmerengine ./internal/config
+	$(LINT) --build-tags engine_wasmer ./internal/engine/... ./internal/edge/... ./server/... ./cmd/...
+	$(GO) test -race -count=1 -timeout 10m -tags engine_wasmer ./internal/engine/wasmerengine
 	$(GO) test -race -count=1 -timeout 10m -tags engine_wasmer -run '^Test(Guests|Traps|Deadline|Visitor|Stream|Neighbour|NoRequest|Soak)' ./server
 	$(GO) test -race -count=1 -timeout 10m -tags engine_wasmer -run '^Test(Scripts|Wasmer)' ./cmd/terrane
+	$(GO) test -race -count=1 -timeout 10m -tags engine_wasmer -run '^TestFaults' ./internal/edge
 endif
 
 e2e: ## the network in namespaces: skipped without root, and says so

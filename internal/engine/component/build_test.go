@@ -109,6 +109,7 @@ func (p *parts) host(t *testing.T) *machine {
 			}
 			return nil
 		},
+		"terrane:abi program": func(api.Memory, []uint64) []uint64 { return nil },
 		"terrane:abi ran": func(_ api.Memory, a []uint64) []uint64 {
 			if a[0] != 1 {
 				t.Errorf("ran(%d), want 1", a[0])
@@ -140,7 +141,7 @@ func TestFuse(t *testing.T) {
 	if err := h.run(fuse(t, p.build()).Module); err != nil {
 		t.Fatal(err)
 	}
-	h.sees("say tick ran")
+	h.sees("program say tick ran")
 	if !posted {
 		t.Error("post-return did not get the result")
 	}
@@ -159,7 +160,7 @@ func TestEncoding(t *testing.T) {
 	if err := h.run(fuse(t, p.build()).Module); err != nil {
 		t.Fatal(err)
 	}
-	h.sees("say|utf16 tick ran")
+	h.sees("program say|utf16 tick ran")
 }
 
 // TestNames wants the names of functions in the fused module's traps.
@@ -200,7 +201,8 @@ func TestTables(t *testing.T) {
 	}.Bytes())
 	run := b.CoreAlias(CoreFunc, b.CoreInstantiate(main, Item("m", "", b.CoreBundle(args...))), "run")
 	b.Export("wasi:cli/run@0.2.0", Instance, b.Bundle(Item("run", Func, b.Lift(run, b.Type(FuncType(Index(b.Type(Result()))))))))
-	h := &machine{T: t, calls: map[string]hostcall{"terrane:abi ran": func(api.Memory, []uint64) []uint64 { return nil }}}
+	nothing := func(api.Memory, []uint64) []uint64 { return nil }
+	h := &machine{T: t, calls: map[string]hostcall{"terrane:abi program": nothing, "terrane:abi ran": nothing}}
 	var got [2]uint32
 	h.after = func(m api.Memory) { got[0], _ = m.ReadUint32Le(16); got[1], _ = m.ReadUint32Le(20) }
 	if err := h.run(fuse(t, b.Bytes()).Module); err != nil || got != [2]uint32{1, 2} {
@@ -228,5 +230,5 @@ func TestChangedTable(t *testing.T) {
 	if err := h.run(f.Module); err != nil {
 		t.Fatal(err)
 	}
-	h.sees("say tick ran")
+	h.sees("program say tick ran")
 }

@@ -53,6 +53,7 @@ func TestFuseFlat(t *testing.T) {
 			return nil
 		},
 		"t:t/host@0.2.6 [resource-drop]r": func(api.Memory, []uint64) []uint64 { return nil },
+		"terrane:abi program": func(api.Memory, []uint64) []uint64 { return nil },
 		"terrane:abi ran": func(m api.Memory, a []uint64) []uint64 {
 			if a[0] != 1 || word(m, 24) != 0 {
 				t.Errorf("ran(%d), and post-return has stored %d", a[0], word(m, 24))
@@ -63,7 +64,7 @@ func TestFuseFlat(t *testing.T) {
 	if err := h.run(f.Module); err != nil {
 		t.Fatal(err)
 	}
-	h.sees("path [resource-drop]r ran")
+	h.sees("program path [resource-drop]r ran")
 	if len(h.given) != 1 || h.given[0] != 1024 {
 		t.Errorf("blocks at %v, want 1024", h.given)
 	}

@@ -88,6 +88,10 @@ func outparamImport() host {
 	return host{module: abiModule, name: "outparam", typ: procedure(nil, wasmbin.I32)}
 }
 
+func programImport() host {
+	return host{module: abiModule, name: "program", typ: procedure(nil)}
+}
+
 func ranImport() host {
 	return host{module: abiModule, name: "ran", typ: procedure([]wasmbin.ValType{wasmbin.I32})}
 }
@@ -98,7 +102,7 @@ func (e *entry) imports() []host {
 	case EntryHTTP:
 		return []host{requestImport(), outparamImport()}
 	case EntryRun:
-		return []host{ranImport()}
+		return []host{programImport(), ranImport()}
 	}
 	return nil
 }
@@ -107,9 +111,12 @@ func (e *entry) imports() []host {
 func (m *merger) entry(e *entry) uint32 {
 	w := body{}
 	w.locals(e.typ.Results...)
-	if e.kind == EntryHTTP {
+	switch e.kind {
+	case EntryHTTP:
 		w.op(opCall, m.importIndex(requestImport()))
 		w.op(opCall, m.importIndex(outparamImport()))
+	case EntryRun:
+		w.op(opCall, m.importIndex(programImport()))
 	}
 	w.op(opCall, m.funcIndex(e.core, e.typ))
 	if e.kind == EntryRun {

@@ -44,6 +44,7 @@ func command(trap bool) []byte {
 func testComponents(t *testing.T, newEngine New) {
 	var seen []uint32
 	var ran uint32
+	programs := 0
 	i32 := []hostcalls.ValueType{hostcalls.I32}
 	note := func(do func(uint32)) func(context.Context, *hostcalls.Exchange, hostcalls.Guest, []uint64) error {
 		return func(_ context.Context, _ *hostcalls.Exchange, _ hostcalls.Guest, stack []uint64) error {
@@ -54,6 +55,7 @@ func testComponents(t *testing.T, newEngine New) {
 	funcs := []hostcalls.Func{
 		{Module: "t:t/host@0.2.0", Name: "see", Params: i32, Call: note(func(n uint32) { seen = append(seen, n) })},
 		{Module: "t:t/host@0.2", Name: "see", Params: i32, Call: note(func(n uint32) { seen = append(seen, n) })},
+		{Module: "terrane:abi", Name: "program", Call: func(context.Context, *hostcalls.Exchange, hostcalls.Guest, []uint64) error { programs++; return nil }},
 		{Module: "terrane:abi", Name: "ran", Params: i32, Call: note(func(n uint32) { ran = n + 1 })},
 	}
 	e := newEngine(t, funcs)
@@ -78,8 +80,8 @@ func testComponents(t *testing.T, newEngine New) {
 		}
 		return nil
 	}
-	if err := run(command(false)); err != nil || !slices.Equal(seen, []uint32{1, 1, 1}) || ran != 1 {
-		t.Errorf("seen %v, result %d, %v; want a fresh memory in each of three requests", seen, ran, err)
+	if err := run(command(false)); err != nil || !slices.Equal(seen, []uint32{1, 1, 1}) || ran != 1 || programs != 3 {
+		t.Errorf("seen %v, result %d, %d programs, %v; want a fresh memory in each of three requests", seen, ran, programs, err)
 	}
 	trap := &engine.Trap{}
 	if err := run(command(true)); !errors.As(err, &trap) || !strings.Contains(strings.Join(trap.Backtrace, " "), "counts") {

@@ -14,8 +14,11 @@ import (
 	"github.com/terrane/terrane/internal/dirlock"
 )
 
-//go:embed build.mjs
-var buildScript []byte
+//go:embed javascript.mjs
+var javaScript []byte
+
+//go:embed command.mjs
+var command []byte
 
 // packages are what the script needs.
 func packages() []string {
@@ -33,6 +36,19 @@ const patience = 10 * time.Minute
 // wasi:http/incoming-handler, which calls the source's listeners of fetch events.
 func JavaScript(t testing.TB, source string) []byte {
 	t.Helper()
+	return build(t, javaScript, []byte(source))
+}
+
+// Command makes a component of a core module for WASI preview 1 that exports _start, with the
+// adapter for commands. It exports wasi:cli/run.
+func Command(t testing.TB, core []byte) []byte {
+	t.Helper()
+	return build(t, command, core)
+}
+
+// build runs a script of Node.js, which makes a component of what is in the file source.
+func build(t testing.TB, script, source []byte) []byte {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("builds a component, which -short leaves out")
 	}
@@ -43,8 +59,8 @@ func JavaScript(t testing.TB, source string) []byte {
 	if err != nil {
 		t.Skip(err)
 	}
-	dir := filepath.Join(cache, "terrane-test", "js-"+digest(append([]string{string(buildScript)}, packages()...)...))
-	out := filepath.Join(dir, digest(source)+".wasm")
+	dir := filepath.Join(cache, "terrane-test", digest(packages()...))
+	out := filepath.Join(dir, digest(string(script), string(source))+".wasm")
 	if wasm, err := os.ReadFile(out); err == nil { //nolint:gosec // a path of ours
 		return wasm
 	}
@@ -56,13 +72,13 @@ func JavaScript(t testing.TB, source string) []byte {
 		return wasm
 	}
 	install(t, dir)
-	for name, text := range map[string][]byte{"build.mjs": buildScript, "source.js": []byte(source)} {
+	for name, text := range map[string][]byte{"build.mjs": script, "source": source} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if text, err := run(t, dir, "node", "build.mjs", "source.js", "new.wasm"); err != nil {
-		t.Fatalf("componentize-js: %v\n%s", err, text)
+	if text, err := run(t, dir, "node", "build.mjs", "source", "new.wasm"); err != nil {
+		t.Fatalf("build the component: %v\n%s", err, text)
 	}
 	if err := os.Rename(filepath.Join(dir, "new.wasm"), out); err != nil {
 		t.Fatal(err)
