@@ -53,7 +53,7 @@ func TestFuseFlat(t *testing.T) {
 			return nil
 		},
 		"t:t/host@0.2.6 [resource-drop]r": func(api.Memory, []uint64) []uint64 { return nil },
-		"terrane:abi program": func(api.Memory, []uint64) []uint64 { return nil },
+		"terrane:abi program":             func(api.Memory, []uint64) []uint64 { return nil },
 		"terrane:abi ran": func(m api.Memory, a []uint64) []uint64 {
 			if a[0] != 1 || word(m, 24) != 0 {
 				t.Errorf("ran(%d), and post-return has stored %d", a[0], word(m, 24))
