@@ -6,19 +6,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/terrane/terrane/sync/internal/mirror"
 	"github.com/terrane/terrane/tenant"
 )
 
-// minRevision is how many characters name a revision.
-const minRevision = 7
-
 var (
 	// ErrUnknown is wrapped when a tenant, or a revision of it, is not in the mirror.
-	ErrUnknown = errors.New("not known here")
+	ErrUnknown = mirror.ErrUnknown
 	errBusy    = errors.New("a release is just being published: try again")
 	errStopped = errors.New("the edge is shutting down")
 )
@@ -121,35 +117,12 @@ func (st *store) rollback(ctx context.Context, name string, rev tenant.Revision,
 		done <- errBusy
 		return
 	}
-	rec, rev, err := pick(st.history(s.status.ID), rev)
+	rec, rev, err := mirror.Pick(st.history(s.status.ID), rev)
 	if err != nil {
 		done <- err
 		return
 	}
 	st.start(ctx, s, func() { done <- st.goBack(ctx, s, rec, rev, pin) })
-}
-
-// pick finds the newest record that was known by a revision that begins with rev, and
-// that revision.
-func pick(records []*mirror.Record, rev tenant.Revision) (found *mirror.Record, whole tenant.Revision, err error) {
-	if len(rev) < minRevision {
-		return nil, "", fmt.Errorf("revision %q: want at least %d characters", rev, minRevision)
-	}
-	for _, rec := range records {
-		for _, name := range append([]tenant.Revision{rec.Revision}, rec.Also...) {
-			if !strings.HasPrefix(string(name), string(rev)) {
-				continue
-			}
-			if found != nil && whole != name {
-				return nil, "", fmt.Errorf("revision %q: there are several: write more of it", rev)
-			}
-			found, whole = rec, name
-		}
-	}
-	if found == nil {
-		return nil, "", fmt.Errorf("revision %q: %w", rev, ErrUnknown)
-	}
-	return found, whole, nil
 }
 
 // goBack publishes the content of an old record as a new one, which belongs to the

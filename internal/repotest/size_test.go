@@ -10,9 +10,6 @@ import (
 // maxPackage bounds a package, tests aside: beyond it a reader no longer has it in mind.
 const maxPackage = 3000
 
-// larger has the packages that may have more lines, with how many.
-var larger = map[string]int{"sync": 3300}
-
 func TestPackagesAreSmall(t *testing.T) {
 	lines := map[string]int{}
 	eachFile(t, ".go", func(name string, content []byte) {
@@ -21,12 +18,8 @@ func TestPackagesAreSmall(t *testing.T) {
 		}
 	})
 	for dir, n := range lines {
-		limit := max(maxPackage, larger[dir])
-		if n > limit {
-			t.Errorf("package %s has %d lines, and may have %d: move a part of it to a package below it", dir, n, limit)
-		}
-		if larger[dir] > 0 && n <= maxPackage {
-			t.Errorf("package %s has %d lines: it is no exception any more", dir, n)
+		if n > maxPackage {
+			t.Errorf("package %s has %d lines, and may have %d: move a part of it to a package below it", dir, n, maxPackage)
 		}
 	}
 }

@@ -97,16 +97,6 @@ func Fuse(wasm []byte, l Limits) (*Fused, error) {
 	return out, nil
 }
 
-// Describe returns what a component imports and exports.
-func Describe(wasm []byte, l Limits) (*World, error) {
-	c, err := compbin.Decode(wasm, l.Limits)
-	if err != nil {
-		return nil, err
-	}
-	w := worldOf(c.Type)
-	return &w, nil
-}
-
 func worldOf(t *ctype.Component) World { return World{interfaces(t.Imports), interfaces(t.Exports)} }
 
 func interfaces(all []ctype.Extern) (out []Interface) {
