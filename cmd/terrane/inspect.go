@@ -91,6 +91,9 @@ func printInfo(row func(label, format string, args ...any), in *engine.Info) {
 	} else {
 		row("instances", "new for each request, for this cannot be put back: %s", in.Fresh)
 	}
+	if in.World != nil {
+		return // the functions are those of its interfaces
+	}
 	for _, im := range in.Imports {
 		row("import", "%s.%s %s", im.Module, im.Name, strings.TrimSpace(im.Kind+" "+im.Type))
 	}

@@ -29,6 +29,7 @@ func TestScripts(t *testing.T) {
 			wd, err := os.Getwd()
 			e.Setenv("EXAMPLES", wd+"/../../examples")
 			e.Setenv("TESTDATA", wd+"/../../internal/engine/enginetest/testdata")
+			e.Setenv("COMPONENTS", wd+"/../../internal/engine/component/testdata")
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
 			return err
 		},

@@ -69,6 +69,9 @@ func Inspect(wasm []byte) (*Info, error) {
 		return nil, err
 	}
 	info.Size, info.World = len(wasm), w
+	if w != nil {
+		info.Dialects = append(info.Dialects, "WASI 0.2")
+	}
 	prepared, err := prepare.Prepare(core, prepare.Options{MemoryPages: 1 << 16, TableSize: MaxTable})
 	if err != nil {
 		return nil, refuse("%w", err)

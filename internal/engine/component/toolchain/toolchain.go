@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed" // for buildScript
 	"encoding/hex"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,25 @@ func Command(t testing.TB, core []byte) []byte {
 // build runs a script of Node.js, which makes a component of what is in the file source.
 func build(t testing.TB, script, source []byte) []byte {
 	t.Helper()
+	name := filepath.Join(digest(packages()...), digest(string(script), string(source))+".wasm")
+	return cached(t, name, func(dir string) string {
+		install(t, dir)
+		for name, text := range map[string][]byte{"build.mjs": script, "source": source} {
+			if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if text, err := run(t, dir, "node", "build.mjs", "source", "new.wasm"); err != nil {
+			t.Fatalf("build the component: %v\n%s", err, text)
+		}
+		return filepath.Join(dir, "new.wasm")
+	})
+}
+
+// cached is the component of a name in the cache. If it is not there, build makes it, with the folder
+// of the name to itself, and returns the path of its file.
+func cached(t testing.TB, name string, build func(dir string) string) []byte {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("builds a component, which -short leaves out")
 	}
@@ -59,11 +79,11 @@ func build(t testing.TB, script, source []byte) []byte {
 	if err != nil {
 		t.Skip(err)
 	}
-	dir := filepath.Join(cache, "terrane-test", digest(packages()...))
-	out := filepath.Join(dir, digest(string(script), string(source))+".wasm")
+	out := filepath.Join(cache, "terrane-test", name)
 	if wasm, err := os.ReadFile(out); err == nil { //nolint:gosec // a path of ours
 		return wasm
 	}
+	dir := filepath.Dir(out)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		t.Fatal(err)
 	}
@@ -71,20 +91,12 @@ func build(t testing.TB, script, source []byte) []byte {
 	if wasm, err := os.ReadFile(out); err == nil { //nolint:gosec // a path of ours
 		return wasm
 	}
-	install(t, dir)
-	for name, text := range map[string][]byte{"build.mjs": script, "source": source} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if text, err := run(t, dir, "node", "build.mjs", "source", "new.wasm"); err != nil {
-		t.Fatalf("build the component: %v\n%s", err, text)
-	}
-	if err := os.Rename(filepath.Join(dir, "new.wasm"), out); err != nil {
+	wasm, err := os.ReadFile(build(dir))
+	if err != nil {
 		t.Fatal(err)
 	}
-	wasm, err := os.ReadFile(out) //nolint:gosec // a path of ours
-	if err != nil {
+	next := filepath.Join(dir, "next") // a reader never sees half of it
+	if err := errors.Join(os.WriteFile(next, wasm, 0o600), os.Rename(next, out)); err != nil { //nolint:gosec // a path of ours
 		t.Fatal(err)
 	}
 	return wasm
