@@ -9,5 +9,5 @@ import (
 )
 
 func buildEngine(o engineOptions) (engine.Engine, error) {
-	return wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions(), CacheDir: o.cacheDir, Metrics: o.metrics})
+	return wazeroengine.New(wazeroengine.Options{Funcs: hostcalls.Functions(), CacheDir: o.cacheDir, Guests: o.guests, Metrics: o.metrics})
 }

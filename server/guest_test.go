@@ -19,7 +19,12 @@ import (
 // newEngine makes an engine that ends with the test: that of the build, which make wasmer changes.
 func newEngine(t testing.TB) engine.Engine {
 	t.Helper()
-	e, err := buildEngine(engineOptions{})
+	return newEngineWith(t, engineOptions{})
+}
+
+func newEngineWith(t testing.TB, o engineOptions) engine.Engine {
+	t.Helper()
+	e, err := buildEngine(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,6 +39,7 @@ func newEngine(t testing.TB) engine.Engine {
 // engineOptions are those that all engines have.
 type engineOptions struct {
 	cacheDir string
+	guests   int64 // bytes that instances with a request may hold; 0: no limit
 	metrics  prometheus.Registerer
 }
 

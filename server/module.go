@@ -48,6 +48,7 @@ func (v *visit) module(ctx context.Context, t tenant.Target) {
 	if errors.Is(err, engine.ErrNoRoom) {
 		v.ran = false
 		v.retryLater(http.StatusServiceUnavailable, "memory", "this edge has no memory free for another guest")
+		v.logTenant(r, v.guest.Module+" at revision "+r.revision.Short()+" did not run, answered 503: "+err.Error())
 		return
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ func wasmer() makeEngine {
 	return func(o EngineOptions) (engine.Engine, error) {
 		return wasmerengine.New(wasmerengine.Options{
 			Funcs: append(hostcalls.Functions(), wasi.Functions()...), CacheDir: o.cacheDir, Logger: o.logger, Metrics: o.metrics,
+			Idle: o.memory.Idle, Guests: o.memory.Guests,
 		})
 	}
 }

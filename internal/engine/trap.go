@@ -11,8 +11,9 @@ import (
 
 // Why engines end guests that would go on.
 var (
-	ErrCPU   = errors.New("the time on a processor is used up")
-	ErrStack = errors.New("stack overflow")
+	ErrCPU    = errors.New("the time on a processor is used up")
+	ErrStack  = errors.New("stack overflow")
+	ErrMemory = errors.New("the memory has grown by more than this edge has for guests")
 )
 
 // Classify completes a trap whose Reason, Backtrace and Err say what an engine knows: of a
@@ -28,6 +29,8 @@ func (t *Trap) Classify(ctx context.Context, cpu time.Duration, memory int64, de
 	case ctx.Err() != nil:
 		t.Kind, t.Err = TrapDeadline, context.Cause(ctx)
 		t.Reason = t.Err.Error()
+	case errors.Is(t.Err, ErrMemory):
+		t.Kind, t.Reason, t.Err = TrapMemory, ErrMemory.Error(), ErrMemory
 	case denied:
 		t.Kind = TrapMemory
 		t.Reason += " after the memory could not grow beyond its limit of " + strconv.FormatInt(memory>>10, 10) + " KiB"

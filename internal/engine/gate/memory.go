@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -86,6 +88,13 @@ func (m *Memory) Used() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.used
+}
+
+// Metric is Used as a metric.
+func (m *Memory) Metric() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "terrane_engine_guest_bytes", Help: "Memory of instances with a request; 0 where it has no limit.",
+	}, func() float64 { return float64(m.Used()) })
 }
 
 // take takes bytes, or returns what is closed when it may be tried again.

@@ -30,7 +30,7 @@
 // Prepared modules call back every 100 us or so. There the time that the guest's thread
 // has been running is compared with its limit, its deadline looked at, and its place among
 // the long-running guests given to the next (package gate). A guest in flight holds a
-// thread; at most Options.Guests do, and others wait (gate.Room). Guests run on the thread's stack: a call
+// thread; at most Options.Threads do, and others wait (gate.Room). Guests run on the thread's stack: a call
 // begins only if what prepare allows them is left of it.
 //
 // # Ends

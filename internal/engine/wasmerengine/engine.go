@@ -26,7 +26,8 @@ type Options struct {
 	CacheDir string                // where compiled code is kept; empty: nowhere
 	Idle     int64                 // bytes that idle instances of all modules may hold; 0: 256 MiB, negative: none
 	Renew    int                   // instances of a module after which its engine is replaced; 0: 1,000
-	Guests   int                   // guests in flight, each of which holds a thread; others wait (gate.Room); 0: 1,000
+	Guests   int64                 // bytes that instances with a request may hold; 0: no limit
+	Threads  int                   // guests in flight, each of which holds a thread; others wait (gate.Room); 0: 1,000
 	Logger   *slog.Logger          // nil discards
 	Metrics  prometheus.Registerer // nil registers nothing
 }
@@ -37,7 +38,7 @@ const (
 	// takes a millisecond or a few, which is less than 5 % of what that many instances take.
 	defaultRenew = 1_000
 	// Go's runtime gives up at 10,000 threads.
-	defaultGuests = 1_000
+	defaultThreads = 1_000
 )
 
 // Engine compiles modules for Wasmer. Only New makes one.
@@ -51,7 +52,8 @@ type Engine struct {
 	cache    *codecache.Cache // nil: code is not kept
 	compiles chan struct{}    // holds one of each compilation in progress
 	compiled prometheus.Counter
-	guests   *gate.Room // for guests in flight
+	guests   *gate.Room   // for guests in flight
+	memory   *gate.Memory // of instances with a request
 }
 
 // Engine is an engine.Engine.
@@ -68,8 +70,8 @@ func New(o Options) (*Engine, error) {
 	if o.Renew == 0 {
 		o.Renew = defaultRenew
 	}
-	if o.Guests == 0 {
-		o.Guests = defaultGuests
+	if o.Threads == 0 {
+		o.Threads = defaultThreads
 	}
 	for i := range o.Funcs {
 		if f := &o.Funcs[i]; len(f.Params) > maxParams || len(f.Results) > 1 {
@@ -86,16 +88,16 @@ func New(o Options) (*Engine, error) {
 		restorer: linear.NewRestorer(), pool: pool.New[*instance](o.Idle), gate: gate.New(slots),
 		compiles: make(chan struct{}, slots), // deploys leave requests a processor
 		compiled: pool.Compilations(),
-		guests:   gate.NewRoom(o.Guests),
+		guests:   gate.NewRoom(o.Threads), memory: gate.NewMemory(o.Guests),
 	}
 	var err error
 	if e.cache, err = openCache(o.CacheDir); err == nil {
-		err = e.pool.Register(o.Metrics, e.compiled)
+		err = e.pool.Register(o.Metrics, e.compiled, e.memory.Metric())
 	}
 	if err != nil {
 		return nil, errors.Join(err, e.Close(context.Background()))
 	}
-	e.log.Info("engine ready", "engine", Name, "restore", e.restorer.Method(), "idle_bytes", o.Idle)
+	e.log.Info("engine ready", "engine", Name, "restore", e.restorer.Method(), "idle_bytes", o.Idle, "guest_bytes", o.Guests)
 	return e, nil
 }
 

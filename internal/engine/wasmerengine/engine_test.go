@@ -71,3 +71,13 @@ func TestAgreesWithWazero(t *testing.T) {
 			return newEngine(t, wasmerengine.Options{Funcs: funcs})
 		}, 100)
 }
+
+func TestMemory(t *testing.T) {
+	for name, idle := range map[string]int64{"recycled": 0, "fresh": -1} {
+		t.Run(name, func(t *testing.T) {
+			enginetest.Memory(t, func(t testing.TB, funcs []hostcalls.Func, guests int64) engine.Engine {
+				return newEngine(t, wasmerengine.Options{Funcs: funcs, Idle: idle, Guests: guests})
+			})
+		})
+	}
+}

@@ -50,6 +50,9 @@ func (in *instance) host(index uint32, stack []uint64) (err error) {
 	}
 	in.module.engine.gate.Leave(&in.seat) // it may wait
 	in.view = nil
+	if err := in.count(); err != nil {
+		return err
+	}
 	return in.module.engine.funcs[index].Call(in.ctx, in.x, in, stack)
 }
 
@@ -84,7 +87,7 @@ func (in *instance) Grow(pages uint32) (uint32, bool) {
 		return 0, false
 	}
 	previous := in.size() / engine.PageSize
-	ok := previous+int(pages) <= int(in.module.prepared.MemoryPages) && bool(C.wasm_memory_grow(in.memory, C.uint32_t(pages)))
+	ok := previous+int(pages) <= int(in.module.prepared.MemoryPages) && in.take(int64(pages)*engine.PageSize) == nil && bool(C.wasm_memory_grow(in.memory, C.uint32_t(pages)))
 	in.view = nil
 	in.refused = in.refused || !ok
 	return uint32(previous), ok

@@ -90,7 +90,7 @@ func TestNoAddressSpace(t *testing.T) {
 
 // TestManyGuestsWait has more guests in flight than there may be threads.
 func TestManyGuestsWait(t *testing.T) {
-	e := newEngine(t, wasmerengine.Options{Funcs: hostcalls.Functions(), Guests: 4})
+	e := newEngine(t, wasmerengine.Options{Funcs: hostcalls.Functions(), Threads: 4})
 	m, err := e.Compile(t.Context(), enginetest.Guest(t, "spin"), engine.Limits{})
 	if err != nil {
 		t.Fatal(err)

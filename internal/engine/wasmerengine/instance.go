@@ -50,6 +50,7 @@ type instance struct {
 	failed  error        // of a host function, on its way through the guest
 	frames  []string     // innermost first, of calls that have trapped
 	refused bool         // Grow has failed
+	taken   int64        // of Engine.memory, in bytes, beyond what the module begins with
 	ticked  bool
 	began   time.Duration // on the clock of the thread, at the first tick
 	seat    gate.Seat

@@ -40,6 +40,7 @@ type module struct {
 	indices  []uint32 // of imports, in the engine's list
 	entry    string
 	cpu      time.Duration
+	begins   int64 // bytes that an instance has when a request begins
 	idle     pool.Stack[*instance]
 	image    linear.Shared
 	grew     atomic.Bool // the request that ended last has grown the memory
@@ -80,6 +81,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte, limits engine.Limits)
 	if err != nil {
 		return nil, errors.Join(err, m.Close(ctx))
 	}
+	m.begins = instanceCost + int64(in.first)
 	m.release(in)
 	return m, nil
 }
@@ -124,6 +126,11 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 		return &engine.Trap{Kind: engine.TrapDeadline, Reason: err.Error(), Err: err}
 	}
 	defer m.engine.guests.Leave(x.Tenant())
+	if !m.engine.memory.Begin(ctx, x.Tenant(), m.begins) {
+		return engine.ErrNoRoom
+	}
+	taken := m.begins
+	defer func() { m.engine.memory.End(x.Tenant(), taken) }()
 	in := m.engine.pool.Take(&m.idle)
 	if in == nil {
 		var err error
@@ -131,7 +138,10 @@ func (m *module) Run(ctx context.Context, x *hostcalls.Exchange) error {
 			return err
 		}
 	}
-	if err := in.run(ctx, x); err != nil {
+	err := in.run(ctx, x)
+	taken += in.taken
+	in.taken = 0
+	if err != nil {
 		err = in.trap(err)
 		in.close()
 		return err

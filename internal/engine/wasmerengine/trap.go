@@ -31,6 +31,9 @@ func (in *instance) tick() error {
 	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &clock); err != nil {
 		return err
 	}
+	if err := in.count(); err != nil {
+		return err
+	}
 	now := time.Duration(clock.Nano())
 	if !in.ticked {
 		in.ticked, in.began = true, now
@@ -42,6 +45,23 @@ func (in *instance) tick() error {
 		in.module.engine.gate.Pass(in.x.Tenant(), &in.seat, in.ctx.Done())
 	}
 	return context.Cause(in.ctx)
+}
+
+// count takes the memory that the guest has grown by since it was last counted. libwasmer asks
+// nobody before memory grows, so that a guest that finds no room is ended.
+func (in *instance) count() error {
+	if grown := int64(in.size()-in.first) - in.taken; grown > 0 {
+		return in.take(grown)
+	}
+	return nil
+}
+
+func (in *instance) take(bytes int64) error {
+	if !in.module.engine.memory.Grow(in.x.Tenant(), in.taken, bytes) {
+		return engine.ErrMemory
+	}
+	in.taken += bytes
+	return nil
 }
 
 // fault is a trap of libwasmer's.

@@ -72,7 +72,7 @@ func New(o Options) (*Engine, error) {
 	config := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
 	ctx := context.Background()
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	err := e.pool.Register(o.Metrics, e.compiled, e.inFlight())
+	err := e.pool.Register(o.Metrics, e.compiled, e.memory.Metric())
 	if o.CacheDir != "" && err == nil {
 		if e.cache, err = openCache(ctx, o.CacheDir, config); err != nil {
 			err = fmt.Errorf("compiled code in %s: %w", o.CacheDir, err)
@@ -83,13 +83,6 @@ func New(o Options) (*Engine, error) {
 	}
 	e.log.Info("engine ready", "engine", Name, "restore", e.restorer.Method(), "idle_bytes", o.Idle, "guest_bytes", o.Guests)
 	return e, nil
-}
-
-// inFlight is the metric of what instances with a request hold.
-func (e *Engine) inFlight() prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "terrane_engine_guest_bytes", Help: "Memory of instances with a request; 0 where it has no limit.",
-	}, func() float64 { return float64(e.memory.Used()) })
 }
 
 // offer instantiates the functions that a module imports, one wazero module for each import

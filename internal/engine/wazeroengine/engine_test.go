@@ -41,3 +41,13 @@ func TestConformance(t *testing.T) {
 		})
 	}
 }
+
+func TestMemory(t *testing.T) {
+	for name, idle := range map[string]int64{"recycled": 0, "fresh": -1} {
+		t.Run(name, func(t *testing.T) {
+			enginetest.Memory(t, func(t testing.TB, funcs []hostcalls.Func, guests int64) engine.Engine {
+				return newEngine(t, wazeroengine.Options{Funcs: funcs, Idle: idle, Guests: guests})
+			})
+		})
+	}
+}
