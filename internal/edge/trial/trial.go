@@ -80,7 +80,7 @@ func checkSize(wasm []byte, cfg *config.Config) error {
 func compile(ctx context.Context, wasm []byte, cfg *config.Config) (engine.Engine, engine.Module, error) {
 	eng, err := edge.NewEngine(cfg.Engine, edge.EngineOptions{})
 	if err != nil {
-		return nil, nil, cfg.Faults("engine", err)
+		return nil, nil, errors.Join(cfg.Faults("engine", err), cfg.Err())
 	}
 	l := edge.Limits(&cfg.Limits)
 	mod, err := eng.Compile(ctx, wasm, engine.Limits{Memory: l.Memory, CPU: l.CPU})

@@ -95,7 +95,7 @@ func cached(t testing.TB, name string, build func(dir string) string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := filepath.Join(dir, "next")                                                         // a reader never sees half of it
+	next := filepath.Join(dir, "next")
 	if err := errors.Join(os.WriteFile(next, wasm, 0o600), os.Rename(next, out)); err != nil { //nolint:gosec // a path of ours
 		t.Fatal(err)
 	}
