@@ -58,6 +58,7 @@ type Client struct {
 	timeout time.Duration
 	pools   *pools
 	local   local
+	own     *own // nil: none
 	metrics metrics
 }
 
@@ -91,7 +92,11 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	g.denied, _, _ = parseDeny(o.Deny) // checked
-	return build(o, g.check)
+	c, err := build(o, g.check)
+	if err == nil {
+		c.own = g.own
+	}
+	return c, err
 }
 
 // build makes a Client that dials what judge accepts.
@@ -175,8 +180,14 @@ func rootCAs(pem []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Close closes idle connections. No Fetch may be under way.
-func (c *Client) Close() { c.pools.close() }
+// Close closes idle connections, and waits for a lookup that is in progress. No Fetch may be
+// under way.
+func (c *Client) Close() {
+	c.pools.close()
+	if c.own != nil {
+		c.own.looking.Wait()
+	}
+}
 
 // Fetch implements hostcalls.Fetcher. It follows redirects, each within the policy.
 func (c *Client) Fetch(ctx context.Context, r *hostcalls.FetchRequest) (*hostcalls.FetchResponse, error) {

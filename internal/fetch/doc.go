@@ -9,5 +9,6 @@
 // Each tenant has its own connections, as an upstream may bind to a connection
 // what it knows of its client.
 //
-// Goroutines: those of net/http for idle connections, until Client.Close.
+// Goroutines: those of net/http for idle connections, until Client.Close, and once a minute
+// one for 2 s at most that looks up the names of the edge's infrastructure.
 package fetch

@@ -42,14 +42,17 @@ type own struct {
 	mu     sync.Mutex
 	asked  time.Time
 	nets   []netip.Prefix // of the host's interfaces, with the host's address in them
-	looked time.Time
-	named  map[string][]netip.Addr
 	peers  []netip.Addr
+	looked time.Time               // when the last lookup of the names began
+	named  map[string][]netip.Addr // what the last one that has ended found; replaced whole
+
+	first   chan struct{} // closed when the first lookup has ended
+	looking sync.WaitGroup
 }
 
 func newOwn(i Infrastructure) *own {
 	o := &own{
-		resolvers: i.Resolvers, names: i.Names, ask: i.Peers, named: make(map[string][]netip.Addr),
+		resolvers: i.Resolvers, names: i.Names, ask: i.Peers, first: make(chan struct{}),
 		interfaces: net.InterfaceAddrs, delivered: delivered, now: time.Now,
 		lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", name) // as what connects to them does
@@ -72,15 +75,19 @@ func plain(addrs []netip.Addr) []netip.Addr {
 }
 
 // has reports whether ip, which is neither mapped nor has a zone, is an address of this
-// edge. It fails when the host does not tell its addresses.
+// edge. It fails when the host does not tell its addresses. Only before the names were looked
+// up once it waits for that.
 func (o *own) has(ip netip.Addr) (bool, error) {
 	if slices.Contains(o.fixed, ip) || o.delivered(ip) {
 		return true, nil
 	}
+	o.refresh()
+	if len(o.names) > 0 {
+		<-o.first
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := o.now()
-	if now.Sub(o.asked) >= ownKept {
+	if now := o.now(); now.Sub(o.asked) >= ownKept {
 		addrs, err := o.interfaces()
 		if err != nil {
 			return false, err
@@ -91,10 +98,6 @@ func (o *own) has(ip netip.Addr) (bool, error) {
 				o.nets = append(o.nets, netip.PrefixFrom(p.Addr().Unmap().WithZone(""), p.Bits()))
 			}
 		}
-	}
-	if len(o.names) > 0 && now.Sub(o.looked) >= namesKept {
-		o.look()
-		o.looked = now
 	}
 	for _, p := range o.nets {
 		if p.Addr() == ip || p.Contains(ip) && slices.Contains(o.resolvers, ip) {
@@ -109,9 +112,32 @@ func (o *own) has(ip netip.Addr) (bool, error) {
 	return slices.Contains(o.peers, ip), nil
 }
 
+// refresh starts a lookup of the names in the background if their addresses are old. One that
+// is in progress ends long before the next is due.
+func (o *own) refresh() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := o.now()
+	if len(o.names) == 0 || now.Sub(o.looked) < namesKept {
+		return
+	}
+	isFirst := o.looked.IsZero()
+	o.looked = now
+	before := o.named
+	o.looking.Go(func() {
+		named := o.look(before)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.named = named
+		if isFirst {
+			close(o.first)
+		}
+	})
+}
+
 // look asks for the addresses of the names, all at once. A name that cannot be looked up
 // has the addresses it had; one that does not exist has none.
-func (o *own) look() {
+func (o *own) look(before map[string][]netip.Addr) map[string][]netip.Addr {
 	ctx, cancel := context.WithTimeout(context.Background(), namesWait)
 	defer cancel()
 	found := make([][]netip.Addr, len(o.names))
@@ -120,15 +146,15 @@ func (o *own) look() {
 		wg.Go(func() {
 			addrs, err := o.lookup(ctx, name)
 			if dns, ok := errors.AsType[*net.DNSError](err); err != nil && (!ok || !dns.IsNotFound) {
-				return
+				addrs = before[name]
 			}
 			found[i] = plain(addrs)
 		})
 	}
 	wg.Wait()
+	named := make(map[string][]netip.Addr, len(o.names))
 	for i, name := range o.names {
-		if found[i] != nil {
-			o.named[name] = found[i]
-		}
+		named[name] = found[i]
 	}
+	return named
 }

@@ -86,9 +86,13 @@ func TestOwnAddresses(t *testing.T) {
 	h.names = map[string][]netip.Addr{"hub.example": nil, "down.example": {netip.MustParseAddr("6.6.6.6")}}
 	h.check(t, g, false, "6.6.6.6")
 	h.now = h.now.Add(namesKept)
+	g.own.refresh()
+	g.own.looking.Wait()
 	h.check(t, g, true, "6.6.6.6", "8.8.4.4") // what cannot be looked up is as it was
 	delete(h.names, "hub.example")
 	h.now = h.now.Add(namesKept)
+	g.own.refresh()
+	g.own.looking.Wait()
 	h.check(t, g, false, "8.8.4.4")
 
 	h.fails = errors.New("no descriptors")
@@ -96,6 +100,29 @@ func TestOwnAddresses(t *testing.T) {
 	if err := g.check(netip.MustParseAddr("8.8.8.8")); !errors.Is(err, h.fails) {
 		t.Errorf("a host that does not tell its addresses: %v", err)
 	}
+}
+
+// TestNoFetchWaitsForNames has a resolver that does not answer: only the first fetch waits for
+// it, and later ones are judged by what was known before.
+func TestNoFetchWaitsForNames(t *testing.T) {
+	h := &host{now: time.Unix(1000, 0)}
+	o := h.own(Infrastructure{Names: []string{"hub.example"}})
+	answers := make(chan netip.Addr)
+	o.lookup = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{<-answers}, nil }
+	g := &guard{own: o}
+	first := make(chan error)
+	go func() { first <- g.check(netip.MustParseAddr("8.8.4.4")) }()
+	answers <- netip.MustParseAddr("8.8.4.4") // there was a lookup
+	if err := <-first; !isRefusal(err) {
+		t.Errorf("the first fetch did not wait for the addresses of the names: %v", err)
+	}
+	h.now = h.now.Add(namesKept)
+	h.check(t, g, true, "8.8.4.4") // hangs if it waits
+	h.check(t, g, false, "8.8.8.8")
+	answers <- netip.MustParseAddr("8.8.8.8")
+	o.looking.Wait()
+	h.check(t, g, true, "8.8.8.8")
+	h.check(t, g, false, "8.8.4.4")
 }
 
 // TestDeny: the operator's list goes before every other, in every form of an address.

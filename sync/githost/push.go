@@ -266,5 +266,9 @@ func (p *push) outcome(ctx context.Context, folder, preview string) string {
 	if at := p.host.o.Address(id); at != "" {
 		return fmt.Sprintf("%s: live at %s (revision %.12s)", folder, at, rev)
 	}
+	of, _, isPreview := id.CutPreview()
+	if isPreview {
+		return fmt.Sprintf("%s: live (revision %.12s); it has an address below the preview domain once the TXT record of a domain names %s", folder, rev, of)
+	}
 	return fmt.Sprintf("%s: live (revision %.12s); a domain shows it once its TXT record names %s", folder, rev, id)
 }

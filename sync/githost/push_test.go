@@ -122,7 +122,8 @@ func TestBranches(t *testing.T) {
 	a.refused(":main", "it cannot be deleted")
 	a.refused("+HEAD~1:main", "main only moves forwards")
 	a.commit("alice/i", "3")
-	a.push("HEAD:preview/new-look", "remote: alice, preview new-look: live (revision")
+	a.push("HEAD:preview/new-look", "remote: alice, preview new-look: live (revision "+a.git("rev-parse", "HEAD")[:12]+
+		"); it has an address below the preview domain once the TXT record of a domain names "+string(alice)+" ")
 	if got := o.edge.Content(alice.Preview("new-look"), "i"); got != "3" {
 		t.Errorf("the preview shows %q", got)
 	}
