@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/terrane/terrane/hostcalls/hostcallstest"
 	"github.com/terrane/terrane/internal/engine"
 	"github.com/terrane/terrane/server"
 	"github.com/terrane/terrane/tenant"
@@ -173,4 +174,21 @@ func TestDeployUnderLoad(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
+}
+
+// A CGI program knows which part of the path named it, and which part is the rest.
+func TestPathInfo(t *testing.T) {
+	e := startEdge(t, edgeOptions{engine: newEngine(t)})
+	program := string(hostcallstest.Guest(t, "wasi-c"))
+	s := e.snapshot("/git/alice", "r1", "index.wasm", program, "prog.wasm", program, "_redirects", "/moved/* /prog.wasm/:splat 200\n")
+	s.Manifest.Routes = []tenant.Route{{Path: "/api/*", Module: "prog.wasm"}, {Path: "/caf%C3%A9/ec*", Module: "prog.wasm"}}
+	e.zone.set("alice.example", verified("/git/alice"))
+	if err := e.sites.Publish(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	for path, script := range map[string]string{
+		"/echo": "", "/index.wasm/echo": "/index.wasm", "/prog.wasm/echo": "/prog.wasm", "/api/echo": "/api", "/caf%C3%A9/echo?a=b": "/caf\u00e9", "/moved/echo": "/moved",
+	} {
+		get(t, e.client(), "https://alice.example"+path).want(t, http.StatusCreated, "\nPATH_INFO=/echo\nSCRIPT_NAME="+script+"\n")
+	}
 }

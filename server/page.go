@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -62,11 +63,28 @@ func (v *visit) cutOff(ctx context.Context) {
 	v.code = statusLeft
 }
 
-// redirect sends the visitor elsewhere.
+// redirect sends the visitor elsewhere. What no URL has, such as UTF-8 that a tenant or the
+// visitor wrote, is percent-encoded.
 func (v *visit) redirect(code int, to string) {
-	v.Header()["Location"] = []string{to}
+	v.Header()["Location"] = []string{asciiURL(to)}
 	v.Header()["Content-Length"] = []string{"0"}
 	v.WriteHeader(code)
+}
+
+func asciiURL(s string) string {
+	bad := func(c byte) bool { return c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 }
+	var b strings.Builder
+	from := 0
+	for i := range len(s) {
+		if bad(s[i]) {
+			fmt.Fprintf(&b, "%s%%%02X", s[from:i], s[i])
+			from = i + 1
+		}
+	}
+	if from == 0 {
+		return s
+	}
+	return b.String() + s[from:]
 }
 
 // brief makes an error response one that no cache stores for long and that is displayed,

@@ -161,6 +161,18 @@ func TestBadPaths(t *testing.T) {
 // raw sends bytes and returns the status of the answer.
 func raw(t *testing.T, addr, request string) int {
 	t.Helper()
+	return rawResponse(t, addr, request).StatusCode
+}
+
+// rawLocation is the Location of the response to a GET of path, sent as it is.
+func rawLocation(t *testing.T, addr, path string) string {
+	t.Helper()
+	return rawResponse(t, addr, "GET "+path+" HTTP/1.1\r\nHost: alice.example\r\n\r\n").Header.Get("Location")
+}
+
+// rawResponse is the response to the request, without its body.
+func rawResponse(t *testing.T, addr, request string) *http.Response {
+	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +186,7 @@ func raw(t *testing.T, addr, request string) int {
 		t.Fatal(err)
 	}
 	closed(t, resp.Body)
-	return resp.StatusCode
+	return resp
 }
 
 func TestWellKnown(t *testing.T) {

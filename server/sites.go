@@ -193,8 +193,8 @@ func checkRoutes(snap *tenant.Snapshot) error {
 	var errs []error
 	for _, r := range snap.Manifest.Routes {
 		if !slices.Contains(names, r.Module) {
-			errs = append(errs, fmt.Errorf("%s: route %q: the folder has no module %q: %w",
-				tenant.ManifestName, r.Path, r.Module, engine.ErrRefused))
+			errs = append(errs, engine.Refuse(fmt.Errorf("%s: route %q: the folder has no module %q",
+				tenant.ManifestName, r.Path, r.Module)))
 		}
 	}
 	return errors.Join(errs...)
@@ -219,7 +219,7 @@ func (s *Sites) rules(snap *tenant.Snapshot) (*rules.Redirects, *rules.Headers, 
 		headers, headersErr = rules.ParseHeaders(text, edgeSets)
 	}
 	if err := errors.Join(redirectsErr, headersErr); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", err, engine.ErrRefused)
+		return nil, nil, engine.Refuse(err)
 	}
 	return redirects, headers, nil
 }
@@ -240,7 +240,7 @@ func (s *Sites) ruleFile(snap *tenant.Snapshot, name string) (string, error) {
 		return "", nil
 	}
 	if f.Size > rules.MaxFile {
-		return "", fmt.Errorf("%s: %d bytes: it may have %d: %w", name, f.Size, rules.MaxFile, engine.ErrRefused)
+		return "", engine.Refuse(fmt.Errorf("%s: %d bytes: it may have %d", name, f.Size, rules.MaxFile))
 	}
 	text, err := blobs.Read(s.opts.Blobs, f)
 	return string(text), err
@@ -278,7 +278,7 @@ func (s *Sites) compile(ctx context.Context, snap *tenant.Snapshot, limits tenan
 
 func (s *Sites) compileFile(ctx context.Context, f tenant.File, limits tenant.Limits) (*modules.Module, error) {
 	if limits.ModuleSize > 0 && f.Size > limits.ModuleSize {
-		return nil, fmt.Errorf("%d bytes: a module may have %d here: %w", f.Size, limits.ModuleSize, engine.ErrRefused)
+		return nil, engine.Refuse(fmt.Errorf("%d bytes: a module may have %d here", f.Size, limits.ModuleSize))
 	}
 	key := modules.Key{Hash: f.Hash, Limits: engine.Limits{Memory: limits.Memory, CPU: limits.CPU}}
 	return s.modules.Acquire(ctx, key, f.Size)

@@ -81,7 +81,8 @@ func TestRedirectsAndHeaders(t *testing.T) {
 		"index.html", "home", "404.html", "lost", "taken.txt", "taken", "app/index.html", "the app", "gone.html", "gone",
 		"api.wasm", "say:api", "style.css", "css",
 		"_redirects", "/old /new 302\n/taken.txt /never\n/style.css /moved.css 301!\n/app/* /app/index.html 200\n"+
-			"/call/* /api.wasm/:splat 200\n/gone /gone.html 404\n/bad/* /:splat\n",
+			"/call/* /api.wasm/:splat 200\n/gone /gone.html 404\n/bad/* /:splat\n"+
+			"/old%20page /caf\u00e9#part\n",
 		"_headers", "/*\n  X-Frame-Options: DENY\n  Link: </a>\n/app/*\n  Link: </b>\n  Cache-Control: no-store\n")
 	c := e.client()
 	const url = "https://alice.example"
@@ -91,6 +92,8 @@ func TestRedirectsAndHeaders(t *testing.T) {
 		want string // body, or Location
 	}{
 		{"/old?x=1", 302, "/new?x=1"},
+		{"/old/?x=1", 302, "/new?x=1"},
+		{"/old%20page?x=1", 301, "/caf%C3%A9?x=1#part"},
 		{"/taken.txt", 200, "taken"},
 		{"/style.css", 301, "/moved.css"},
 		{"/app/deep/link", 200, "the app"},
@@ -114,8 +117,44 @@ func TestRedirectsAndHeaders(t *testing.T) {
 		t.Error("a module's answer has the files' headers")
 	}
 	err := e.sites.Publish(t.Context(), e.snapshot("/git/alice", "r2", "_redirects", "/a", "_headers", "x"))
-	if !errors.Is(err, engine.ErrRefused) || !strings.Contains(err.Error(), "_redirects:1:") || !strings.Contains(err.Error(), "_headers:1:") {
+	if !errors.Is(err, engine.ErrRefused) || !strings.Contains(err.Error(), "_redirects:1:") || !strings.Contains(err.Error(), "_headers:1:") ||
+		strings.Contains(err.Error(), engine.ErrRefused.Error()) {
 		t.Errorf("got %v", err)
+	}
+	for _, files := range [][]string{{"_redirects", strings.Repeat("#", 300<<10)}, {"index.html", ""}} {
+		s := e.snapshot("/git/alice", "r2", files...)
+		s.Manifest.Routes = []tenant.Route{{Path: "/a", Module: "absent.wasm"}}
+		if err := e.sites.Publish(t.Context(), s); !errors.Is(err, engine.ErrRefused) || strings.Contains(err.Error(), engine.ErrRefused.Error()) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// A visitor's raw UTF-8 is percent-encoded in the address that the edge sends.
+func TestLocationIsASCII(t *testing.T) {
+	e := startEdge(t, edgeOptions{engine: newStub()})
+	e.deploy("alice.example", "index.html", "home", "caf\u00e9/index.html", "coffee")
+	for _, tt := range []struct{ path, want string }{
+		{"/caf\u00e9?x=\u00fc", "/caf%C3%A9?x=%C3%BC"},
+		{`/a"<b>?c|d`, "/a%22%3Cb%3E?c%7Cd"},
+	} {
+		if got := rawLocation(t, e.http, tt.path); !strings.HasPrefix(got, "https://alice.example:") || !strings.HasSuffix(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.path, got, tt.want)
+		}
+	}
+	if got := get(t, e.client(), "https://alice.example/caf%C3%A9?x=\u00fc").Header.Get("Location"); got != "/caf%C3%A9/?x=%C3%BC" {
+		t.Errorf("folder: %q", got)
+	}
+}
+
+// An empty element or "." in a path leads to modules, and to no file.
+func TestEmptyElements(t *testing.T) {
+	e := startEdge(t, edgeOptions{engine: newStub()})
+	e.deploy("alice.example", "index.wasm", "say:index", "hello.wasm", "say:hello", "style.css", "css")
+	for path, want := range map[string]string{
+		"//": "index", "//style.css": "index", "/./style.css": "index", "/a//b": "index", "/hello.wasm/https://h.example/": "hello", "/style.css": "css",
+	} {
+		get(t, e.client(), "https://alice.example"+path).want(t, http.StatusOK, want)
 	}
 }
 

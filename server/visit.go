@@ -278,7 +278,7 @@ func (v *visit) answer(ctx context.Context) {
 	path := v.r.URL.Path
 	t := r.paths.Resolve(path)
 	if r.redirects != nil {
-		if m, ok := r.redirects.Find(path, t.Kind != tenant.NotFound && !t.Fallback); ok && v.apply(ctx, m) {
+		if m, ok := r.redirects.Find(string(v.host), path, t.Kind != tenant.NotFound && !t.Fallback); ok && v.apply(ctx, m) {
 			return
 		}
 	}

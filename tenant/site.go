@@ -1,7 +1,7 @@
 package tenant
 
 import (
-	"path"
+	"net/url"
 	"strings"
 )
 
@@ -9,11 +9,28 @@ import (
 // immutable and safe for concurrent use.
 type Site struct {
 	files  map[string]File
-	routes []Route
+	routes []route
+}
+
+// route is a Route whose path is decoded.
+type route struct {
+	path   string // of a route that ends in "*": what stands before it
+	below  bool   // it ended in "*"
+	module string
 }
 
 // NewSite indexes the snapshot. It keeps the snapshot's maps; nobody may write to them.
-func NewSite(s *Snapshot) *Site { return &Site{files: s.Files, routes: s.Manifest.Routes} }
+func NewSite(s *Snapshot) *Site {
+	site := &Site{files: s.Files}
+	for _, r := range s.Manifest.Routes {
+		p, below := strings.CutSuffix(r.Path, "*")
+		if decoded, err := url.PathUnescape(p); err == nil {
+			p = decoded
+		}
+		site.routes = append(site.routes, route{p, below, r.Module})
+	}
+	return site
+}
 
 // TargetKind says what a path leads to.
 type TargetKind uint8
@@ -30,7 +47,7 @@ const (
 type Target struct {
 	Kind TargetKind
 	File string // relative path in the Snapshot
-	Info string // the path's rest behind a module's name: "/rest" of "/hello.wasm/rest"
+	Info string // the path's rest behind what names the module: "/rest" of "/hello.wasm/rest", all of it for index.wasm
 	// Fallback says that the folder has nothing for this path in particular: File is the module
 	// that answers every path which leads nowhere else.
 	Fallback bool
@@ -46,25 +63,24 @@ const (
 // Resolve finds the target of an absolute, percent-decoded URL path. The order
 // is: a file of that name, a folder's index.html, the manifest's routes, a
 // module named in the path, index.wasm, 404.html. Files that Hidden names are
-// never Static. A path with an empty, "." or ".." element leads nowhere.
+// never Static. An empty or a "." element is one that no file has, so that a module
+// alone answers such a path; one with ".." leads nowhere.
 func (s *Site) Resolve(urlPath string) Target {
 	rel, ok := strings.CutPrefix(urlPath, "/")
-	if !ok || (rel != "" && path.Clean(urlPath) != strings.TrimSuffix(urlPath, "/")) {
+	if !ok || strings.Contains(urlPath+"/", "/../") {
 		return s.miss()
 	}
 	if t, ok := s.static(rel); ok {
 		return t
 	}
-	for _, r := range s.routes {
-		if r.matches(urlPath) {
-			return Target{Kind: Module, File: r.Module}
-		}
+	if r := s.route(urlPath); r != nil {
+		return Target{Kind: Module, File: r.module, Info: r.info(urlPath)}
 	}
 	if t, ok := s.module(rel); ok {
 		return t
 	}
 	if _, ok := s.files[indexModule]; ok {
-		return Target{Kind: Module, File: indexModule, Fallback: rel != ""}
+		return Target{Kind: Module, File: indexModule, Info: urlPath, Fallback: rel != ""}
 	}
 	return s.miss()
 }
@@ -120,11 +136,28 @@ func (s *Site) miss() Target {
 	return Target{}
 }
 
-func (r Route) matches(urlPath string) bool {
-	if below, ok := strings.CutSuffix(r.Path, "*"); ok {
-		return strings.HasPrefix(urlPath, below)
+// route is the first route that matches, or else the one of the path with one slash less or
+// more at its end; nil if there is none.
+func (s *Site) route(urlPath string) *route {
+	var other *route
+	for i := range s.routes {
+		switch r := &s.routes[i]; {
+		case r.path == urlPath, r.below && strings.HasPrefix(urlPath, r.path):
+			return r
+		case other == nil && !r.below && r.path+"/" == urlPath, other == nil && !r.below && r.path == urlPath+"/":
+			other = r
+		}
 	}
-	return urlPath == r.Path
+	return other
+}
+
+// info is the path's rest behind the part that names the route's module: "/x" of "/api/x" for
+// the route "/api/*".
+func (r *route) info(urlPath string) string {
+	if r.below {
+		return urlPath[max(0, strings.LastIndexByte(r.path, '/')):]
+	}
+	return ""
 }
 
 // Hidden reports whether a file of a folder is for terrane and not for visitors:

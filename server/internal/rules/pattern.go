@@ -8,10 +8,17 @@ import (
 )
 
 // pattern matches decoded paths as _redirects and _headers write them: "/blog/:slug"
-// has a placeholder for one element, "/old/*" matches /old, /old/ and all below it.
+// has a placeholder for one element, "/old/*" matches /old, /old/ and all below it. A path
+// matches with and without a slash at its end.
 type pattern struct {
-	elems []string // without the last "*"
-	rest  bool     // it ended in "*"
+	elems []element // without the last "*"
+	rest  bool      // it ended in "*"
+}
+
+// element is a part of a pattern between slashes.
+type element struct {
+	text string // decoded, or the name of a placeholder
+	any  bool   // it is a placeholder
 }
 
 // captures are what a pattern's placeholders stand for.
@@ -28,6 +35,9 @@ func parsePattern(s string) (pattern, error) {
 	if !ok {
 		return p, fmt.Errorf("path %q does not start with \"/\"", s)
 	}
+	if strings.ContainsAny(body, "?#") {
+		return p, fmt.Errorf("path %q: a query or a fragment is no part of a path: write \"?\" as %%3F and \"#\" as %%23", s)
+	}
 	seen := map[string]bool{splat: true}
 	for elem := range strings.SplitSeq(body, "/") {
 		name, holds := strings.CutPrefix(elem, ":")
@@ -36,15 +46,29 @@ func parsePattern(s string) (pattern, error) {
 			return p, fmt.Errorf("path %q: \"*\" stands alone, at the end", s)
 		case elem == "*":
 			p.rest = true
-			continue
 		case holds && (!isWord(name) || seen[name]):
-			return p, fmt.Errorf("path %q: a placeholder is a name of letters, digits and \"_\", each used once, not \"splat\"", s)
+			return p, fmt.Errorf("path %q: a placeholder is a name of letters, digits and \"_\", each used once, not \"splat\"; write a \":\" that begins none as %%3A", s)
 		case holds:
 			seen[name] = true
+			p.elems = append(p.elems, element{name, true})
+		default:
+			for text := range strings.SplitSeq(decoded(elem), "/") {
+				p.elems = append(p.elems, element{text: text})
+			}
 		}
-		p.elems = append(p.elems, elem)
+	}
+	if n := len(p.elems); n > 1 && !p.rest && p.elems[n-1] == (element{}) {
+		p.elems = p.elems[:n-1]
 	}
 	return p, nil
+}
+
+// decoded is s without its percent-escapes, or s itself if a "%" in it begins none.
+func decoded(s string) string {
+	if d, err := url.PathUnescape(s); err == nil {
+		return d
+	}
+	return s
 }
 
 func isWord(s string) bool {
@@ -57,15 +81,20 @@ func isWord(s string) bool {
 	return s != ""
 }
 
-// literal reports whether the pattern is one path only, and which.
+// literal reports whether the pattern is one path only, and which, as trimSlash has it.
 func (p pattern) literal() (string, bool) {
+	var b strings.Builder
 	for _, e := range p.elems {
-		if strings.HasPrefix(e, ":") {
+		if e.any {
 			return "", false
 		}
+		b.WriteString("/" + e.text)
 	}
-	return "/" + strings.Join(p.elems, "/"), !p.rest
+	return trimSlash(b.String()), !p.rest
 }
+
+// trimSlash is path without one slash at its end.
+func trimSlash(path string) string { return strings.TrimSuffix(path, "/") }
 
 // match reports whether path, which starts with "/", matches. If got is not nil it
 // takes what the placeholders stand for.
@@ -77,48 +106,52 @@ func (p pattern) match(path string, got *captures) bool {
 		}
 		var elem string
 		elem, rest, more = strings.Cut(rest, "/")
-		switch name, holds := strings.CutPrefix(want, ":"); {
-		case !holds && elem != want, elem == "" && want != "":
+		switch {
+		case !want.any && elem != want.text, want.any && elem == "":
 			return false
-		case holds && got != nil:
-			*got = append(*got, capture{name, elem})
+		case want.any && got != nil:
+			*got = append(*got, capture{want.text, elem})
 		}
 	}
 	if p.rest && got != nil {
 		*got = append(*got, capture{splat, rest})
 	}
-	return p.rest || !more
+	return p.rest || !more || rest == ""
 }
 
 // template is text with placeholders, cut into pieces: every second one is the
 // name of a placeholder.
 type template []string
 
+// parseTemplate takes a ":" for the start of a placeholder if the pattern has one of the name
+// that follows. Where an element or a value begins, the name of none is a fault; any other ":"
+// is text.
 func parseTemplate(s string, p pattern) (template, error) {
 	names := make(map[string]bool)
 	for _, e := range p.elems {
-		if name, holds := strings.CutPrefix(e, ":"); holds {
-			names[name] = true
-		}
+		names[e.text] = names[e.text] || e.any
 	}
 	names[splat] = p.rest
 	var t template
-	for {
-		before, after, found := strings.Cut(s, ":")
-		end := 0
-		for end < len(after) && isWord(after[end:end+1]) {
+	text := 0 // where the current piece of text begins
+	for i := 0; i < len(s); i++ {
+		if s[i] != ':' {
+			continue
+		}
+		end := i + 1
+		for end < len(s) && isWord(s[end:end+1]) {
 			end++
 		}
-		t = append(t, before)
-		switch name := after[:end]; {
-		case !found:
-			return t, nil
+		switch name := s[i+1 : end]; {
 		case names[name]:
-			t, s = append(t, name), after[end:]
-		default:
-			return nil, fmt.Errorf("%q is no placeholder of the path: it has those that start with \":\", and \":splat\" if it ends in \"*\"", ":"+name)
+			t = append(t, s[text:i], name)
+			text, i = end, end-1
+		case name != "" && (i == 0 || strings.IndexByte("/=&?#", s[i-1]) >= 0):
+			return nil, fmt.Errorf("%q is no placeholder of the path: it has those that start with \":\", and \":splat\" if it ends in \"*\"; "+
+				"write a \":\" that begins none as %%3A", ":"+name)
 		}
 	}
+	return append(t, s[text:]), nil
 }
 
 // fill puts the captures into the template.

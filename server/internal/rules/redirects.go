@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // RedirectsFile is the file of a folder that holds its redirects, as Netlify and
@@ -22,20 +25,25 @@ import (
 //
 // The first line that matches counts. It does when nothing else has the path, or
 // when the status ends in "!". Status 200 shows what is at the other path; 404 shows
-// that file as what is missing.
+// that file as what is missing. Paths may have percent-escapes, and match with and without a
+// slash at the end; of two lines for one path, the one that has the visitor's slash counts. A
+// line that would send a visitor to the address asked for does not match.
 const RedirectsFile = "_redirects"
 
 // Redirects are the redirects of a folder. They are immutable; nil has none.
 type Redirects struct {
 	rules    []redirect
-	literal  map[string][]int // rules by the one path that they match, in order
+	literal  map[string][]int // rules by the one path that they match, by trimSlash, in order
 	patterns []int            // all others, in order
 }
 
 type redirect struct {
 	from   pattern
-	to     template // a path, or an absolute URL
-	query  bool     // to has a query of its own
+	slash  bool     // from ends in "/"
+	host   string   // of an absolute URL, as it is in origin
+	origin string   // of an absolute URL: scheme, host and port; empty: to is of this host
+	to     template // a path, with a query and a fragment if the visitor is sent there
+	query  bool     // to has a query
 	status int
 	force  bool
 }
@@ -73,6 +81,7 @@ func parseRedirect(fields []string) (r redirect, err error) {
 	if r.from, err = parsePattern(fields[0]); err != nil {
 		return r, err
 	}
+	r.slash = strings.HasSuffix(fields[0], "/")
 	r.status = http.StatusMovedPermanently
 	if len(fields) == 3 {
 		if r.status, r.force, err = parseStatus(fields[2]); err != nil {
@@ -103,23 +112,40 @@ func (r *redirect) parseTarget(to string) (err error) {
 		return fmt.Errorf("%q: status %d shows what is in the folder: want a path", to, r.status)
 	}
 	if r.stays() {
-		if u.RawQuery != "" {
-			return fmt.Errorf("%q: status %d shows what is in the folder: want a path without a query", to, r.status)
+		if strings.ContainsAny(to, "?#") {
+			return fmt.Errorf("%q: status %d shows what is in the folder: want a path without a query or a fragment", to, r.status)
 		}
-		r.to, err = parseTemplate(u.Path, r.from)
+		r.to, err = parseTemplate(to, r.from)
+		for i := 0; i < len(r.to); i += 2 {
+			r.to[i] = decoded(r.to[i])
+		}
 		return err
 	}
-	r.query = u.RawQuery != ""
-	// The scheme and the port have colons, which are no placeholders.
-	origin := ""
-	if !inside {
-		origin = u.Scheme + "://" + u.Host
+	r.query = u.RawQuery != "" || u.ForceQuery
+	if !inside { // the colons of the scheme and the port begin no placeholders
+		if r.host, err = asciiHost(u.Hostname()); err != nil {
+			return fmt.Errorf("%q: %w", to, err)
+		}
+		r.origin = u.Scheme + "://" + strings.Replace(u.Host, u.Hostname(), r.host, 1)
+		_, to, _ = strings.Cut(to, "://")
+		if i := strings.IndexAny(to, "/?#"); i >= 0 {
+			to = to[i:]
+		} else {
+			to = ""
+		}
 	}
-	r.to, err = parseTemplate(strings.TrimPrefix(to, origin), r.from)
-	if err == nil {
-		r.to[0] = origin + r.to[0]
-	}
+	r.to, err = parseTemplate(to, r.from)
 	return err
+}
+
+// asciiHost is a host name as it is in a Location header.
+func asciiHost(name string) (string, error) {
+	for i := range len(name) {
+		if name[i] >= utf8.RuneSelf {
+			return idna.Lookup.ToASCII(name)
+		}
+	}
+	return name, nil
 }
 
 // stays reports whether the visitor's address stays as it is.
@@ -140,37 +166,58 @@ func (m Match) Status() int { return m.rule.status }
 // Status 200 as such, for 404 as the page of what is missing.
 func (m Match) Stays() bool { return m.rule.stays() }
 
-// Find returns the first rule that applies to an absolute, decoded path; false if there is
-// none. taken says that the folder has something at the path.
-func (rs *Redirects) Find(path string, taken bool) (Match, bool) {
+// Find returns the first rule that applies to an absolute, decoded path of a host; false if
+// there is none. taken says that the folder has something at the path.
+func (rs *Redirects) Find(host, path string, taken bool) (Match, bool) {
 	if rs == nil {
 		return Match{}, false
 	}
-	first := len(rs.rules)
-	for _, i := range rs.literal[path] {
-		if rs.rules[i].force || !taken {
-			first = i
-			break
-		}
-	}
+	first := rs.literally(host, path, taken)
 	for _, i := range rs.patterns {
 		if i > first {
 			break
 		}
-		r := &rs.rules[i]
-		if taken && !r.force {
-			continue
-		}
-		if r.from.match(path, nil) {
+		if r := &rs.rules[i]; (r.force || !taken) && r.from.match(path, nil) {
 			var got captures
 			r.from.match(path, &got)
-			return Match{r, got}, true
+			if m := (Match{r, got}); !m.returns(host, path) {
+				return m, true
+			}
 		}
 	}
 	if first == len(rs.rules) {
 		return Match{}, false
 	}
 	return Match{&rs.rules[first], nil}, true
+}
+
+// literally is the first rule that applies among those that match the path alone: one with
+// the same slash at the end if there is one. It is len(rs.rules) if there is none.
+func (rs *Redirects) literally(host, path string, taken bool) int {
+	first := len(rs.rules)
+	for _, i := range rs.literal[trimSlash(path)] {
+		r := &rs.rules[i]
+		if taken && !r.force || (Match{r, nil}).returns(host, path) {
+			continue
+		}
+		if r.slash == strings.HasSuffix(path, "/") {
+			return i
+		}
+		first = min(first, i)
+	}
+	return first
+}
+
+// returns reports whether the visitor would be sent to the address that was asked for.
+func (m Match) returns(host, path string) bool {
+	if m.Stays() || m.rule.origin != "" && !strings.EqualFold(m.rule.host, host) {
+		return false
+	}
+	to := m.rule.to.fill(m.got, escapeCapture)
+	if i := strings.IndexAny(to, "?#"); i >= 0 {
+		to = to[:i]
+	}
+	return decoded(to) == path || to == "" && path == "/"
 }
 
 // Path is the decoded path whose target is shown.
@@ -182,11 +229,15 @@ func (m Match) Path() string {
 // would be another host than the rule names: "//host" is one to a browser.
 func (m Match) Location(query string) string {
 	to := m.rule.to.fill(m.got, escapeCapture)
-	if strings.HasPrefix(to, "//") {
+	if m.rule.origin == "" && strings.HasPrefix(to, "//") {
 		return ""
 	}
 	if query != "" && !m.rule.query {
-		to += "?" + query
+		path, fragment, found := strings.Cut(to, "#")
+		to = path + "?" + query
+		if found {
+			to += "#" + fragment
+		}
 	}
-	return to
+	return m.rule.origin + to
 }

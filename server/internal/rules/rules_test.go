@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -29,7 +30,8 @@ func TestRedirectRules(t *testing.T) {
 	}{
 		{"/old", false, "/new?k=v"},
 		{"/old", true, ""},
-		{"/old/", false, ""},
+		{"/old/", false, "/new?k=v"},
+		{"/blog/x/", false, "/posts/x?k=v"},
 		{"/blog/hello world", false, "/posts/hello%20world?k=v"},
 		{"/blog/", false, ""},
 		{"/blog/a/b", false, ""},
@@ -44,13 +46,101 @@ func TestRedirectRules(t *testing.T) {
 		{"/", false, ""},
 	} {
 		got := ""
-		if m, ok := rs.Find(tt.path, tt.taken); ok && m.Stays() {
+		if m, ok := rs.Find("h.example", tt.path, tt.taken); ok && m.Stays() {
 			got = m.Path()
 		} else if ok {
 			got = m.Location("k=v")
 		}
 		if got != tt.want {
 			t.Errorf("%s (taken %v): %q, want %q", tt.path, tt.taken, got, tt.want)
+		}
+	}
+}
+
+// What people write in a rule: escapes, colons, fragments, and slashes at the end.
+func TestRedirectTexts(t *testing.T) {
+	for _, tt := range []struct{ rule, path, want string }{
+		{"/old%20page /new%20page", "/old page", "/new%20page?k=v"},
+		{"/caf%C3%A9 /x", "/caf\u00e9", "/x?k=v"},
+		{"/caf\u00e9 /x", "/caf\u00e9", "/x?k=v"},
+		{"/a%2Fb /x", "/a/b", "/x?k=v"},
+		{"/50%off /x", "/50%off", "/x?k=v"},
+		{"/%2A /x", "/*", "/x?k=v"},
+		{"/%2A /x", "/other", ""},
+		{"/%3Aa /x", "/:a", "/x?k=v"},
+		{"/%3Aa /x", "/b", ""},
+		{"/caf%C3%A9/:x /y/:x", "/caf\u00e9/\u00fc", "/y/%C3%BC?k=v"},
+		{"/old/ /new", "/old", "/new?k=v"},
+		{"/old/ /new", "/old/", "/new?k=v"},
+		{"/old /new", "/old//", ""},
+		{"/blog/:x/ /new/:x", "/blog/a", "/new/a?k=v"},
+		{"/ /new", "/", "/new?k=v"},
+		{"/a /b\n/a/ /c", "/a/", "/c?k=v"},
+		{"/a /b\n/a/ /c", "/a", "/b?k=v"},
+		{"/a /b\n/* /c", "/a/", "/b?k=v"},
+		{"/a /a/", "/a", "/a/?k=v"},
+		{"/a /a/", "/a/", ""},
+		{"/a/ /a", "/a", ""},
+		{"/a/:x /a/:x/", "/a/b", "/a/b/?k=v"},
+		{"/a/:x /a/:x/", "/a/b/", ""},
+		{"/a https://h.example/a/", "/a/", ""},
+		{"/a https://other.example/a/", "/a/", "https://other.example/a/?k=v"},
+		{"/* https://h.example/:splat 301!", "/a", ""},
+		{"/ https://H.example", "/", ""},
+		{"/a /b#part", "/a", "/b?k=v#part"},
+		{"/a /b?c=d#part", "/a", "/b?c=d#part"},
+		{"/a /b?", "/a", "/b?"},
+		{"/a/:x /b#:x", "/a/c", "/b?k=v#c"},
+		{"/a /wiki/Special:Search", "/a", "/wiki/Special:Search?k=v"},
+		{"/a /at/10:30", "/a", "/at/10:30?k=v"},
+		{"/a /b:", "/a", "/b:?k=v"},
+		{"/a/:x /b:x/:x", "/a/1", "/b1/1?k=v"},
+		{"/a https://x.example:8443/b:c", "/a", "https://x.example:8443/b:c?k=v"},
+		{"/a HTTPS://x.example/b", "/a", "https://x.example/b?k=v"},
+		{"/a https://b\u00fccher.example:8443/", "/a", "https://xn--bcher-kva.example:8443/?k=v"},
+		{"/a https://[2001:db8::1]:8443/", "/a", "https://[2001:db8::1]:8443/?k=v"},
+		{"/a https://x.example?y=z", "/a", "https://x.example?y=z"},
+		{"/a /caf%C3%A9/b:c 200", "/a", "/caf\u00e9/b:c"},
+		{"/a /%3Ab 200", "/a", "/:b"},
+	} {
+		rs, err := ParseRedirects(tt.rule)
+		if err != nil {
+			t.Errorf("%q: %v", tt.rule, err)
+			continue
+		}
+		got := ""
+		if m, ok := rs.Find("h.example", tt.path, false); ok && m.Stays() {
+			got = m.Path()
+		} else if ok {
+			got = m.Location("k=v")
+		}
+		if got != tt.want {
+			t.Errorf("%q of %s: %q, want %q", tt.rule, tt.path, got, tt.want)
+		}
+	}
+}
+
+func TestHeaderPaths(t *testing.T) {
+	for _, tt := range []struct {
+		rule, file string
+		want       bool
+	}{
+		{"/old%20page.html", "old page.html", true},
+		{"/old page.html", "old page.html", true},
+		{"/caf%C3%A9/*", "caf\u00e9/a.css", true},
+		{"/docs", "docs/index.html", true},
+		{"/docs/", "docs/index.html", true},
+		{"/docs", "docs/a.html", false},
+		{"/", "index.html", true},
+		{"/", "a.html", false},
+	} {
+		hs, err := ParseHeaders(tt.rule+"\n  X-A: b", reserved)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := http.Header{}
+		if hs.Set(h, tt.file); (h.Get("X-A") == "b") != tt.want {
+			t.Errorf("%q of %s: %v, want a match: %v", tt.rule, tt.file, h, tt.want)
 		}
 	}
 }
@@ -74,6 +164,12 @@ func TestRedirectFaults(t *testing.T) {
 		{"/a /:splat", `":splat" is no placeholder`},
 		{"/a https://x.example/ 200", "want a path"},
 		{"/a /b?c 200", "without a query"},
+		{"/a /b#c 200", "without a query or a fragment"},
+		{"/a?b=c /d", "a query or a fragment is no part of a path"},
+		{"/a#b /d", "a query or a fragment is no part of a path"},
+		{"/:a-b /c", "write a \":\" that begins none as %3A"},
+		{"/:a /b?x=:c", `":c" is no placeholder`},
+		{"/a https://-\u00fc-.example/", "-\u00fc-.example"},
 		{"/a /b 301 Country=de", "conditions"},
 		{"/a /" + strings.Repeat("b", 2000), "line too long"},
 		{strings.Repeat("/a/* /b\n", 201), "_redirects:201: too many rules"},
@@ -123,7 +219,7 @@ func FuzzRules(f *testing.F) {
 		if err != nil {
 			return
 		}
-		m, ok := rs.Find(path, false)
+		m, ok := rs.Find("h.example", path, false)
 		if !ok || m.Stays() {
 			return
 		}
@@ -131,11 +227,9 @@ func FuzzRules(f *testing.F) {
 		if strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\r\n\x00") {
 			t.Errorf("location %q", to)
 		}
-		if origin := m.rule.to[0]; strings.HasPrefix(origin, "http") {
-			_, rest, _ := strings.Cut(origin, "://")
-			host, _, _ := strings.Cut(rest, "/")
-			_, rest, _ = strings.Cut(to, "://")
-			if !strings.HasPrefix(rest, host) {
+		if origin := m.rule.origin; origin != "" {
+			rest, ok := strings.CutPrefix(to, origin)
+			if !ok || rest != "" && !strings.Contains("/?#", rest[:1]) {
 				t.Errorf("location %q of %q", to, origin)
 			}
 		}
@@ -148,6 +242,6 @@ func BenchmarkRedirects(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		rs.Find("/some/folder/name/else/where", false)
+		rs.Find("h.example", "/some/folder/name/else/where", false)
 	}
 }
