@@ -9,6 +9,6 @@ import "embed"
 // library that the guest's Makefile looks for in the folder sdk beside it.
 //
 //go:embed hello-rust hello-c hello-wat hello-assemblyscript sdk
-//go:embed hello-js/*.js hello-js/*.mjs hello-js/package.json hello-js/README.md hello-js/wit
+//go:embed hello-js/*.js hello-js/*.mjs hello-js/package.json hello-js/README.md hello-js/.gitignore hello-js/wit
 //go:embed hello-go/*.go hello-go/Makefile hello-go/README.md
 var Templates embed.FS

@@ -35,8 +35,9 @@ func newSubcommand() *cobra.Command {
 		Short: "Make a tenant's folder with a guest to start from",
 		Long: fmt.Sprintf(`Make a tenant's folder with a guest to start from, in %s.
 
-NAME/index.wasm answers at once with "terrane dev". Its source and the library it
-uses lie in NAME/.src, which is never served; "make -C NAME/.src" builds it anew.`, strings.Join(languages, ", ")),
+NAME/index.wasm answers at once with "terrane dev"; in Go and JavaScript it must be
+built first. The source and the library it uses lie in NAME/.src, which is never
+served; "make -C NAME/.src" builds the module.`, strings.Join(languages, ", ")),
 		Args:      usage(cobra.ExactArgs(2)),
 		ValidArgs: languages,
 		RunE: func(cmd *cobra.Command, args []string) error {
