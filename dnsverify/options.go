@@ -74,7 +74,9 @@ func (o Options) Check() error {
 		f.Add("addresses", "want the addresses that a tenant's A and AAAA records must have")
 	}
 	for i, ip := range o.Addresses {
-		if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "" || ip.Is4In6() {
+		if ip.Is4In6() && ip.Zone() == "" {
+			f.Add(fmt.Sprintf("addresses[%d]", i), "%s: A records have it as %s: write that", ip, ip.Unmap())
+		} else if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "" {
 			f.Add(fmt.Sprintf("addresses[%d]", i), "%s: want an IPv4 or IPv6 address as A and AAAA records have it", ip)
 		}
 	}

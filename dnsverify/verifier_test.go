@@ -217,6 +217,8 @@ func TestBadOptions(t *testing.T) {
 		{"odd addresses", func(o *Options) {
 			o.Addresses = []netip.Addr{{}, netip.IPv6Unspecified(), netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("224.0.0.1"), ours[0]}
 		}, []string{"addresses[0]: invalid IP: want", "addresses[1]: ::: want", "addresses[2]: fe80::1%eth0: want", "addresses[3]: 224.0.0.1: want"}},
+		{"mapped address", func(o *Options) { o.Addresses = []netip.Addr{ours[0], netip.MustParseAddr("::ffff:192.0.2.7")} },
+			[]string{"addresses[1]: ::ffff:192.0.2.7: A records have it as 192.0.2.7: write that"}},
 		{"no resolver", func(o *Options) { o.Resolvers = nil }, []string{"resolvers: want at least one"}},
 		{"resolver without port", func(o *Options) { o.Resolvers = []netip.AddrPort{{}} }, []string{`resolvers[0]: "invalid AddrPort": want ADDRESS:PORT`}},
 		{"empty lists", func(o *Options) { o.Labels, o.Keys = []string{}, []string{} }, []string{"labels: 0 of them: want 1 to 8", "keys: 0 of them: want 1 to 8"}},

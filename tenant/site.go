@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"net/url"
+	"path"
 	"strings"
 )
 
@@ -162,14 +163,34 @@ func (r *route) info(urlPath string) string {
 
 // Hidden reports whether a file of a folder is for terrane and not for visitors:
 // modules, files and folders that start with a dot, the manifest, _redirects and
-// _headers.
+// _headers. Copies that editors and transfers leave of them are hidden too.
 func Hidden(rel string) bool {
-	switch rel {
-	case ManifestName, "_redirects", "_headers":
+	name := strings.ToLower(rel[strings.LastIndexByte(rel, '/')+1:])
+	if strings.HasSuffix(name, moduleSuffix) || strings.Contains(name, moduleSuffix) && !aboutModule(name) {
 		return true
 	}
-	return strings.HasSuffix(rel, moduleSuffix) || dotted(rel)
+	name = strings.TrimLeft(name, "#~")
+	for _, own := range []string{ManifestName, "_redirects", "_headers"} {
+		if rest, ok := strings.CutPrefix(name, own); ok && (rest == "" || !isAlphanumeric(rest[0])) {
+			return true
+		}
+	}
+	return dotted(rel)
 }
+
+// aboutModule reports whether a file whose lower-case name has ".wasm" in it is a text or a
+// picture, and not the copy of a module: "hello.wasm.map", but neither "hello.wasm~" nor
+// "hello.wasm.bak".
+func aboutModule(name string) bool {
+	switch path.Ext(name) {
+	case ".asc", ".css", ".gif", ".htm", ".html", ".jpeg", ".jpg", ".js", ".json", ".map", ".md", ".mjs", ".pdf", ".png", ".sha256", ".sig", ".svg",
+		".ts", ".txt", ".wat", ".webp", ".wit", ".xml":
+		return true
+	}
+	return false
+}
+
+func isAlphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
 
 func dotted(rel string) bool { return strings.HasPrefix(rel, ".") || strings.Contains(rel, "/.") }
 

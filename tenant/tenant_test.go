@@ -246,6 +246,28 @@ func TestSiteResolve(t *testing.T) {
 	}
 }
 
+func TestHidden(t *testing.T) {
+	for _, name := range []string{
+		"hello.wasm", "hello.WASM", "a/Hello.Wasm", "hello.wasm~", "hello.wasm.bak", "hello.wasm.partial", "hello.wasm.~1~", "#hello.wasm#", "hello.wasm.gz",
+		"hello.WASM.old", "hello.wasm-20260101", "hello.wasm.1", "hello.wasm (copy)", "hello.wasm.orig", "terrane.toml", "TERRANE.toml", "terrane.toml~",
+		"terrane.toml.bak", "#terrane.toml#", "sub/terrane.toml.bak", "_redirects", "_redirects.orig", "_headers~", "sub/_headers", ".env", "a/.b", "a/.b/c.txt",
+	} {
+		if !Hidden(name) {
+			t.Errorf("%q is served", name)
+		}
+		if got := NewSite(&Snapshot{Files: map[string]File{name: {}}}).Resolve("/" + name); got.Kind == Static {
+			t.Errorf("%q leads to %+v", name, got)
+		}
+	}
+	for _, name := range []string{
+		"hello.wasm.map", "hello.wasm.txt", "hello.wasm.d.ts", "wasm", "a.wasm/page.html", "terrane.html", "terrane.tomls", "_redirectsx", "_headers2", "a~", "x.bak",
+	} {
+		if Hidden(name) {
+			t.Errorf("%q is hidden", name)
+		}
+	}
+}
+
 func FuzzSiteNeverServesHidden(f *testing.F) {
 	site := NewSite(&Snapshot{Files: map[string]File{
 		"a.wasm": {}, "b/.c": {}, ".d/e": {}, "terrane.toml": {}, "ok.txt": {}, "404.html": {},

@@ -152,12 +152,12 @@ func TestFaults(t *testing.T) {
 
 func TestSecrets(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("from file\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("\ufefffrom file\r\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("TERRANE_TEST_PASSWORD", "from env")
 	file := filepath.Join(dir, "terrane.toml")
-	text := small + `
+	text := "\ufeff" + small + `
 [admin]
 token = "file:token"
 [bgp]

@@ -36,7 +36,7 @@ func (c *Config) secret(key string, s *Secret) {
 		c.doc.Unreadable(key, "%v", err)
 		return
 	}
-	v := strings.TrimRight(string(data), "\r\n")
+	v := strings.TrimRight(strings.TrimPrefix(string(data), "\ufeff"), "\r\n") // without an editor's byte order mark
 	if v == "" {
 		c.doc.Unreadable(key, "%s is empty", name)
 	}

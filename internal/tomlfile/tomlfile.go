@@ -1,6 +1,7 @@
 package tomlfile
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ type Doc struct {
 // the faults. The Doc is never nil; it is for faults that only the caller can see.
 func Decode(name string, data []byte, v any) (*Doc, error) {
 	d := &Doc{file: name, lines: map[string]int{}}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // an editor's byte order mark
 	var tree map[string]any
 	if err := toml.Unmarshal(data, &tree); err != nil {
 		d.syntax(err)

@@ -77,6 +77,7 @@ func parsePushers(file, prefix string, data []byte) ([]Pusher, error) {
 	var all []Pusher
 	var errs []error
 	seen := map[string]int{}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // an editor's byte order mark
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, 1<<16)
 	n := 0

@@ -17,7 +17,7 @@ const (
 
 func TestPushers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pushers")
-	text := "# who\n\nalice,bob " + aKey + " alice@laptop\n*\t " + aHash + "\n"
+	text := "\ufeff# who\n\nalice,bob " + aKey + " alice@laptop\n*\t " + aHash + "\n"
 	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "\t", "")), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -30,6 +30,9 @@ func TestPushers(t *testing.T) {
 	}
 	if p := all[1]; !p.May("carol") || p.Name != "token 9f86d081" {
 		t.Errorf("second: %+v", p)
+	}
+	if all, err = parsePushers(file, "/git/", []byte("\ufeffalice "+aKey)); err != nil || len(all) != 1 || !all[0].May("alice") {
+		t.Errorf("with a byte order mark: %v, %v", all, err)
 	}
 	r := &repo{Repo: Repo{Prefix: "/git/", Pushers: file}}
 	for token, want := range map[string]bool{"test": true, "": false, "tes": false, "9f86d081": false} {

@@ -198,6 +198,7 @@ var errRuleLine = errors.New("line too long: it may have 2000 bytes")
 func eachLine(file, text string, f func(line string) error) error {
 	var errs []error
 	n := 0
+	text = strings.TrimPrefix(text, "\ufeff") // an editor's byte order mark
 	for line := range strings.SplitSeq(text, "\n") {
 		n++
 		line = strings.TrimRight(line, " \t\r")

@@ -61,6 +61,7 @@ func TestRedirectRules(t *testing.T) {
 func TestRedirectTexts(t *testing.T) {
 	for _, tt := range []struct{ rule, path, want string }{
 		{"/old%20page /new%20page", "/old page", "/new%20page?k=v"},
+		{"\ufeff/a /b", "/a", "/b?k=v"},
 		{"/caf%C3%A9 /x", "/caf\u00e9", "/x?k=v"},
 		{"/caf\u00e9 /x", "/caf\u00e9", "/x?k=v"},
 		{"/a%2Fb /x", "/a/b", "/x?k=v"},
@@ -128,7 +129,7 @@ func TestHeaderPaths(t *testing.T) {
 		{"/old%20page.html", "old page.html", true},
 		{"/old page.html", "old page.html", true},
 		{"/caf%C3%A9/*", "caf\u00e9/a.css", true},
-		{"/docs", "docs/index.html", true},
+		{"\ufeff/docs", "docs/index.html", true},
 		{"/docs/", "docs/index.html", true},
 		{"/docs", "docs/a.html", false},
 		{"/", "index.html", true},

@@ -3,6 +3,7 @@ package contents
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -108,15 +109,15 @@ func decodeManifest(data []byte, files map[string]mirror.File) (tenant.Manifest,
 	}
 	for i, c := range src.Crons {
 		key := fmt.Sprintf("cron[%d]", i)
-		checkPath(doc, key+".path", c.Path)
+		checkTarget(doc, key+".path", c.Path)
 		if err := checkSchedule(c.Schedule); err != nil {
-			doc.Fault(key+".schedule", "%q: %v: want five fields, such as \"*/5 * * * *\"", c.Schedule, err)
+			doc.Fault(key+".schedule", "%q: %v", c.Schedule, err)
 		}
 		m.Crons = append(m.Crons, tenant.Cron{Schedule: c.Schedule, Path: c.Path})
 	}
 	for i, s := range src.Subscriptions {
 		key := fmt.Sprintf("subscribe[%d]", i)
-		checkPath(doc, key+".path", s.Path)
+		checkTarget(doc, key+".path", s.Path)
 		subject, err := tenant.ParseSubject(s.Subject, true)
 		if err != nil {
 			doc.Fault(key+".subject", "%v", err)
@@ -154,12 +155,15 @@ func domains(doc *tomlfile.Doc, names []string) []tenant.Pattern {
 }
 
 func checkSchedule(s string) error {
-	if len(strings.Fields(s)) != 5 || strings.Contains(s, "TZ=") {
-		return errors.New("not five fields")
+	switch {
+	case strings.Contains(s, "TZ="):
+		return errors.New("want no time zone: times are UTC")
+	case len(strings.Fields(s)) != 5:
+		return errors.New("want five fields, such as \"*/5 * * * *\"")
 	}
 	schedule, err := cron.ParseStandard(s)
 	if err == nil && schedule.Next(time.Now()).IsZero() {
-		err = errors.New("it never comes")
+		err = errors.New("no such date ever comes: February has 29 days at most, and April, June, September and November have 30")
 	}
 	return err
 }
@@ -167,5 +171,13 @@ func checkSchedule(s string) error {
 func checkPath(doc *tomlfile.Doc, key, p string) {
 	if !strings.HasPrefix(p, "/") || (p != "/" && path.Clean(p) != strings.TrimSuffix(p, "/")) {
 		doc.Fault(key, "%q: want a path from \"/\" without \".\", \"..\" or \"//\"", p)
+	}
+}
+
+// checkTarget is checkPath for the path of a request that the edge makes.
+func checkTarget(doc *tomlfile.Doc, key, p string) {
+	checkPath(doc, key, p)
+	if _, err := url.Parse(p); err != nil {
+		doc.Fault(key, "%q: %v: write \"%%\" as \"%%25\"", p, errors.Unwrap(err))
 	}
 }

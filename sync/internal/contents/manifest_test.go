@@ -95,6 +95,45 @@ path = "orders"
 	}
 }
 
+func TestManifestSchedules(t *testing.T) {
+	const never = "no such date ever comes"
+	for schedule, want := range map[string]string{
+		"0 0 30 2 *": never, "0 0 31 2,4,6,9,11 *": never, "0 0 29 2 *": "", "0 0 30 2 1": "", "0 0 31 4,5 *": "",
+		"60 * * * *": "above maximum (59)", "a * * * *": "failed to parse int", "@daily": "want five fields", "0 0 0 1 1 *": "want five fields",
+		"TZ=UTC 0 0 * * *": "times are UTC", "CRON_TZ=UTC 0 0 * * *": "times are UTC",
+	} {
+		_, err := decodeManifest([]byte("[[cron]]\nschedule = \""+schedule+"\"\npath = \"/a\""), nil)
+		switch {
+		case (err == nil) != (want == ""), err != nil && !strings.Contains(err.Error(), want):
+			t.Errorf("%q: %v, want %q", schedule, err, want)
+		case err != nil && want != "want five fields" && strings.Contains(err.Error(), "five fields"):
+			t.Errorf("%q has five fields: %v", schedule, err)
+		}
+	}
+}
+
+func TestManifestPathsOfRequests(t *testing.T) {
+	for path, want := range map[string]string{"/caf%C3%A9": "", "/50%25": "", "/a?b=c": "", "/50%": "write \"%\" as \"%25\"", "/%zz": "invalid URL escape"} {
+		for _, table := range []string{"[[cron]]\nschedule = \"* * * * *\"", "[[subscribe]]\nsubject = \"a\""} {
+			_, err := decodeManifest([]byte(table+"\npath = \""+path+"\""), nil)
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s of %q: %v, want %q", path, table, err, want)
+			}
+		}
+	}
+}
+
+// An editor's byte order mark is no part of the text.
+func TestManifestByteOrderMark(t *testing.T) {
+	m, err := decodeManifest([]byte("\ufeffdomains = [\"a.example\"]"), nil)
+	if err != nil || len(m.Domains) != 1 {
+		t.Errorf("%v, %v", m.Domains, err)
+	}
+	if _, err := decodeManifest([]byte("\ufeffa = 1"), nil); err == nil || !strings.Contains(err.Error(), "terrane.toml:1: a: unknown key") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func FuzzManifest(f *testing.F) {
 	f.Add([]byte("domains = [\"a.example\"]\n[limits]\nmemory = \"1MiB\""))
 	f.Add([]byte("[[route]]\npath = \"/*\"\nmodule = \"a.wasm\""))
