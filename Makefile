@@ -6,7 +6,7 @@ GO    ?= go
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 # Debian packages that tests use when they are there.
-TEST_PACKAGES := bind9 bird2 ca-certificates curl exabgp frr gcc git haproxy iproute2 knot libc6-dev libnginx-mod-stream nftables nginx openssh-client redis-server unbound
+TEST_PACKAGES := bind9 bird2 ca-certificates curl exabgp frr gcc git haproxy iproute2 knot libc6-dev libnginx-mod-stream nftables nginx openssh-client openssh-server redis-server unbound
 
 # To git a clone that belongs to someone else is no repository, and go build then fails.
 ifneq ($(shell git rev-parse HEAD >/dev/null 2>&1 && echo yes),yes)

@@ -2,11 +2,10 @@ package sync
 
 import (
 	"fmt"
-	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/terrane/terrane/internal/fault"
+	"github.com/terrane/terrane/sync/internal/gitwire"
 	"github.com/terrane/terrane/tenant"
 )
 
@@ -52,7 +51,9 @@ func (s *Store) check(f *fault.List, key string) {
 	case s.Folder != nil && s.Folder.Path == "":
 		f.Add(key+".path", "want the folder that holds the tenants' folders")
 	case s.Git != nil:
-		checkURL(f, key+".url", s.Git.URL)
+		if err := gitwire.CheckURL(s.Git.URL); err != nil {
+			f.AddErr(key+".url", err)
+		}
 	}
 }
 
@@ -66,38 +67,4 @@ func (s *Store) checkPrefix(f *fault.List, key string) {
 	case s.Prefix == tenant.AnyHTTPS && s.GitTenant.TokenFile != "":
 		f.Add(key+".token_file", "it would be sent to any host that a TXT record names: want a prefix with the host that it is for, such as \"https://git.example.net/\"")
 	}
-}
-
-func checkURL(f *fault.List, key, origin string) {
-	if origin == "" {
-		f.Add(key, "want the repository's URL, such as \"https://git.example.net/tenants.git\"")
-		return
-	}
-	if host, path, ok := strings.Cut(origin, ":"); ok && !strings.Contains(origin, "://") && strings.Contains(host, "@") && path != "" {
-		return // git@host:path
-	}
-	u, err := url.Parse(origin)
-	isFile := err == nil && u.Scheme == "file"
-	if err != nil || !slices.Contains([]string{"https", "http", "ssh", "file"}, u.Scheme) || !strings.Contains(origin, "://") ||
-		u.Path == "" || isFile != (u.Host == "") {
-		f.Add(key, "%q: want an https, http, ssh or file URL (file:///PATH), git@host:path, or a path", redact(origin))
-	}
-}
-
-// redact removes the user and the password from a URL. Of one that does not parse it
-// removes all that could be them.
-func redact(origin string) string {
-	u, err := url.Parse(origin)
-	if err == nil && u.User == nil {
-		return origin
-	}
-	if err == nil {
-		u.User = nil
-		return u.String()
-	}
-	scheme, rest, ok := strings.Cut(origin, "://")
-	if !ok {
-		return origin
-	}
-	return scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
 }

@@ -86,7 +86,7 @@ func newStore(s *Syncer, c Store) *store {
 		st.status.Kind, st.status.Origin, poll = tenant.FolderStore, c.Folder.Path, defaultFolderPoll
 		st.pace = rate.NewLimiter(rate.Every(folderGap), 1)
 	case c.Git != nil:
-		st.status.Kind, st.status.Origin = tenant.GitStore, redact(c.Git.URL)
+		st.status.Kind, st.status.Origin = tenant.GitStore, gitwire.Redact(c.Git.URL)
 	}
 	if st.c.Poll == 0 {
 		st.c.Poll = poll
@@ -131,10 +131,14 @@ func (st *store) openOrigin(ctx context.Context) origin.Origin {
 		st.folder = o
 		return o
 	}
+	return gitrepo.Open(st.gitOptions())
+}
+
+func (st *store) gitOptions() gitrepo.Options {
 	g := st.c.Git
-	o := gitrepo.Options{
+	return gitrepo.Options{
 		Dir: st.repoDir(),
-		URL: g.URL, Branch: g.Branch, Depth: st.c.Depth, Whole: st.whole, Timeout: g.Timeout,
+		URL: g.URL, Branch: g.Branch, Depth: st.c.Depth, Whole: st.whole, Timeout: g.Timeout, MaxPack: g.MaxPack,
 		Signers: gitrepo.Signers{SSH: g.AllowedSigners, OpenPGP: g.SignerKeys}, FastForward: g.FastForward, Previews: g.Previews,
 		Hosted: g.Hosted,
 		Within: g.within,
@@ -142,16 +146,6 @@ func (st *store) openOrigin(ctx context.Context) origin.Origin {
 			Username: g.Username, TokenFile: g.TokenFile, SSHKey: g.SSHKey, KnownHosts: g.KnownHosts, CA: g.CA,
 		},
 	}
-	if o.Branch == "" {
-		o.Branch = "main"
-	}
-	if o.MaxPack = g.MaxPack; o.MaxPack == 0 {
-		o.MaxPack = defaultMaxPack
-	}
-	if o.Timeout == 0 {
-		o.Timeout = defaultGitTimeout
-	}
-	return gitrepo.Open(o)
 }
 
 func (st *store) id(name string) tenant.ID {

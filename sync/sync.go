@@ -97,7 +97,7 @@ type Git struct {
 	Timeout    time.Duration // of one fetch or clone; 0: 5m
 	Username   string        // https: beside the token; empty: "git"
 	TokenFile  string        // https: token or password
-	SSHKey     string        // ssh: file of a private key without passphrase
+	SSHKey     string        // ssh: file of a private key without passphrase; empty: the agent's, then the user's
 	KnownHosts string        // ssh: file; empty: the user's and the system's
 	CA         string        // https: PEM file of further roots
 	MaxPack    int64         // bytes that one fetch may bring; 0: 4 GiB
@@ -129,8 +129,6 @@ const (
 	defaultKeep       = 5
 	defaultFolderPoll = 2 * time.Second
 	defaultGitPoll    = 5 * time.Second
-	defaultGitTimeout = 5 * time.Minute
-	defaultMaxPack    = 4 << 30
 	defaultReread     = 4 << 20
 	publishTimeout    = time.Minute
 	publishers        = 8 // releases that are published at a time: slow ones must not fill all places

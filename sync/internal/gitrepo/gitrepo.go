@@ -13,6 +13,7 @@
 package gitrepo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,11 +46,11 @@ import (
 type Options struct {
 	Dir     string // of the mirror; made, and owned, by the Repo
 	URL     string
-	Branch  string
+	Branch  string        // empty: "main"
 	Depth   int           // how deep tenants' folders lie; below 1: 1
 	Whole   bool          // the repository is one tenant's: its root is the folder "."
-	Timeout time.Duration // of a fetch or clone
-	MaxPack int64         // bytes that one fetch may bring; 0: no bound
+	Timeout time.Duration // of a fetch or clone; 0: 5m
+	MaxPack int64         // bytes that one fetch may bring; 0: 4 GiB
 	Auth    gitwire.Auth
 	Signers Signers
 	// Within is the prefix of tenants' own repositories that URL must lie below.
@@ -94,7 +95,8 @@ type Repo struct {
 
 // Open returns the Repo; the first Look opens its mirror.
 func Open(o Options) *Repo {
-	o.Depth = max(o.Depth, 1)
+	o.Depth, o.Branch = max(o.Depth, 1), cmp.Or(o.Branch, "main")
+	o.Timeout, o.MaxPack = cmp.Or(o.Timeout, 5*time.Minute), cmp.Or(o.MaxPack, 4<<30)
 	return &Repo{o: o}
 }
 
@@ -114,12 +116,7 @@ func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
 	defer cancel()
 	defer r.guard(&err)
-	if r.remote == nil {
-		if r.remote, err = gitwire.New(gitwire.Options{URL: r.o.URL, Within: r.o.Within, Auth: r.o.Auth, MaxPack: r.o.MaxPack}); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.remote.Prepare(); err != nil {
+	if err := r.prepare(); err != nil {
 		return nil, err
 	}
 	if r.o.Whole { // one of many
@@ -140,6 +137,15 @@ func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
 		err = r.move(ctx, want, previews)
 	}
 	return r.look, err
+}
+
+func (r *Repo) prepare() (err error) {
+	if r.remote == nil {
+		if r.remote, err = gitwire.New(gitwire.Options{URL: r.o.URL, Within: r.o.Within, Auth: r.o.Auth, MaxPack: r.o.MaxPack}); err != nil {
+			return err
+		}
+	}
+	return r.remote.Prepare()
 }
 
 // move brings look to what was listed.

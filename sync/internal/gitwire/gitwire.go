@@ -38,7 +38,7 @@ type Options struct {
 type Auth struct {
 	Username   string // https: for the token; empty: "git"
 	TokenFile  string // https: a token or password
-	SSHKey     string // ssh: a private key without passphrase; empty: the ssh agent
+	SSHKey     string // ssh: a private key without passphrase; empty: the ssh agent's keys, then ~/.ssh/id_*
 	KnownHosts string // ssh: empty means the user's and the system's
 	CA         string // https: PEM of further roots
 }
@@ -58,7 +58,7 @@ type Remote struct {
 	password string
 	ca       string // that transport has
 	http     *http.Transport
-	keys     sshAuth
+	ssh      sshFiles
 }
 
 // New checks the URL. It reads no file and reaches nobody.

@@ -8,24 +8,18 @@ import (
 	"io"
 	"net"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/net/proxy"
 )
 
 const (
-	sshPort       = 22
 	handshakeTime = 30 * time.Second
 	lastWords     = 5 * time.Second // for a server to end once the client has
 )
-
-type sshAuth = gitssh.AuthMethod
 
 // talkPipe is a conversation with a command, here or at the other end of ssh.
 type talkPipe struct {
@@ -93,89 +87,11 @@ func (t *talkPipe) blame(err error) error {
 	return fmt.Errorf("%w: the origin says: %s", err, said)
 }
 
-func (r *Remote) prepareSSH() error {
-	a := r.o.Auth
-	r.keys = nil
-	if a.SSHKey == "" {
-		return nil
-	}
-	user := r.endpoint.User
-	if user == "" {
-		user = "git"
-	}
-	keys, err := gitssh.NewPublicKeysFromFile(user, a.SSHKey, "")
-	if err != nil {
-		return fmt.Errorf("origin's ssh key %s: %w", a.SSHKey, err)
-	}
-	if a.KnownHosts != "" {
-		if keys.HostKeyCallback, err = gitssh.NewKnownHostsCallback(a.KnownHosts); err != nil {
-			return fmt.Errorf("origin's known hosts: %w", err)
-		}
-	}
-	r.keys = keys
-	return nil
-}
-
-// sshAddress is where to connect to; the user's ssh_config may say.
-func (r *Remote) sshAddress() string {
-	host, port := r.endpoint.Host, r.endpoint.Port
-	if alias := gitssh.DefaultSSHConfig.Get(host, "Hostname"); alias != "" {
-		if p, err := strconv.Atoi(gitssh.DefaultSSHConfig.Get(host, "Port")); err == nil {
-			port = p
-		}
-		host = alias
-	}
-	if port <= 0 {
-		port = sshPort
-	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port))
-}
-
-func (r *Remote) connectSSH(ctx, listing context.Context) (talk, io.Reader, error) {
-	keys := r.keys
-	if keys == nil {
-		var err error
-		if keys, err = gitssh.DefaultAuthBuilder(r.endpoint.User); err != nil {
-			return nil, nil, err
-		}
-	}
-	config, err := keys.ClientConfig()
-	if err != nil {
-		return nil, nil, err
-	}
-	addr := r.sshAddress()
-	if config.HostKeyCallback == nil {
-		db, err := gitssh.NewKnownHostsDb()
-		if err != nil {
-			return nil, nil, err
-		}
-		config.HostKeyCallback, config.HostKeyAlgorithms = db.HostKeyCallback(), db.HostKeyAlgorithms(addr)
-	}
-	conn, err := proxy.Dial(listing, "tcp", addr)
-	if err != nil {
-		return nil, nil, err
-	}
-	// The connection ends with the listing's time, and once that is read with ctx.
-	stopListing := context.AfterFunc(listing, func() {
-		if errors.Is(context.Cause(listing), errSlow) {
-			_ = conn.Close()
-		}
-	})
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	hangUp := sync.OnceFunc(func() { stopListing(); stop(); _ = conn.Close() })
-	t, err := r.session(conn, addr, config, hangUp)
-	if err != nil {
-		hangUp()
-		return nil, nil, err
-	}
-	return t, t.out, nil
-}
-
 func (r *Remote) session(conn net.Conn, addr string, config *ssh.ClientConfig, hangUp func()) (*talkPipe, error) {
 	_ = conn.SetDeadline(time.Now().Add(handshakeTime)) // fails only on a closed connection
 	c, channels, requests, err := ssh.NewClientConn(conn, addr, config)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s@%s: %w", config.User, addr, err)
 	}
 	_ = conn.SetDeadline(time.Time{}) // likewise
 	client := ssh.NewClient(c, channels, requests)
