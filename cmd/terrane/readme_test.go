@@ -18,10 +18,15 @@ import (
 
 	"github.com/terrane/terrane/dnsverify/zone"
 	"github.com/terrane/terrane/internal/edge/edgetest"
+	"github.com/terrane/terrane/internal/engine/component/toolchain"
 )
 
 // readmeNamespace is set in the process that has a network of its own.
 const readmeNamespace = "TERRANE_TEST_README"
+
+// readmeJavaScript is set there to the file of the built guest in JavaScript, as npm has no network there; empty
+// if it could not be built.
+const readmeJavaScript = "TERRANE_TEST_README_JS"
 
 // TestReadme executes every command of README.md, in a network namespace that has
 // nothing but itself: ports and addresses are as a reader would have them.
@@ -39,8 +44,9 @@ func TestReadme(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	js := builtJavaScript(t, bin)
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestReadme$", "-test.v", "-test.timeout=4m")
-	child.Env = append(os.Environ(), readmeNamespace+"=1", "PATH="+bin+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	child.Env = append(os.Environ(), readmeNamespace+"=1", readmeJavaScript+"="+js, "PATH="+bin+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() != 0 {
 		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
@@ -59,6 +65,19 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+// builtJavaScript is the file of the guest in JavaScript, in dir; empty if it cannot be built.
+func builtJavaScript(t *testing.T, dir string) (file string) {
+	t.Helper()
+	t.Run("build JavaScript", func(t *testing.T) {
+		wasm := toolchain.JavaScriptProject(t) // or this subtest is skipped
+		file = filepath.Join(dir, "hello.wasm")
+		if err := os.WriteFile(file, wasm, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return file
+}
+
 func runReadme(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -72,14 +91,17 @@ func runReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	groups := readmeBlocks(t, string(text))
-	if len(groups["dev"]) < 2 || len(groups["git"]) < 8 || len(groups["forge"]) < 5 {
-		t.Fatalf("README.md lost its marks: %d blocks of dev, %d of git, %d of forge", len(groups["dev"]), len(groups["git"]), len(groups["forge"]))
+	if len(groups["dev"]) < 2 || len(groups["git"]) < 8 || len(groups["forge"]) < 5 || len(groups["js"]) < 3 {
+		t.Fatalf("README.md lost its marks: %d blocks of dev, %d of git, %d of forge, %d of js", len(groups["dev"]), len(groups["git"]), len(groups["forge"]), len(groups["js"]))
 	}
-	for _, name := range []string{"dev", "git", "forge"} {
+	for _, name := range []string{"dev", "js", "git", "forge"} {
 		t.Run(name, func(t *testing.T) {
 			dir := root
 			if _, err := exec.LookPath("ssh"); name == "forge" && err != nil {
 				t.Skip("wants the openssh client")
+			}
+			if name == "js" && os.Getenv(readmeJavaScript) == "" {
+				t.Skip("wants npm, and a network once")
 			}
 			if name != "dev" {
 				dir = t.TempDir()
@@ -138,6 +160,9 @@ func (s *session) step(b block) {
 		if out := s.run(b.text); !strings.Contains(out, strings.Trim(rest, `"`)) {
 			s.t.Errorf("README.md says:\n%sand that it prints %s, but it printed:\n%s", b.text, rest, out)
 		}
+	case "built":
+		s.built(rest)
+		s.run(b.text)
 	case "background", "restart":
 		s.stop()
 		s.start(b.text, strings.Trim(strings.TrimPrefix(rest, "until "), `"`))
@@ -203,6 +228,21 @@ func (s *session) stop() {
 		s.t.Errorf("%s: %v\n%s", s.last, err, s.out)
 	}
 	s.proc = nil
+}
+
+// built puts what npm installs and builds into a folder of JavaScript, so that make needs no network.
+func (s *session) built(dir string) {
+	s.t.Helper()
+	wasm, err := os.ReadFile(os.Getenv(readmeJavaScript))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	modules := filepath.Join(dir, "node_modules")
+	if err := os.Mkdir(filepath.Join(s.dir, modules), 0o750); err != nil {
+		s.t.Fatal(err)
+	}
+	s.write(filepath.Join(modules, ".installed"), "", os.O_TRUNC)
+	s.write(filepath.Join(dir, "hello.wasm"), string(wasm), os.O_TRUNC)
 }
 
 func (s *session) write(name, text string, flag int) {
