@@ -65,3 +65,32 @@ func TestShallowOrigin(t *testing.T) {
 		})
 	}
 }
+
+// TestPartialOrigin: an origin that is a partial clone cannot give what it lacks. The store's
+// error says so, and what it says to do helps.
+func TestPartialOrigin(t *testing.T) {
+	for _, way := range []string{"file", "http"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			whole := newGitPlace(t)
+			whole.Deploy(t, storetest.Tree{"alice/i.html": "1"})
+			git(t, whole.bare, "config", "uploadpack.allowFilter", "true")
+			p := newGitPlace(t)
+			p.bare = filepath.Join(filepath.Dir(p.bare), "partial.git")
+			git(t, filepath.Dir(p.bare), "clone", "-q", "--bare", "--filter=blob:none", "file://"+whole.bare, p.bare)
+			p.url = "file://" + p.bare
+			if way == "http" {
+				p.serveHTTP(t)
+				p.url = strings.Replace(p.url, "origin.git", "partial.git", 1)
+			}
+			e := storetest.Start(t, tenantsync.Options{Data: t.TempDir(), Stores: []tenantsync.Store{p.Store()}})
+			e.Await(t, "the error", func() bool {
+				said := e.Status().Stores[0].Error
+				return strings.Contains(said, "is a partial clone") && strings.Contains(said, "git fetch --refetch --no-filter")
+			})
+			git(t, p.bare, "fetch", "-q", "--refetch", "--no-filter")
+			e.AwaitContent(t, alice, "i.html", "1")
+			e.Await(t, "no error", func() bool { return e.Status().Stores[0].Error == "" })
+		})
+	}
+}

@@ -7,8 +7,11 @@ import (
 	acmez "github.com/mholt/acmez/v3/acme"
 )
 
-// Hear is for tests of package acme_test.
-var Hear = hear
+// Hear and Await are for tests of package acme_test.
+var (
+	Hear  = hear
+	Await = (*Manager).await
+)
 
 // SetNow gives m another clock, before it runs.
 func SetNow(m *Manager, now func() time.Time) { m.now = now }

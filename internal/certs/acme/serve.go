@@ -147,7 +147,9 @@ func (a *Manager) await(ctx context.Context, host string, from netip.Prefix) (*t
 }
 
 // share refuses an order if too many for the same registrable domain, or on behalf of the
-// same network, are in progress: neither may take all workers. a.mu is held.
+// same network, are in progress. A domain may take half of the workers. A network may take as
+// many as it leaves free, so that several together do not take all; its first order is never
+// refused. a.mu is held.
 func (a *Manager) share(f *flight) error {
 	domain, network := 0, 0
 	for _, other := range a.flights {
@@ -161,7 +163,7 @@ func (a *Manager) share(f *flight) error {
 	switch {
 	case domain >= max(1, a.opts.Workers/2):
 		return fmt.Errorf("%d names under %s wait for their certificates already: try again", domain, f.domain)
-	case network >= max(1, a.opts.Workers/2):
+	case network >= max(1, a.opts.Workers-len(a.flights)):
 		return fmt.Errorf("%d names that %s asked for wait for their certificates already: try again", network, f.from)
 	}
 	return nil

@@ -170,10 +170,14 @@ func packOf(answer io.Reader, sideband bool) (io.Reader, error) {
 
 // demux reads the pack out of an answer with side bands.
 type demux struct {
-	in   io.Reader
-	buf  []byte
-	data []byte
+	in    io.Reader
+	buf   []byte
+	data  []byte
+	words words // of its second band
 }
+
+// errPartial is what a partial clone that is asked for objects which it lacks means.
+var errPartial = errors.New("the origin is a partial clone (git clone --filter), which lacks objects: git fetch --refetch --no-filter there gets them, or make it by git clone without --filter")
 
 // Read implements io.Reader.
 func (d *demux) Read(p []byte) (int, error) {
@@ -188,6 +192,10 @@ func (d *demux) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("the origin does not speak git's protocol: %q is no side band", clean(line))
 		case line[0] == 1:
 			d.data = line[1:]
+		case line[0] == 2:
+			_, _ = d.words.Write(line[1:]) // never fails
+		case line[0] == 3 && strings.Contains(d.words.String(), "promisor remote"):
+			return 0, errPartial
 		case line[0] == 3:
 			return 0, fmt.Errorf("the origin says: %s", clean(line[1:]))
 		}
