@@ -140,11 +140,8 @@ func (st *store) gitOptions() gitrepo.Options {
 		Dir: st.repoDir(),
 		URL: g.URL, Branch: g.Branch, Depth: st.c.Depth, Whole: st.whole, Timeout: g.Timeout, MaxPack: g.MaxPack,
 		Signers: gitrepo.Signers{SSH: g.AllowedSigners, OpenPGP: g.SignerKeys}, FastForward: g.FastForward, Previews: g.Previews,
-		Hosted: g.Hosted,
-		Within: g.within,
-		Auth: gitwire.Auth{
-			Username: g.Username, TokenFile: g.TokenFile, SSHKey: g.SSHKey, KnownHosts: g.KnownHosts, CA: g.CA,
-		},
+		Hosted: g.Hosted, Within: g.within, Judge: st.s.o.Judge,
+		Auth: gitwire.Auth{Username: g.Username, TokenFile: g.TokenFile, SSHKey: g.SSHKey, KnownHosts: g.KnownHosts, CA: g.CA},
 	}
 }
 

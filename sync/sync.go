@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,8 @@ type Options struct {
 	// Hooked is told the prefix of each store that a webhook makes look at its origin.
 	// It must not block. Nil: nobody wants to know.
 	Hooked func(prefix string)
+	// Judge refuses addresses of repositories whose host the tenant names. Nil: none is refused.
+	Judge func(netip.Addr) error
 	// Reread is how many bytes a second the content of folders on mounted file systems is
 	// read again at, over all stores: not each change there shows in sizes and times. Each
 	// file counts 16 KiB more. 0: 4 MiB.

@@ -143,6 +143,7 @@ func (e *Edge) buildSites(context.Context) error {
 		Stores:    stores(c),
 		Publisher: publish,
 		Peers:     e.Lattice.Fleet,
+		Judge:     e.fetcher.Judge,
 		IsRefusal: func(err error) bool { return errors.Is(err, engine.ErrRefused) },
 		Limits:    Limits(&c.Limits),
 		Reread:    int64(c.Edge.Reread),

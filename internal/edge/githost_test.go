@@ -329,3 +329,29 @@ func TestOwnRepositories(t *testing.T) {
 		t.Errorf("another's repository: %v\n%s", err, out)
 	}
 }
+
+// TestRepositoryOfTheEdgesNetwork: a TXT record does not make the edge contact its own network.
+func TestRepositoryOfTheEdgesNetwork(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	contacted := make(chan struct{}, 1)
+	go func() {
+		if conn, err := l.Accept(); err == nil {
+			_ = conn.Close()
+			contacted <- struct{}{}
+		}
+	}()
+	e := edgetest.Start(t, func(c *config.Config) {
+		c.Stores = []config.Store{{Kind: "git-tenant", Prefix: "https://", Branch: "main", Depth: 1}}
+	}, func(e *edgetest.Edge) { e.Domain("alice.example", "terrane=https://"+l.Addr().String()+"/alice") })
+	e.Await("the refusal", func() bool {
+		_, _ = e.Request("alice.example", "alice.example", "/")
+		return len(contacted) > 0 || strings.Contains(fmt.Sprint(e.Log), "unless the store's prefix names the host")
+	})
+	if len(contacted) > 0 {
+		t.Error("the edge contacted an address of its own")
+	}
+}

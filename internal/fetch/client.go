@@ -59,6 +59,7 @@ type Client struct {
 	pools   *pools
 	local   local
 	own     *own // nil: none
+	judge   func(netip.Addr) error
 	metrics metrics
 }
 
@@ -121,6 +122,7 @@ func build(o Options, judge func(netip.Addr) error) (*Client, error) {
 		},
 	}
 	c := &Client{
+		judge:  judge,
 		policy: policy{o.Allow, hosts}, timeout: o.Timeout, local: local{o.Local, o.From}, metrics: newMetrics(o.Metrics),
 	}
 	if c.policy.allow == nil {
@@ -179,6 +181,9 @@ func rootCAs(pem []byte) (*x509.CertPool, error) {
 	}
 	return pool, nil
 }
+
+// Judge returns an error unless a connection to ip is one that guests may make.
+func (c *Client) Judge(ip netip.Addr) error { return c.judge(ip) }
 
 // Close closes idle connections, and waits for a lookup that is in progress. No Fetch may be
 // under way.

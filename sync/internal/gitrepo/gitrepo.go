@@ -20,6 +20,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -55,6 +56,7 @@ type Options struct {
 	Signers Signers
 	// Within is the prefix of tenants' own repositories that URL must lie below.
 	Within string
+	Judge  func(netip.Addr) error // gitwire.Options.Judge
 	// FastForward refuses commits that do not descend from the one taken last, as
 	// Signers do.
 	FastForward bool
@@ -141,7 +143,7 @@ func (r *Repo) Look(ctx context.Context) (look *origin.Look, err error) {
 
 func (r *Repo) prepare() (err error) {
 	if r.remote == nil {
-		if r.remote, err = gitwire.New(gitwire.Options{URL: r.o.URL, Within: r.o.Within, Auth: r.o.Auth, MaxPack: r.o.MaxPack}); err != nil {
+		if r.remote, err = gitwire.New(gitwire.Options{URL: r.o.URL, Within: r.o.Within, Judge: r.o.Judge, Auth: r.o.Auth, MaxPack: r.o.MaxPack}); err != nil {
 			return err
 		}
 	}

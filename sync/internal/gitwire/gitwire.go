@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -25,7 +28,10 @@ type Options struct {
 	URL string
 	// Within is the prefix that the URL, which is a tenant's ID, must lie below. Empty:
 	// the URL is the operator's word.
-	Within  string
+	Within string
+	// Judge refuses addresses where Within is tenant.AnyHTTPS, so that the tenant names the
+	// host. It is asked when they are dialed, of redirects too. Nil: none is refused.
+	Judge   func(netip.Addr) error
 	Auth    Auth
 	MaxPack int64 // bytes of one pack; 0: no bound
 	// MaxRefs and RefsTime bound a listing; 0: 32 MiB and a minute.
@@ -46,6 +52,7 @@ type Auth struct {
 const (
 	defaultMaxRefs  = 32 << 20
 	defaultRefsTime = time.Minute
+	dialTime        = 30 * time.Second
 	maxKept         = 10_000 // references that are kept of one listing
 	maxShallow      = 10_000
 )
@@ -137,6 +144,9 @@ func (r *Remote) prepareHTTP() error {
 	if r.http == nil || r.ca != ca {
 		r.Rest()
 		r.http, r.ca = http.DefaultTransport.(*http.Transport).Clone(), ca
+		if r.o.Judge != nil && r.o.Within == tenant.AnyHTTPS {
+			r.http.Proxy, r.http.DialContext = nil, judged(r.o.Judge).DialContext // a proxy would dial unseen
+		}
 		if ca != "" {
 			roots, err := x509.SystemCertPool()
 			if err != nil {
@@ -161,6 +171,20 @@ func (r *Remote) prepareHTTP() error {
 		r.user = "git"
 	}
 	return nil
+}
+
+// judged is a dialer for addresses that judge accepts.
+func judged(judge func(netip.Addr) error) *net.Dialer {
+	return &net.Dialer{Timeout: dialTime, Control: func(_, address string, _ syscall.RawConn) error {
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return err
+		}
+		if err := judge(to.Addr()); err != nil {
+			return fmt.Errorf("no tenant's repository is fetched from there unless the store's prefix names the host: %w", err)
+		}
+		return nil
+	}}
 }
 
 // Rest closes connections that no request uses.
