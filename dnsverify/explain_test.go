@@ -2,9 +2,13 @@ package dnsverify
 
 import (
 	"encoding/json"
+	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/miekg/dns"
 
 	"github.com/terrane/terrane/dnsverify/dnstest"
 	"github.com/terrane/terrane/tenant"
@@ -127,5 +131,35 @@ func TestRequireAD(t *testing.T) {
 		s.Fail(tt.fault)
 		v := newVerifier(t, func(o *Options) { o.RequireAD = true }, s.Addr())
 		check(t, v.Verify(t.Context(), host), tt.want, tt.id, "")
+	}
+}
+
+// A resolver that answers nothing for one label does not undo what another label says.
+func TestLabelWithoutAnswer(t *testing.T) {
+	refused := errors.New("REFUSED")
+	for _, tt := range []struct {
+		name      string
+		kbp, own  []string
+		kbpErr    error
+		want      tenant.Standing
+		wantID    tenant.ID
+		requireAD bool
+	}{
+		{name: "the other one is right", own: []string{"terrane=/git/alice"}, kbpErr: refused, want: tenant.Verified, wantID: "/git/alice"},
+		{name: "with DNSSEC", own: []string{"terrane=/git/alice"}, kbpErr: refused, want: tenant.Verified, wantID: "/git/alice", requireAD: true},
+		{name: "the other one says nothing", kbpErr: refused, want: tenant.Unknown},
+		{name: "the other one is wrong", own: []string{"terrane=git/alice"}, kbpErr: refused, want: tenant.Denied},
+		{name: "the other one names two", own: []string{"terrane=/git/alice", "terrane=/git/bob"}, kbpErr: refused, want: tenant.Denied},
+	} {
+		p := policy{[]netip.Addr{netip.MustParseAddr("192.0.2.10")}, []string{"_kbp", "_terrane"}, []string{"kbp", "terrane"}, tt.requireAD}
+		got, faults := p.judge("a.example", []answer{
+			{name: "a.example", qtype: dns.TypeA, addrs: p.addresses, authentic: true},
+			{name: "a.example", qtype: dns.TypeAAAA, authentic: true},
+			{name: "_kbp.a.example", qtype: dns.TypeTXT, texts: tt.kbp, err: tt.kbpErr},
+			{name: "_terrane.a.example", qtype: dns.TypeTXT, texts: tt.own, authentic: true},
+		})
+		if got.Standing != tt.want || got.Tenant != tt.wantID {
+			t.Errorf("%s: %+v %+v, want %v of %q", tt.name, got, faults, tt.want, tt.wantID)
+		}
 	}
 }

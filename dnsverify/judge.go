@@ -100,7 +100,8 @@ type naming struct {
 	value  string // behind the key
 }
 
-// judgeNaming takes the answers for TXT, and returns the tenant that they name.
+// judgeNaming takes the answers for TXT, and returns the tenant that they name. A label
+// that the resolver gives no answer for does not matter if another one names a folder.
 func (p *policy) judgeNaming(h tenant.Host, answers []answer) (id tenant.ID, faults []defect) {
 	var found []naming
 	for i := range answers {
@@ -124,7 +125,7 @@ func (p *policy) judgeNaming(h tenant.Host, answers []answer) (id tenant.ID, fau
 		n := found[0]
 		parsed, err := tenant.ParseID(n.value)
 		if err == nil {
-			return parsed, faults
+			return parsed, slices.DeleteFunc(faults, func(f defect) bool { return f.standing == tenant.Unknown })
 		}
 		faults = append(faults, defect{n.answer, tenant.Denied, fmt.Sprintf("the TXT record at %s names no folder: %.200s", answers[n.answer].name, err),
 			fmt.Sprintf("write it as \"%s=/PATH/OF/YOUR/FOLDER\"", p.keys[0])})

@@ -58,7 +58,8 @@ func TestPartialFailure(t *testing.T) {
 		failing string
 		want    tenant.Standing
 	}{
-		{"one label does not answer", []string{"A 192.0.2.10"}, atKBP, tenant.Unknown},
+		{"one label does not answer", []string{"A 192.0.2.10"}, atKBP, tenant.Verified},
+		{"the label with the folder does not answer", []string{"A 192.0.2.10"}, atOwn, tenant.Unknown},
 		{"foreign address, TXT does not answer", []string{"A 203.0.113.9"}, atOwn, tenant.Denied},
 		{"no address, TXT does not answer", nil, atOwn, tenant.Denied},
 		{"address does not answer", []string{"A 192.0.2.10"}, atHost, tenant.Unknown},
@@ -68,7 +69,11 @@ func TestPartialFailure(t *testing.T) {
 		s.MustSet(t, atOwn, `TXT "kbp=/git/alice"`)
 		s.FailName(tt.failing, dnstest.ServFail)
 		t.Run(tt.name, func(t *testing.T) {
-			check(t, newVerifier(t, nil, s.Addr()).Verify(t.Context(), host), tt.want, "")
+			id := alice
+			if tt.want != tenant.Verified {
+				id = ""
+			}
+			check(t, newVerifier(t, nil, s.Addr()).Verify(t.Context(), host), tt.want, id)
 		})
 	}
 }

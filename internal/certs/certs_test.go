@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -277,4 +278,34 @@ func TestFilesFollowChanges(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A client that names no host is told so.
+func TestNoServerName(t *testing.T) {
+	cfg := newInternal(t, certs.InternalOptions{Dir: t.TempDir()}).TLSConfig()
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() {
+			conn, err := l.Accept()
+			if err == nil {
+				err = tls.Server(conn, cfg).Handshake()
+				_ = conn.Close()
+			}
+			served <- err
+		}()
+		_, err = tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version}) //nolint:gosec // no certificate comes
+		if err == nil || err.Error() != "remote error: tls: unrecognized name" {
+			t.Errorf("version %x: %v, want the alert unrecognized_name", version, err)
+		}
+		if err := <-served; !errors.Is(err, certs.ErrNoName) {
+			t.Errorf("version %x: the server has %v", version, err)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -75,13 +75,9 @@ func (c *Internal) RootPEM() []byte { return c.ca.rootPEM() }
 func (c *Internal) TLSConfig() *tls.Config { return NewTLSConfig(c.admit, c.getCertificate) }
 
 func (c *Internal) admit(hello *tls.ClientHelloInfo) error {
-	name := ServerName(hello)
-	if name == "" {
-		return errors.New("the client named no server")
-	}
-	host, err := tenant.ParseHost(name)
+	host, err := tenant.ParseHost(ServerName(hello))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrNoName, err)
 	}
 	return c.opts.Permit(hello.Context(), host, Source(hello))
 }

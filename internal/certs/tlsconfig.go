@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/netip"
 	"strings"
 
@@ -12,6 +13,14 @@ import (
 // Permit says whether a host may have a certificate: an error refuses it. source is the
 // address of the visitor who asks for it, invalid if there is none.
 type Permit func(ctx context.Context, host tenant.Host, source netip.Addr) error
+
+// ErrNoName is wrapped by the error of an admit for a client that named no host. The client
+// gets the alert unrecognized_name.
+var ErrNoName = errors.New("the client named no host")
+
+// unrecognizedName is the record of a fatal alert of that kind (RFC 6066), as TLS 1.2 and 1.3
+// have it before encryption begins.
+var unrecognizedName = [...]byte{21, 3, 3, 0, 2, 2, 112}
 
 // NewTLSConfig returns what all modes have in common: TLS 1.2 and 1.3 with Go's choice
 // of suites and groups, HTTP/2 and 1.1, session tickets. admit, if not nil, refuses
@@ -23,7 +32,14 @@ func NewTLSConfig(admit func(*tls.ClientHelloInfo) error, get func(*tls.ClientHe
 		GetCertificate: get,
 	}
 	if admit != nil {
-		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return nil, admit(hello) }
+		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			err := admit(hello)
+			if errors.Is(err, ErrNoName) && hello.Conn != nil {
+				// crypto/tls sends internal_error for any error of a callback. What comes first counts.
+				_, _ = hello.Conn.Write(unrecognizedName[:]) // err ends the connection anyway
+			}
+			return nil, err
+		}
 	}
 	return c
 }

@@ -40,8 +40,11 @@ func (a *Manager) admit(hello *tls.ClientHelloInfo) error {
 		return nil
 	}
 	host, err := tenant.ParseHost(name)
-	if err != nil || isChallenge(hello) || a.self != nil && host == a.opts.SelfHost {
-		return err
+	if err != nil {
+		return fmt.Errorf("%w: %w", certs.ErrNoName, err)
+	}
+	if isChallenge(hello) || a.self != nil && host == a.opts.SelfHost {
+		return nil
 	}
 	return a.opts.Permit(hello.Context(), host, certs.Source(hello))
 }
