@@ -17,8 +17,8 @@ import (
 // a store is at, or a tenant's revision. It is live when all that it brought is, and the
 // error says what of it was refused, and why.
 func (s *Status) Progress(rev tenant.Revision) (live bool, err error) {
-	if len(rev) < mirror.MinRevision {
-		return false, fmt.Errorf("revision %q: want at least %d characters", rev, mirror.MinRevision)
+	if err := mirror.CheckRevision(rev); err != nil {
+		return false, err
 	}
 	var errs []error
 	pending := false

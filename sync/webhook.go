@@ -15,8 +15,8 @@ import (
 // maxHook bounds a webhook's body. A push too large for it is found by polling.
 const maxHook = 1 << 20
 
-// Webhook returns the handler for the webhooks of GitHub, GitLab, Gitea and
-// Forgejo, at whatever path. A request signed with the WebhookSecret of a store
+// Webhook returns the handler for the webhooks of GitHub, GitLab, Bitbucket, Gitea,
+// Forgejo and Gogs, at whatever path. A request signed with the WebhookSecret of a store
 // makes that store look at its origin, and is answered with 202; any other gets
 // 401. For a tenant's own repository, the query "?tenant=ID" must name it. The payload is only verified, never read: what is live is decided by what
 // the origin has, so that a forged, replayed or lost webhook changes nothing. A

@@ -53,9 +53,11 @@ func TestReleasesAndRollback(t *testing.T) {
 	for want, args := range map[string][]string{
 		"not known here":        {"rollback", "/git/alice", "0000000"},
 		"at least 7 characters": {"rollback", "/git/alice", "00"},
-		"/git/nobody: not":      {"rollback", "/git/nobody", first},
-		"tenant /git/bob: not":  {"releases", "/git/bob"},
-		"starts with neither":   {"releases", "bob"},
+		`"HEAD~1" is a name that only a clone can resolve: want the commit, which git rev-parse HEAD~1 prints`: {"rollback", "/git/alice", "HEAD~1"},
+		`"HEAD~10" is a name`:  {"rollback", "/git/alice", "HEAD~10"},
+		"/git/nobody: not":     {"rollback", "/git/nobody", first},
+		"tenant /git/bob: not": {"releases", "/git/bob"},
+		"starts with neither":  {"releases", "bob"},
 	} {
 		if out, err := terrane(t, append(args, at)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v %s, want %q", args, err, out, want)
@@ -72,8 +74,10 @@ func TestStatusWait(t *testing.T) {
 	for want, args := range map[string][]string{
 		"is not live at test: /git/alice: index.wasm": {"--wait", broken[:12]},
 		"0123456789 is not live at test after 200ms":  {"--wait", "0123456789", "--timeout", "200ms"},
-		"no edge answers":            {"--wait", broken, "--admin=http://127.0.0.1:1"},
-		"want at least 7 characters": {"--wait", "0123"},
+		"no edge answers":                                       {"--wait", broken, "--admin=http://127.0.0.1:1"},
+		"want at least 7 characters":                            {"--wait", "0123"},
+		`"@" is a name that only`:                               {"--wait", "@"},
+		`"origin/main" is a name`:                               {"--wait", "origin/main"},
 		"is not live at no edge after 1ns: see what its stores": {"--wait", broken, "--timeout", "1ns"},
 	} {
 		args := append([]string{"status", at}, args...)

@@ -45,7 +45,7 @@ func (r *Remote) connectHTTP(listing context.Context) (talk, io.Reader, error) {
 	t.base = at.String()
 	if got := resp.Header.Get("Content-Type"); got != "application/x-"+uploadPack+"-advertisement" {
 		t.leave()
-		return nil, nil, fmt.Errorf("%s answers with %.100q, and does not speak git's smart protocol", r.name(), got)
+		return nil, nil, fmt.Errorf("%s answers with %.100q, and does not speak git's smart protocol: %s", r.name(), got, advice(got))
 	}
 	in, buf := io.Reader(resp.Body), make([]byte, maxPacket)
 	line, err := readPacket(in, buf)
@@ -62,6 +62,14 @@ func (r *Remote) connectHTTP(listing context.Context) (talk, io.Reader, error) {
 		return nil, nil, unexpected(err)
 	}
 	return t, in, nil
+}
+
+// advice is what to do about a listing of another content type.
+func advice(contentType string) string {
+	if strings.HasPrefix(contentType, "text/html") {
+		return "it is a web page: is the URL that of the repository, and does it want a token (token_file)?"
+	}
+	return "a static file server (git's dumb protocol) is not supported: use git http-backend, or ssh"
 }
 
 func (t *talkHTTP) ask(ctx context.Context, request []byte) (io.Reader, error) {

@@ -1,5 +1,5 @@
 // Package webhook verifies the signatures of webhooks: GitHub, GitLab (token and signed), Gitea,
-// Forgejo, and Standard Webhooks.
+// Forgejo, Gogs, Bitbucket, and Standard Webhooks.
 package webhook
 
 import (
@@ -69,7 +69,7 @@ func (c *Check) Passes(now time.Time) bool {
 		return false
 	}
 	want := []byte(hex.EncodeToString(c.plain.Sum(nil)))
-	for _, name := range []string{"X-Hub-Signature-256", "X-Forgejo-Signature", "X-Gitea-Signature"} {
+	for _, name := range []string{"X-Hub-Signature-256", "X-Forgejo-Signature", "X-Gitea-Signature", "X-Gogs-Signature", "X-Hub-Signature"} {
 		if sig := h.Get(name); sig != "" {
 			return hmac.Equal([]byte(strings.TrimPrefix(sig, "sha256=")), want)
 		}
