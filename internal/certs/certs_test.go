@@ -297,7 +297,7 @@ func TestNoServerName(t *testing.T) {
 			}
 			served <- err
 		}()
-		_, err = tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version}) //nolint:gosec // no certificate comes
+		_, err = tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
 		if err == nil || err.Error() != "remote error: tls: unrecognized name" {
 			t.Errorf("version %x: %v, want the alert unrecognized_name", version, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net/netip"
 	"strings"
 
@@ -20,7 +21,7 @@ var ErrNoName = errors.New("the client named no host")
 
 // unrecognizedName is the record of a fatal alert of that kind (RFC 6066), as TLS 1.2 and 1.3
 // have it before encryption begins.
-var unrecognizedName = [...]byte{21, 3, 3, 0, 2, 2, 112}
+const unrecognizedName = "\x15\x03\x03\x00\x02\x02\x70"
 
 // NewTLSConfig returns what all modes have in common: TLS 1.2 and 1.3 with Go's choice
 // of suites and groups, HTTP/2 and 1.1, session tickets. admit, if not nil, refuses
@@ -36,7 +37,7 @@ func NewTLSConfig(admit func(*tls.ClientHelloInfo) error, get func(*tls.ClientHe
 			err := admit(hello)
 			if errors.Is(err, ErrNoName) && hello.Conn != nil {
 				// crypto/tls sends internal_error for any error of a callback. What comes first counts.
-				_, _ = hello.Conn.Write(unrecognizedName[:]) // err ends the connection anyway
+				_, _ = io.WriteString(hello.Conn, unrecognizedName) // err ends the connection anyway
 			}
 			return nil, err
 		}
