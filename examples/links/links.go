@@ -27,8 +27,8 @@ func main() {
 	}
 }
 
-// requestPath is the whole path. (PATH_INFO is what follows the module's name in it,
-// and empty when index.wasm or a route led here.)
+// requestPath is the whole path. (PATH_INFO is what follows the part that names the module:
+// nothing where /links led here.)
 func requestPath() string {
 	path, _, _ := strings.Cut(os.Getenv("REQUEST_URI"), "?")
 	return path
