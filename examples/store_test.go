@@ -95,13 +95,13 @@ func TestStoreIsServed(t *testing.T) {
 		{"alice", "/", tenant.Target{Kind: tenant.Static, File: "index.html"}},
 		{"alice", "/hello", tenant.Target{Kind: tenant.Module, File: "hello.wasm"}},
 		{"alice", "/nowhere", tenant.Target{Kind: tenant.NotFound, File: "404.html"}},
-		{"bob", "/", tenant.Target{Kind: tenant.Module, File: "index.wasm"}},
-		{"bob", "/any/path", tenant.Target{Kind: tenant.Module, File: "index.wasm", Fallback: true}},
-		{"bob", "/greet/you", tenant.Target{Kind: tenant.Module, File: "hello.wasm"}},
+		{"bob", "/", tenant.Target{Kind: tenant.Module, File: "index.wasm", Info: "/"}},
+		{"bob", "/any/path", tenant.Target{Kind: tenant.Module, File: "index.wasm", Info: "/any/path", Fallback: true}},
+		{"bob", "/greet/you", tenant.Target{Kind: tenant.Module, File: "hello.wasm", Info: "/you"}},
 		{"bob", "/style.css", tenant.Target{Kind: tenant.Static, File: "style.css"}},
 		{"carol", "/", tenant.Target{Kind: tenant.Static, File: "index.html"}},
 		{"carol", "/fetch", tenant.Target{Kind: tenant.Module, File: "fetch.wasm"}},
-		{"carol", "/api/notes", tenant.Target{Kind: tenant.Module, File: "api.wasm"}},
+		{"carol", "/api/notes", tenant.Target{Kind: tenant.Module, File: "api.wasm", Info: "/notes"}},
 	} {
 		site, ok := byName[c.name]
 		if !ok {
