@@ -4,47 +4,6 @@ import (
 	"github.com/terrane/terrane/internal/engine/wasmbin"
 )
 
-// The instructions that are looked at or written.
-const (
-	opUnreachable  = 0x00
-	opBlock        = 0x02
-	opLoop         = 0x03
-	opIf           = 0x04
-	opEnd          = 0x0b
-	opBr           = 0x0c
-	opBrIf         = 0x0d
-	opBrTable      = 0x0e
-	opReturn       = 0x0f
-	opCall         = 0x10
-	opCallIndirect = 0x11
-	opSelectTyped  = 0x1c
-	opLocalGet     = 0x20
-	opLocalSet     = 0x21
-	opLocalTee     = 0x22
-	opGlobalGet    = 0x23
-	opGlobalSet    = 0x24
-	opTableGet     = 0x25
-	opTableSet     = 0x26
-	opFirstMemory  = 0x28
-	opLastMemory   = 0x3e
-	opMemorySize   = 0x3f
-	opMemoryGrow   = 0x40
-	opI32Const     = 0x41
-	opI64Const     = 0x42
-	opF32Const     = 0x43
-	opF64Const     = 0x44
-	opI64Eqz       = 0x50
-	opI64ShrU      = 0x88
-	opI32WrapI64   = 0xa7
-	opLastNumeric  = 0xc4
-	opRefNull      = 0xd0
-	opRefIsNull    = 0xd1
-	opRefFunc      = 0xd2
-	opMisc         = 0xfc
-	opVector       = 0xfd
-	emptyType      = 0x40
-)
-
 // rewriter copies code with new indices.
 type rewriter struct {
 	u   *unit
@@ -88,7 +47,7 @@ func (w *rewriter) index(to []uint32, what string) {
 	}
 	if now != old {
 		w.flush(start)
-		w.out = appendU32(w.out, now)
+		w.out = wasmbin.AppendU32(w.out, now)
 		w.at = w.r.Pos()
 	}
 }
@@ -96,50 +55,50 @@ func (w *rewriter) index(to []uint32, what string) {
 func (w *rewriter) instruction() {
 	r := w.r
 	switch op := r.Byte(); {
-	case op == opLocalGet || op == opLocalSet || op == opLocalTee || op == opBr || op == opBrIf:
+	case op == wasmbin.OpLocalGet || op == wasmbin.OpLocalSet || op == wasmbin.OpLocalTee || op == wasmbin.OpBr || op == wasmbin.OpBrIf:
 		r.U32()
-	case opFirstMemory <= op && op <= opLastMemory:
+	case wasmbin.OpFirstMemory <= op && op <= wasmbin.OpLastMemory:
 		w.memarg()
-	case op == opI32Const:
+	case op == wasmbin.OpI32Const:
 		r.Skip(5)
-	case op == opI64Const:
+	case op == wasmbin.OpI64Const:
 		r.Skip(10)
-	case opI64Const < op && op <= opLastNumeric:
+	case wasmbin.OpI64Const < op && op <= wasmbin.OpLastNumeric:
 		switch op {
-		case opF32Const:
+		case wasmbin.OpF32Const:
 			r.Bytes(4)
-		case opF64Const:
+		case wasmbin.OpF64Const:
 			r.Bytes(8)
 		}
-	case op == opCall:
+	case op == wasmbin.OpCall:
 		w.index(w.u.funcTo, "function")
-	case op == opRefFunc:
+	case op == wasmbin.OpRefFunc:
 		if fn := w.r.PeekU32(); int64(fn) < int64(len(w.u.funcTo)) {
 			w.declare(w.u.funcTo[fn])
 		}
 		w.index(w.u.funcTo, "function")
-	case op == opCallIndirect:
+	case op == wasmbin.OpCallIndirect:
 		w.index(w.u.typeTo, "type")
 		w.index(w.u.tableTo, "table")
-	case op == opGlobalGet || op == opGlobalSet:
+	case op == wasmbin.OpGlobalGet || op == wasmbin.OpGlobalSet:
 		w.index(w.u.globalTo, "global")
-	case op == opTableGet || op == opTableSet:
+	case op == wasmbin.OpTableGet || op == wasmbin.OpTableSet:
 		w.index(w.u.tableTo, "table")
-	case opBlock <= op && op <= opIf:
+	case wasmbin.OpBlock <= op && op <= wasmbin.OpIf:
 		w.blockType()
-	case op == opBrTable:
+	case op == wasmbin.OpBrTable:
 		for range r.Count() + 1 {
 			r.U32()
 		}
-	case op == opMemorySize || op == opMemoryGrow || op == opRefNull:
+	case op == wasmbin.OpMemorySize || op == wasmbin.OpMemoryGrow || op == wasmbin.OpRefNull:
 		r.Byte()
-	case op == opSelectTyped:
+	case op == wasmbin.OpSelectTyped:
 		r.Bytes(r.U32())
-	case op == opMisc:
+	case op == wasmbin.OpMisc:
 		w.misc()
-	case op == opVector:
+	case op == wasmbin.OpVector:
 		w.vector()
-	case op <= 0x05, op == opEnd, op == opReturn, op == 0x1a, op == 0x1b, op == opRefIsNull:
+	case op <= 0x05, op == wasmbin.OpEnd, op == wasmbin.OpReturn, op == 0x1a, op == 0x1b, op == wasmbin.OpRefIsNull:
 	default:
 		r.Fail("instruction 0x%02x is not part of WebAssembly 2.0", op)
 	}
@@ -154,7 +113,7 @@ func (w *rewriter) memarg() {
 
 // blockType replaces the index of a type.
 func (w *rewriter) blockType() {
-	if b := w.r.Peek(); b == emptyType || b < 0x80 && wasmbin.ValType(b).Valid() {
+	if b := w.r.Peek(); b == wasmbin.EmptyBlock || b < 0x80 && wasmbin.ValType(b).Valid() {
 		w.r.Byte()
 		return
 	}
@@ -165,45 +124,31 @@ func (w *rewriter) blockType() {
 		return
 	}
 	w.flush(start)
-	w.out = appendS64(w.out, int64(w.u.typeTo[old]))
+	w.out = wasmbin.AppendS64(w.out, int64(w.u.typeTo[old]))
 	w.at = w.r.Pos()
 }
-
-// The instructions behind opMisc.
-const (
-	miscMemoryInit = 8 + iota
-	miscDataDrop
-	miscMemoryCopy
-	miscMemoryFill
-	miscTableInit
-	miscElemDrop
-	miscTableCopy
-	miscTableGrow
-	miscTableSize
-	miscTableFill
-)
 
 func (w *rewriter) misc() {
 	switch op := w.r.U32(); op {
 	case 0, 1, 2, 3, 4, 5, 6, 7:
-	case miscMemoryInit:
+	case wasmbin.MiscMemoryInit:
 		w.index(w.u.dataTo, "data segment")
 		w.r.Byte()
-	case miscDataDrop:
+	case wasmbin.MiscDataDrop:
 		w.index(w.u.dataTo, "data segment")
-	case miscMemoryCopy:
+	case wasmbin.MiscMemoryCopy:
 		w.r.Bytes(2)
-	case miscMemoryFill:
+	case wasmbin.MiscMemoryFill:
 		w.r.Byte()
-	case miscTableInit:
+	case wasmbin.MiscTableInit:
 		w.index(w.u.elemTo, "element segment")
 		w.index(w.u.tableTo, "table")
-	case miscElemDrop:
+	case wasmbin.MiscElemDrop:
 		w.index(w.u.elemTo, "element segment")
-	case miscTableCopy:
+	case wasmbin.MiscTableCopy:
 		w.index(w.u.tableTo, "table")
 		w.index(w.u.tableTo, "table")
-	case miscTableGrow, miscTableSize, miscTableFill:
+	case wasmbin.MiscTableGrow, wasmbin.MiscTableSize, wasmbin.MiscTableFill:
 		w.index(w.u.tableTo, "table")
 	default:
 		w.r.Fail("instruction fc %d is not part of WebAssembly 2.0", op)
@@ -224,24 +169,4 @@ func (w *rewriter) vector() {
 	case op > 255:
 		w.r.Fail("instruction fd %d is not part of WebAssembly 2.0", op)
 	}
-}
-
-func appendU32(b []byte, v uint32) []byte {
-	for v >= 0x80 {
-		b = append(b, byte(v)|0x80)
-		v >>= 7
-	}
-	return append(b, byte(v))
-}
-
-func appendS64(b []byte, v int64) []byte {
-	for v < -0x40 || v >= 0x40 {
-		b = append(b, byte(v)|0x80)
-		v >>= 7
-	}
-	return append(b, byte(v)&0x7f)
-}
-
-func appendBytes[T ~string | ~[]byte](b []byte, v T) []byte {
-	return append(appendU32(b, uint32(len(v))), v...)
 }

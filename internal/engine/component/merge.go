@@ -205,7 +205,7 @@ func (m *merger) funcIndex(fn *function, t wasmbin.FuncType) uint32 {
 func (m *merger) nowhere(t wasmbin.FuncType) uint32 {
 	i, ok := m.lacking[t.String()]
 	if !ok {
-		i = m.add("nothing in the slot", t, []byte{0, opUnreachable, opEnd})
+		i = m.add("nothing in the slot", t, []byte{0, wasmbin.OpUnreachable, wasmbin.OpEnd})
 		m.lacking[t.String()] = i
 	}
 	return i
@@ -254,14 +254,14 @@ func (m *merger) functions(u *unit) error {
 	w := rewriter{u: u}
 	w.declare = func(fn uint32) { m.declared[fn] = true }
 	for i, b := range u.Bodies {
-		w.out = appendU32(w.out[:0], uint32(len(b.Locals)))
+		w.out = wasmbin.AppendU32(w.out[:0], uint32(len(b.Locals)))
 		for _, l := range b.Locals {
-			w.out = append(appendU32(w.out, l.Count), byte(l.Type))
+			w.out = append(wasmbin.AppendU32(w.out, l.Count), byte(l.Type))
 		}
 		if err := w.body(b); err != nil {
 			return fmt.Errorf("function %d: %w", i+len(u.funcs), err)
 		}
-		m.code = appendBytes(m.code, w.out)
+		m.code = wasmbin.AppendBytes(m.code, w.out)
 		m.bodies++
 	}
 	return nil
@@ -304,7 +304,7 @@ func (m *merger) addData(u *unit) error {
 		if r.Err() != nil {
 			return r.Err()
 		}
-		m.data = appendBytes(m.data, b)
+		m.data = wasmbin.AppendBytes(m.data, b)
 	}
 	if r.Len() > 0 {
 		r.Fail("the data section has %d bytes too many", r.Len())
@@ -330,11 +330,11 @@ func (m *merger) element(u *unit, s *segment) error {
 	if !s.passive() && table != 0 {
 		flags |= segExplicit
 	}
-	out := appendU32(m.elements, flags)
+	out := wasmbin.AppendU32(m.elements, flags)
 	var err error
 	if !s.passive() {
 		if flags&segExplicit != 0 {
-			out = appendU32(out, table)
+			out = wasmbin.AppendU32(out, table)
 		}
 		if out, err = m.constant(out, u, s.offset); err != nil {
 			return fmt.Errorf("element segment %d: %w", len(u.elemTo)-1, err)
@@ -343,9 +343,9 @@ func (m *merger) element(u *unit, s *segment) error {
 	if flags&(segPassive|segExplicit) != 0 {
 		out = append(out, s.kind)
 	}
-	out = appendU32(out, uint32(len(s.funcs)+len(s.exprsN)))
+	out = wasmbin.AppendU32(out, uint32(len(s.funcs)+len(s.exprsN)))
 	for _, fn := range s.funcs {
-		out = appendU32(out, u.funcTo[fn])
+		out = wasmbin.AppendU32(out, u.funcTo[fn])
 	}
 	for _, expr := range s.exprsN {
 		if out, err = m.constant(out, u, expr); err != nil {
@@ -371,13 +371,13 @@ func (m *merger) constant(out []byte, u *unit, expr []byte) ([]byte, error) {
 		}
 		r = wasmbin.NewReader(expr, 0)
 		switch r.Byte() {
-		case opRefFunc:
+		case wasmbin.OpRefFunc:
 			fn := r.U32()
 			if err := below(fn, len(u.funcTo), "function"); err != nil {
 				return nil, err
 			}
-			return append(appendU32(append(out, opRefFunc), u.funcTo[fn]), opEnd), nil
-		case opGlobalGet:
+			return append(wasmbin.AppendU32(append(out, wasmbin.OpRefFunc), u.funcTo[fn]), wasmbin.OpEnd), nil
+		case wasmbin.OpGlobalGet:
 			i := r.U32()
 			if err := below(i, len(u.globals), "imported global"); err != nil {
 				return nil, err

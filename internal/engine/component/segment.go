@@ -29,11 +29,11 @@ func (s *segment) passive() bool { return s.flags&segPassive != 0 }
 // offsetValue is the offset if it is a number.
 func (s *segment) offsetValue() (uint32, bool) {
 	r := wasmbin.NewReader(s.offset, 0)
-	if r.Byte() != opI32Const {
+	if r.Byte() != wasmbin.OpI32Const {
 		return 0, false
 	}
 	v := r.S32()
-	return uint32(v), r.Err() == nil && r.Byte() == opEnd && r.Len() == 0
+	return uint32(v), r.Err() == nil && r.Byte() == wasmbin.OpEnd && r.Len() == 0
 }
 
 // elements reads the unit's element segments.

@@ -74,19 +74,19 @@ func trampoline(b wasmbin.Body, t *wasmbin.FuncType, types []wasmbin.FuncType) (
 	}
 	r := wasmbin.NewReader(b.Expr, 0)
 	for i := range t.Params {
-		if r.Byte() != opLocalGet || r.U32() != uint32(i) {
+		if r.Byte() != wasmbin.OpLocalGet || r.U32() != uint32(i) {
 			return 0, false
 		}
 	}
-	if r.Byte() != opI32Const {
+	if r.Byte() != wasmbin.OpI32Const {
 		return 0, false
 	}
 	v := r.S32()
-	if v < 0 || r.Byte() != opCallIndirect {
+	if v < 0 || r.Byte() != wasmbin.OpCallIndirect {
 		return 0, false
 	}
 	typ, table := r.U32(), r.U32()
-	if r.Byte() != opEnd || r.Err() != nil || r.Len() > 0 || table != 0 || int64(typ) >= int64(len(types)) {
+	if r.Byte() != wasmbin.OpEnd || r.Err() != nil || r.Len() > 0 || table != 0 || int64(typ) >= int64(len(types)) {
 		return 0, false
 	}
 	return uint32(v), types[typ].String() == t.String()

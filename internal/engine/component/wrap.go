@@ -35,24 +35,24 @@ func (m *merger) wrap() {
 		w := body{}
 		w.locals(wasmbin.I32, wasmbin.I64)
 		for i := range h.typ.Params {
-			w.op(opLocalGet, uint32(i))
+			w.op(wasmbin.OpLocalGet, uint32(i))
 		}
-		w.op(opCall, m.hostTo[fn]) // its results stay on the stack
-		w.raw(opBlock, emptyType, opLoop, emptyType)
-		w.op(opLocalGet, p)
-		w.op(opCall, m.importIndex(blockImport()))
-		w.op(opLocalTee, b)
-		w.raw(opI64Eqz)
-		w.op(opBrIf, 1)
-		w.raw(opI32Const, 0, opI32Const, 0)
-		w.op(opLocalGet, b)
-		w.raw(opI64Const, 32, opI64ShrU, opI32WrapI64)
-		w.op(opLocalGet, b)
-		w.raw(opI32WrapI64)
-		w.op(opCall, m.funcIndex(h.realloc, reallocType()))
-		w.op(opLocalSet, p)
-		w.op(opBr, 0)
-		w.raw(opEnd, opEnd, opEnd)
+		w.op(wasmbin.OpCall, m.hostTo[fn]) // its results stay on the stack
+		w.raw(wasmbin.OpBlock, wasmbin.EmptyBlock, wasmbin.OpLoop, wasmbin.EmptyBlock)
+		w.op(wasmbin.OpLocalGet, p)
+		w.op(wasmbin.OpCall, m.importIndex(blockImport()))
+		w.op(wasmbin.OpLocalTee, b)
+		w.raw(wasmbin.OpI64Eqz)
+		w.op(wasmbin.OpBrIf, 1)
+		w.raw(wasmbin.OpI32Const, 0, wasmbin.OpI32Const, 0)
+		w.op(wasmbin.OpLocalGet, b)
+		w.raw(wasmbin.OpI64Const, 32, wasmbin.OpI64ShrU, wasmbin.OpI32WrapI64)
+		w.op(wasmbin.OpLocalGet, b)
+		w.raw(wasmbin.OpI32WrapI64)
+		w.op(wasmbin.OpCall, m.funcIndex(h.realloc, reallocType()))
+		w.op(wasmbin.OpLocalSet, p)
+		w.op(wasmbin.OpBr, 0)
+		w.raw(wasmbin.OpEnd, wasmbin.OpEnd, wasmbin.OpEnd)
 		m.hostTo[fn] = m.add(h.name, h.typ, w.out)
 	}
 }
@@ -62,13 +62,13 @@ type body struct{ out []byte }
 
 // locals declares local variables, each in a group of its own.
 func (b *body) locals(types ...wasmbin.ValType) {
-	b.out = appendU32(b.out, uint32(len(types)))
+	b.out = wasmbin.AppendU32(b.out, uint32(len(types)))
 	for _, t := range types {
 		b.out = append(b.out, 1, byte(t))
 	}
 }
 
-func (b *body) op(op byte, index uint32) { b.out = appendU32(append(b.out, op), index) }
+func (b *body) op(op byte, index uint32) { b.out = wasmbin.AppendU32(append(b.out, op), index) }
 func (b *body) raw(ops ...byte)          { b.out = append(b.out, ops...) }
 
 // entry is the function that a request calls.
@@ -113,23 +113,23 @@ func (m *merger) entry(e *entry) uint32 {
 	w.locals(e.typ.Results...)
 	switch e.kind {
 	case EntryHTTP:
-		w.op(opCall, m.importIndex(requestImport()))
-		w.op(opCall, m.importIndex(outparamImport()))
+		w.op(wasmbin.OpCall, m.importIndex(requestImport()))
+		w.op(wasmbin.OpCall, m.importIndex(outparamImport()))
 	case EntryRun:
-		w.op(opCall, m.importIndex(programImport()))
+		w.op(wasmbin.OpCall, m.importIndex(programImport()))
 	}
-	w.op(opCall, m.funcIndex(e.core, e.typ))
+	w.op(wasmbin.OpCall, m.funcIndex(e.core, e.typ))
 	if e.kind == EntryRun {
-		w.op(opLocalTee, 0)
-		w.op(opCall, m.importIndex(ranImport()))
+		w.op(wasmbin.OpLocalTee, 0)
+		w.op(wasmbin.OpCall, m.importIndex(ranImport()))
 	}
 	if e.postReturn != nil {
 		for i := range e.typ.Results {
-			w.op(opLocalGet, uint32(i))
+			w.op(wasmbin.OpLocalGet, uint32(i))
 		}
-		w.op(opCall, m.funcIndex(e.postReturn, procedure(e.typ.Results)))
+		w.op(wasmbin.OpCall, m.funcIndex(e.postReturn, procedure(e.typ.Results)))
 	}
-	w.raw(opEnd)
+	w.raw(wasmbin.OpEnd)
 	return m.add(entryName, procedure(nil), w.out)
 }
 

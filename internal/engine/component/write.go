@@ -16,15 +16,15 @@ func (m *merger) write(memory *wasmbin.Limits, run uint32) ([]byte, error) {
 		return nil, err
 	}
 	w := &writer{[]byte("\x00asm\x01\x00\x00\x00")}
-	out := appendU32(nil, uint32(len(m.types)))
+	out := wasmbin.AppendU32(nil, uint32(len(m.types)))
 	for _, t := range m.types {
 		out = appendTypes(appendTypes(append(out, 0x60), t.Params), t.Results)
 	}
 	w.section(wasmbin.SecType, out)
-	out = appendU32(nil, uint32(len(m.imports)))
+	out = wasmbin.AppendU32(nil, uint32(len(m.imports)))
 	for _, h := range m.imports {
-		out = append(appendBytes(appendBytes(out, h.module), h.name), byte(wasmbin.KindFunc))
-		out = appendU32(out, m.typeIndex(h.typ))
+		out = append(wasmbin.AppendBytes(wasmbin.AppendBytes(out, h.module), h.name), byte(wasmbin.KindFunc))
+		out = wasmbin.AppendU32(out, m.typeIndex(h.typ))
 	}
 	w.section(wasmbin.SecImport, out)
 	w.section(wasmbin.SecFunction, m.functionSection())
@@ -33,30 +33,30 @@ func (m *merger) write(memory *wasmbin.Limits, run uint32) ([]byte, error) {
 		w.section(wasmbin.SecMemory, appendLimits([]byte{1}, *memory))
 	}
 	w.section(wasmbin.SecGlobal, globals)
-	out = append(appendBytes([]byte{1}, entryName), byte(wasmbin.KindFunc))
-	w.section(wasmbin.SecExport, appendU32(out, run))
+	out = append(wasmbin.AppendBytes([]byte{1}, entryName), byte(wasmbin.KindFunc))
+	w.section(wasmbin.SecExport, wasmbin.AppendU32(out, run))
 	if start != gone {
-		w.section(wasmbin.SecStart, appendU32(nil, start))
+		w.section(wasmbin.SecStart, wasmbin.AppendU32(nil, start))
 	}
 	m.declare()
 	w.vector(wasmbin.SecElement, m.elems, m.elements)
 	if m.segments > 0 {
-		w.section(wasmbin.SecDataCount, appendU32(nil, m.segments))
+		w.section(wasmbin.SecDataCount, wasmbin.AppendU32(nil, m.segments))
 	}
 	for _, a := range m.added {
-		m.code = appendBytes(m.code, a.body)
+		m.code = wasmbin.AppendBytes(m.code, a.body)
 	}
 	w.vector(wasmbin.SecCode, m.bodies+uint32(len(m.added)), m.code)
 	w.vector(wasmbin.SecData, m.segments, m.data)
 	names := m.functionNames()
-	w.section(wasmbin.SecCustom, append(appendBytes(nil, "name"), appendBytes([]byte{1}, names)...))
+	w.section(wasmbin.SecCustom, append(wasmbin.AppendBytes(nil, "name"), wasmbin.AppendBytes([]byte{1}, names)...))
 	return w.out, nil
 }
 
 type writer struct{ out []byte }
 
 func (w *writer) section(id byte, payload []byte) {
-	w.out = appendBytes(append(w.out, id), payload)
+	w.out = wasmbin.AppendBytes(append(w.out, id), payload)
 }
 
 // vector writes a section of n elements that are written already, unless there are none.
@@ -64,14 +64,14 @@ func (w *writer) vector(id byte, n uint32, elements []byte) {
 	if n == 0 {
 		return
 	}
-	count := appendU32(nil, n)
+	count := wasmbin.AppendU32(nil, n)
 	w.out = slices.Grow(w.out, len(elements)+16)
-	w.out = appendU32(append(w.out, id), uint32(len(count)+len(elements)))
+	w.out = wasmbin.AppendU32(append(w.out, id), uint32(len(count)+len(elements)))
 	w.out = append(append(w.out, count...), elements...)
 }
 
 func appendTypes(b []byte, types []wasmbin.ValType) []byte {
-	b = appendU32(b, uint32(len(types)))
+	b = wasmbin.AppendU32(b, uint32(len(types)))
 	for _, t := range types {
 		b = append(b, byte(t))
 	}
@@ -80,22 +80,22 @@ func appendTypes(b []byte, types []wasmbin.ValType) []byte {
 
 func appendLimits(b []byte, l wasmbin.Limits) []byte {
 	if !l.HasMax {
-		return appendU32(append(b, 0), l.Min)
+		return wasmbin.AppendU32(append(b, 0), l.Min)
 	}
-	return appendU32(appendU32(append(b, 1), l.Min), l.Max)
+	return wasmbin.AppendU32(wasmbin.AppendU32(append(b, 1), l.Min), l.Max)
 }
 
 func (m *merger) functionSection() []byte {
-	out := appendU32(nil, m.bodies+uint32(len(m.added)))
+	out := wasmbin.AppendU32(nil, m.bodies+uint32(len(m.added)))
 	for _, u := range m.units {
 		if u.emits {
 			for _, t := range u.Funcs {
-				out = appendU32(out, u.typeTo[t])
+				out = wasmbin.AppendU32(out, u.typeTo[t])
 			}
 		}
 	}
 	for _, a := range m.added {
-		out = appendU32(out, a.typ)
+		out = wasmbin.AppendU32(out, a.typ)
 	}
 	return out
 }
@@ -111,7 +111,7 @@ func (m *merger) tableSection() []byte {
 			}
 		}
 	}
-	return append(appendU32(nil, n), out...)
+	return append(wasmbin.AppendU32(nil, n), out...)
 }
 
 func (m *merger) globals() ([]byte, error) {
@@ -130,7 +130,7 @@ func (m *merger) globals() ([]byte, error) {
 			n++
 		}
 	}
-	return append(appendU32(nil, n), out...), nil
+	return append(wasmbin.AppendU32(nil, n), out...), nil
 }
 
 // start is the function that calls the units' start functions in their order; gone if there are none.
@@ -147,9 +147,9 @@ func (m *merger) start() uint32 {
 	w := body{}
 	w.locals()
 	for _, fn := range all {
-		w.op(opCall, fn)
+		w.op(wasmbin.OpCall, fn)
 	}
-	w.raw(opEnd)
+	w.raw(wasmbin.OpEnd)
 	return m.add("start", procedure(nil), w.out)
 }
 
@@ -159,10 +159,10 @@ func (m *merger) declare() {
 		return
 	}
 	const declarative = segPassive | segExplicit
-	out := append(appendU32(m.elements, declarative), 0)
-	out = appendU32(out, uint32(len(m.declared)))
+	out := append(wasmbin.AppendU32(m.elements, declarative), 0)
+	out = wasmbin.AppendU32(out, uint32(len(m.declared)))
 	for _, fn := range slices.Sorted(maps.Keys(m.declared)) {
-		out = appendU32(out, fn)
+		out = wasmbin.AppendU32(out, fn)
 	}
 	m.elements = out
 	m.elems++
@@ -173,7 +173,7 @@ func (m *merger) functionNames() []byte {
 	var out []byte
 	n := uint32(0)
 	name := func(index uint32, s string) {
-		out = appendBytes(appendU32(out, index), s)
+		out = wasmbin.AppendBytes(wasmbin.AppendU32(out, index), s)
 		n++
 	}
 	for i, h := range m.imports {
@@ -195,5 +195,5 @@ func (m *merger) functionNames() []byte {
 	for i, a := range m.added {
 		name(m.defined+uint32(i), a.name)
 	}
-	return append(appendU32(nil, n), out...)
+	return append(wasmbin.AppendU32(nil, n), out...)
 }

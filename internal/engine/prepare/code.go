@@ -9,17 +9,17 @@ import (
 // code writes the code section. calls are what Enter calls, nil for nothing.
 func (p *preparation) code(more extras, calls ...*uint32) ([]byte, error) {
 	before, _ := p.m.Section(wasmbin.SecCode)
-	out := appendU32(make([]byte, 0, len(before.Payload)*3/2), uint32(len(p.m.Bodies)+1+len(more.functions)))
+	out := wasmbin.AppendU32(make([]byte, 0, len(before.Payload)*3/2), uint32(len(p.m.Bodies)+1+len(more.functions)))
 	for i, b := range p.m.Bodies {
 		f, err := p.function(uint32(i), b)
 		if err != nil {
 			return nil, fmt.Errorf("function %d: %w", p.tick+uint32(i), err)
 		}
-		out = appendBytes(out, f)
+		out = wasmbin.AppendBytes(out, f)
 	}
-	out = appendBytes(out, p.enter(calls))
+	out = wasmbin.AppendBytes(out, p.enter(calls))
 	for i := range more.functions {
-		out = appendBytes(out, more.functions[i].body)
+		out = wasmbin.AppendBytes(out, more.functions[i].body)
 	}
 	return out, nil
 }
@@ -37,18 +37,18 @@ func (p *preparation) enter(calls []*uint32) []byte {
 			continue // globalSection reports it
 		}
 		out = append(out, init[:len(init)-1]...)
-		out = appendU32(append(out, opGlobalSet), uint32(imported+i))
+		out = wasmbin.AppendU32(append(out, wasmbin.OpGlobalSet), uint32(imported+i))
 	}
 	for i, v := range p.initial() {
-		out = appendS64(append(out, opI32Const), v)
-		out = appendU32(append(out, opGlobalSet), p.globals+uint32(i))
+		out = wasmbin.AppendS64(append(out, wasmbin.OpI32Const), v)
+		out = wasmbin.AppendU32(append(out, wasmbin.OpGlobalSet), p.globals+uint32(i))
 	}
 	for _, fn := range calls {
 		if fn != nil {
-			out = appendU32(append(out, opCall), p.fn(*fn))
+			out = wasmbin.AppendU32(append(out, wasmbin.OpCall), p.fn(*fn))
 		}
 	}
-	return append(out, opEnd)
+	return append(out, wasmbin.OpEnd)
 }
 
 // bulkShift makes a cost of a number of bytes or elements: 16 for 1, so that no 32-bit
@@ -87,9 +87,9 @@ func (p *preparation) function(i uint32, b wasmbin.Body) ([]byte, error) {
 	if e.free() {
 		own = nil
 	}
-	e.out = appendU32(p.scratch[:0], uint32(len(b.Locals)+len(own)/2))
+	e.out = wasmbin.AppendU32(p.scratch[:0], uint32(len(b.Locals)+len(own)/2))
 	for _, l := range b.Locals {
-		e.out = append(appendU32(e.out, l.Count), byte(l.Type))
+		e.out = append(wasmbin.AppendU32(e.out, l.Count), byte(l.Type))
 	}
 	e.out = append(e.out, own...)
 	e.body(t)
@@ -136,8 +136,8 @@ type emitter struct {
 const maxDebt = 1 << 12
 
 func (e *emitter) op(op byte)              { e.out = append(e.out, op) }
-func (e *emitter) index(op byte, i uint32) { e.out = appendU32(append(e.out, op), i) }
-func (e *emitter) constant(v int64)        { e.out = appendS64(append(e.out, opI32Const), v) }
+func (e *emitter) index(op byte, i uint32) { e.out = wasmbin.AppendU32(append(e.out, op), i) }
+func (e *emitter) constant(v int64)        { e.out = wasmbin.AppendS64(append(e.out, wasmbin.OpI32Const), v) }
 func (e *emitter) through(until, from int) { e.out = append(e.out, e.source[from:until]...) }
 
 // free reports whether the function's callers pay for it.
@@ -155,20 +155,20 @@ func (e *emitter) body(t wasmbin.FuncType) {
 		e.push()
 	case e.scan.looped:
 		e.constant(int64(e.scan.cost))
-		e.index(opLocalSet, e.count)
+		e.index(wasmbin.OpLocalSet, e.count)
 	case !e.free():
-		e.index(opGlobalGet, e.p.fuel())
+		e.index(wasmbin.OpGlobalGet, e.p.fuel())
 		e.constant(int64(e.scan.cost))
 		e.settle()
 	}
 	if e.wrapped() {
-		e.op(opBlock)
+		e.op(wasmbin.OpBlock)
 		e.blockType(t)
 	}
 	e.copy(e.scan.edits, 0, len(e.source))
 	if e.wrapped() { // the function's end has closed the block
 		e.pop()
-		e.op(opEnd)
+		e.op(wasmbin.OpEnd)
 	}
 }
 
@@ -190,48 +190,48 @@ func (e *emitter) copy(edits []edit, at, until int) {
 
 // push pays for the function and its frame.
 func (e *emitter) push() {
-	e.index(opGlobalGet, e.p.stack())
+	e.index(wasmbin.OpGlobalGet, e.p.stack())
 	e.constant(e.frame)
-	e.op(opI32Sub)
-	e.index(opLocalTee, e.left)
-	e.index(opGlobalSet, e.p.stack())
-	e.index(opGlobalGet, e.p.fuel())
+	e.op(wasmbin.OpI32Sub)
+	e.index(wasmbin.OpLocalTee, e.left)
+	e.index(wasmbin.OpGlobalSet, e.p.stack())
+	e.index(wasmbin.OpGlobalGet, e.p.fuel())
 	e.constant(int64(e.scan.cost))
-	e.op(opI32Sub)
-	e.index(opLocalTee, e.spare)
-	e.index(opGlobalSet, e.p.fuel())
-	e.index(opLocalGet, e.spare)
-	e.index(opLocalGet, e.left)
-	e.op(opI32Or)
+	e.op(wasmbin.OpI32Sub)
+	e.index(wasmbin.OpLocalTee, e.spare)
+	e.index(wasmbin.OpGlobalSet, e.p.fuel())
+	e.index(wasmbin.OpLocalGet, e.spare)
+	e.index(wasmbin.OpLocalGet, e.left)
+	e.op(wasmbin.OpI32Or)
 	e.tickIfNegative()
 }
 
 // pop gives the frame back and pays what loops owe. The next payment looks at the fuel.
 func (e *emitter) pop() {
 	if e.frame > 0 {
-		e.index(opLocalGet, e.left)
+		e.index(wasmbin.OpLocalGet, e.left)
 		e.constant(e.frame)
-		e.op(opI32Add)
-		e.index(opGlobalSet, e.p.stack())
+		e.op(wasmbin.OpI32Add)
+		e.index(wasmbin.OpGlobalSet, e.p.stack())
 	}
 	if e.scan.looped {
-		e.index(opGlobalGet, e.p.fuel())
-		e.index(opLocalGet, e.count)
-		e.op(opI32Sub)
-		e.index(opGlobalSet, e.p.fuel())
+		e.index(wasmbin.OpGlobalGet, e.p.fuel())
+		e.index(wasmbin.OpLocalGet, e.count)
+		e.op(wasmbin.OpI32Sub)
+		e.index(wasmbin.OpGlobalSet, e.p.fuel())
 	}
 }
 
 // pass counts passes of a loop, and begins what is to be done if too much is owed.
 func (e *emitter) pass(cost uint32) {
-	e.index(opLocalGet, e.count)
+	e.index(wasmbin.OpLocalGet, e.count)
 	if cost > 0 {
 		e.constant(int64(cost))
-		e.op(opI32Add)
-		e.index(opLocalTee, e.count)
+		e.op(wasmbin.OpI32Add)
+		e.index(wasmbin.OpLocalTee, e.count)
 	}
 	e.constant(maxDebt)
-	e.out = append(e.out, opI32LeU, opIf, emptyType, opElse) // the usual way falls through
+	e.out = append(e.out, wasmbin.OpI32LeU, wasmbin.OpIf, wasmbin.EmptyBlock, wasmbin.OpElse) // the usual way falls through
 }
 
 // tight writes a tight loop as
@@ -251,69 +251,69 @@ func (e *emitter) tight(d edit, edits []edit) {
 	header, copies := e.source[d.at+1:d.until], d.loop.copies(d.loop.end-d.until)
 	begin := func(op byte) { e.out = append(append(e.out, op), header...) }
 	if copies > 1 {
-		begin(opBlock)
+		begin(wasmbin.OpBlock)
 	}
-	begin(opLoop)
+	begin(wasmbin.OpLoop)
 	e.pass(0)
 	e.payDebt()
-	begin(opLoop)
+	begin(wasmbin.OpLoop)
 	e.pass(copies * d.loop.cost)
-	e.index(opBr, 2)
-	e.op(opEnd)
+	e.index(wasmbin.OpBr, 2)
+	e.op(wasmbin.OpEnd)
 	e.deeper = 3
 	for range copies - 1 {
-		e.out = append(e.out, opBlock, emptyType)
+		e.out = append(e.out, wasmbin.OpBlock, wasmbin.EmptyBlock)
 		e.copy(edits, d.until, d.loop.end)
-		e.index(opBr, 3)
-		e.op(opEnd)
+		e.index(wasmbin.OpBr, 3)
+		e.op(wasmbin.OpEnd)
 	}
 	e.deeper = min(copies, 2)
 	e.copy(edits, d.until, d.loop.end)
 	e.deeper = 0
-	e.out = append(e.out, opEnd, opEnd)
+	e.out = append(e.out, wasmbin.OpEnd, wasmbin.OpEnd)
 	if copies > 1 {
-		e.op(opEnd)
+		e.op(wasmbin.OpEnd)
 	}
 }
 
 // payDebt settles what loops owe, and ends what pass began.
 func (e *emitter) payDebt() {
-	e.index(opGlobalGet, e.p.fuel())
-	e.index(opLocalGet, e.count)
+	e.index(wasmbin.OpGlobalGet, e.p.fuel())
+	e.index(wasmbin.OpLocalGet, e.count)
 	e.constant(0)
-	e.index(opLocalSet, e.count)
+	e.index(wasmbin.OpLocalSet, e.count)
 	e.settle()
-	e.op(opEnd)
+	e.op(wasmbin.OpEnd)
 }
 
 // blockType is the type of a block that leaves the function's results.
 func (e *emitter) blockType(t wasmbin.FuncType) {
 	switch len(t.Results) {
 	case 0:
-		e.op(emptyType)
+		e.op(wasmbin.EmptyBlock)
 	case 1:
 		e.op(byte(t.Results[0]))
 	default:
 		i := e.p.typeIndex(wasmbin.FuncType{Results: t.Results})
-		e.out = appendS64(e.out, int64(i))
+		e.out = wasmbin.AppendS64(e.out, int64(i))
 	}
 }
 
 // settle subtracts what is on the stack from the fuel below it, and calls Tick when it
 // has run out.
 func (e *emitter) settle() {
-	e.op(opI32Sub)
-	e.index(opLocalTee, e.spare)
-	e.index(opGlobalSet, e.p.fuel())
-	e.index(opLocalGet, e.spare)
+	e.op(wasmbin.OpI32Sub)
+	e.index(wasmbin.OpLocalTee, e.spare)
+	e.index(wasmbin.OpGlobalSet, e.p.fuel())
+	e.index(wasmbin.OpLocalGet, e.spare)
 	e.tickIfNegative()
 }
 
 func (e *emitter) tickIfNegative() {
 	e.constant(0)
-	e.out = append(e.out, opI32GeS, opIf, emptyType, opElse)
-	e.index(opCall, e.p.guards+e.p.tick)
-	e.op(opEnd)
+	e.out = append(e.out, wasmbin.OpI32GeS, wasmbin.OpIf, wasmbin.EmptyBlock, wasmbin.OpElse)
+	e.index(wasmbin.OpCall, e.p.guards+e.p.tick)
+	e.op(wasmbin.OpEnd)
 }
 
 func (e *emitter) edit(d edit) {
@@ -327,31 +327,31 @@ func (e *emitter) edit(d edit) {
 	case editBranch:
 		e.branch(d)
 	case editCall:
-		e.index(opCall, e.p.fn(d.value))
+		e.index(wasmbin.OpCall, e.p.fn(d.value))
 	case editRef:
-		e.index(opRefFunc, e.p.fn(d.value))
+		e.index(wasmbin.OpRefFunc, e.p.fn(d.value))
 	case editReturn:
 		if e.wrapped() {
-			e.index(opBr, d.value+e.deeper)
+			e.index(wasmbin.OpBr, d.value+e.deeper)
 		} else {
-			e.op(opReturn)
+			e.op(wasmbin.OpReturn)
 		}
 	case editBulk:
-		e.index(opLocalTee, e.spare)
-		e.index(opGlobalGet, e.p.fuel())
-		e.index(opLocalGet, e.spare)
+		e.index(wasmbin.OpLocalTee, e.spare)
+		e.index(wasmbin.OpGlobalGet, e.p.fuel())
+		e.index(wasmbin.OpLocalGet, e.spare)
 		e.constant(bulkShift)
-		e.op(opI32ShrU)
+		e.op(wasmbin.OpI32ShrU)
 		e.settle()
 		e.through(d.until, d.at)
 	case editGrow:
 		e.through(d.until, d.at)
-		e.index(opLocalTee, e.spare)
+		e.index(wasmbin.OpLocalTee, e.spare)
 		e.constant(-1)
-		e.out = append(e.out, opI32Eq, opIf, emptyType, opI32Const, 1)
-		e.index(opGlobalSet, e.p.refused())
-		e.op(opEnd)
-		e.index(opLocalGet, e.spare)
+		e.out = append(e.out, wasmbin.OpI32Eq, wasmbin.OpIf, wasmbin.EmptyBlock, wasmbin.OpI32Const, 1)
+		e.index(wasmbin.OpGlobalSet, e.p.refused())
+		e.op(wasmbin.OpEnd)
+		e.index(wasmbin.OpLocalGet, e.spare)
 	}
 }
 
@@ -360,15 +360,15 @@ func (e *emitter) branch(d edit) {
 	r := wasmbin.NewReader(e.source[d.at:d.until], 0)
 	op, labels := r.Byte(), uint32(1)
 	e.op(op)
-	if op == opBrTable {
+	if op == wasmbin.OpBrTable {
 		labels += r.U32()
-		e.out = appendU32(e.out, labels-1)
+		e.out = wasmbin.AppendU32(e.out, labels-1)
 	}
 	for range labels {
 		label := r.U32()
 		if label >= d.value {
 			label += e.deeper
 		}
-		e.out = appendU32(e.out, label)
+		e.out = wasmbin.AppendU32(e.out, label)
 	}
 }

@@ -43,19 +43,19 @@ func (p *preparation) extras() extras {
 func (p *preparation) guard(fn uint32, t wasmbin.FuncType) extra {
 	body := []byte{0}
 	for i := range t.Params {
-		body = appendU32(append(body, opLocalGet), uint32(i))
+		body = wasmbin.AppendU32(append(body, wasmbin.OpLocalGet), uint32(i))
 	}
-	body = appendU32(append(body, opCall), fn)
-	body = appendU32(append(body, opGlobalGet), p.stack())
-	return extra{"", p.typeIndex(t), append(body, opI32Const, 0, opI32GeS, opIf, emptyType, opElse, opUnreachable, opEnd, opEnd)}
+	body = wasmbin.AppendU32(append(body, wasmbin.OpCall), fn)
+	body = wasmbin.AppendU32(append(body, wasmbin.OpGlobalGet), p.stack())
+	return extra{"", p.typeIndex(t), append(body, wasmbin.OpI32Const, 0, wasmbin.OpI32GeS, wasmbin.OpIf, wasmbin.EmptyBlock, wasmbin.OpElse, wasmbin.OpUnreachable, wasmbin.OpEnd, wasmbin.OpEnd)}
 }
 
 // exports are the functions that are added and exported.
 func (p *preparation) exports() extras {
 	r := extras{exported: func(wasmbin.Export) bool { return true }}
 	if p.o.Mark != 0 {
-		body := appendS64([]byte{0, opI64Const}, int64(p.o.Mark))
-		r.functions = []extra{{Mark, p.typeIndex(wasmbin.FuncType{Results: []wasmbin.ValType{wasmbin.I64}}), append(body, opEnd)}}
+		body := wasmbin.AppendS64([]byte{0, wasmbin.OpI64Const}, int64(p.o.Mark))
+		r.functions = []extra{{Mark, p.typeIndex(wasmbin.FuncType{Results: []wasmbin.ValType{wasmbin.I64}}), append(body, wasmbin.OpEnd)}}
 	}
 	if !p.o.Reach {
 		return r
@@ -72,8 +72,8 @@ func (p *preparation) exports() extras {
 	for i, name := range []string{CallValue, CallVoid} {
 		self := wasmbin.FuncType{Params: []wasmbin.ValType{wasmbin.I32, wasmbin.I32}, Results: kinds[i].Results}
 		// It calls the function of table 0 whose index is the first parameter.
-		body := appendU32([]byte{0, opLocalGet, 1, opLocalGet, 0, opCallIndirect}, p.typeIndex(kinds[i]))
-		r.functions = append(r.functions, extra{name, p.typeIndex(self), append(body, 0, opEnd)})
+		body := wasmbin.AppendU32([]byte{0, wasmbin.OpLocalGet, 1, wasmbin.OpLocalGet, 0, wasmbin.OpCallIndirect}, p.typeIndex(kinds[i]))
+		r.functions = append(r.functions, extra{name, p.typeIndex(self), append(body, 0, wasmbin.OpEnd)})
 	}
 	return r
 }

@@ -6,69 +6,6 @@ import (
 	"github.com/terrane/terrane/internal/engine/wasmbin"
 )
 
-// The instructions that are looked at or written.
-const (
-	opUnreachable  = 0x00
-	opBlock        = 0x02
-	opLoop         = 0x03
-	opIf           = 0x04
-	opElse         = 0x05
-	opEnd          = 0x0b
-	opBr           = 0x0c
-	opBrIf         = 0x0d
-	opBrTable      = 0x0e
-	opReturn       = 0x0f
-	opCall         = 0x10
-	opCallIndirect = 0x11
-	opSelectTyped  = 0x1c
-	opLocalGet     = 0x20
-	opLocalSet     = 0x21
-	opLocalTee     = 0x22
-	opGlobalGet    = 0x23
-	opGlobalSet    = 0x24
-	opTableGet     = 0x25
-	opTableSet     = 0x26
-	opFirstMemory  = 0x28
-	opLastMemory   = 0x3e
-	opMemorySize   = 0x3f
-	opMemoryGrow   = 0x40
-	opI32Const     = 0x41
-	opI64Const     = 0x42
-	opF32Const     = 0x43
-	opF64Const     = 0x44
-	opFirstNumeric = 0x45
-	opLastNumeric  = 0xc4
-	opRefNull      = 0xd0
-	opRefIsNull    = 0xd1
-	opRefFunc      = 0xd2
-	opMisc         = 0xfc
-	opVector       = 0xfd
-
-	opI32Eq   = 0x46
-	opI32LeU  = 0x4d
-	opI32GeS  = 0x4e
-	opI32Add  = 0x6a
-	opI32Sub  = 0x6b
-	opI32Or   = 0x72
-	opI32ShrU = 0x76
-
-	emptyType = 0x40
-)
-
-// The instructions behind opMisc.
-const (
-	miscMemoryInit = 8 + iota
-	miscDataDrop
-	miscMemoryCopy
-	miscMemoryFill
-	miscTableInit
-	miscElemDrop
-	miscTableCopy
-	miscTableGrow
-	miscTableSize
-	miscTableFill
-)
-
 // What instructions cost.
 const (
 	costCall = 32 // pays for a callee without loop and call, too
@@ -181,7 +118,7 @@ func (s *scan) function() {
 		at := s.Pos()
 		op := s.Byte()
 		s.pay(1)
-		if op == opEnd && len(s.open) == 0 {
+		if op == wasmbin.OpEnd && len(s.open) == 0 {
 			if s.Len() > 0 {
 				s.Fail("code behind the end of the function")
 			}
@@ -193,36 +130,36 @@ func (s *scan) function() {
 
 func (s *scan) instr(at int, op byte) {
 	switch {
-	case op <= opCallIndirect:
+	case op <= wasmbin.OpCallIndirect:
 		s.control(at, op)
-	case opLocalGet <= op && op <= opTableSet:
+	case wasmbin.OpLocalGet <= op && op <= wasmbin.OpTableSet:
 		s.variable(op)
-	case opFirstMemory <= op && op <= opLastMemory:
+	case wasmbin.OpFirstMemory <= op && op <= wasmbin.OpLastMemory:
 		s.memarg()
-	case op == 0x1a || op == 0x1b || opFirstNumeric <= op && op <= opLastNumeric || op == opRefIsNull:
-	case op == opSelectTyped:
+	case op == 0x1a || op == 0x1b || wasmbin.OpFirstNumeric <= op && op <= wasmbin.OpLastNumeric || op == wasmbin.OpRefIsNull:
+	case op == wasmbin.OpSelectTyped:
 		s.Bytes(uint32(s.Count()))
-	case op == opMemorySize:
+	case op == wasmbin.OpMemorySize:
 		s.Byte()
-	case op == opMemoryGrow:
+	case op == wasmbin.OpMemoryGrow:
 		s.Byte()
 		s.edit(at, editGrow, 0)
 		s.pay(costGrow)
-	case op == opI32Const:
+	case op == wasmbin.OpI32Const:
 		s.Skip(5)
-	case op == opI64Const:
+	case op == wasmbin.OpI64Const:
 		s.Skip(10)
-	case op == opF32Const:
+	case op == wasmbin.OpF32Const:
 		s.Bytes(4)
-	case op == opF64Const:
+	case op == wasmbin.OpF64Const:
 		s.Bytes(8)
-	case op == opRefNull:
+	case op == wasmbin.OpRefNull:
 		s.Byte()
-	case op == opRefFunc:
+	case op == wasmbin.OpRefFunc:
 		s.edit(at, editRef, s.indexBelow(s.p.funcs, "function"))
-	case op == opMisc:
+	case op == wasmbin.OpMisc:
 		s.misc(at)
-	case op == opVector:
+	case op == wasmbin.OpVector:
 		s.vector()
 	default:
 		s.Fail("instruction 0x%02x is not part of WebAssembly 2.0", op)
@@ -241,37 +178,37 @@ func (s *scan) indexBelow(count uint32, what string) uint32 {
 
 func (s *scan) control(at int, op byte) {
 	switch op {
-	case opBlock, opIf:
+	case wasmbin.OpBlock, wasmbin.OpIf:
 		s.blockType()
 		s.open = append(s.open, nil)
 		s.blocks++
-	case opLoop:
+	case wasmbin.OpLoop:
 		s.begin(at)
-	case opEnd:
+	case wasmbin.OpEnd:
 		last := len(s.open) - 1
 		l := s.open[last]
 		s.open = s.open[:last]
 		if l != nil {
 			s.end(at, l)
 		}
-	case opBr, opBrIf:
+	case wasmbin.OpBr, wasmbin.OpBrIf:
 		s.branch(at, 1)
-	case opBrTable:
+	case wasmbin.OpBrTable:
 		s.branch(at, s.Count()+1)
-	case opReturn:
+	case wasmbin.OpReturn:
 		s.edit(at, editReturn, uint32(len(s.open)))
-	case opCall:
+	case wasmbin.OpCall:
 		fn := s.indexBelow(s.p.funcs, "function")
 		s.edit(at, editCall, fn)
 		s.call()
 		if l := s.innermost(); l != nil && !l.back && l.depth == len(s.open)-1 && s.p.checksFuel(fn, s.index) {
 			l.covered = true
 		}
-	case opCallIndirect:
+	case wasmbin.OpCallIndirect:
 		s.indexBelow(uint32(len(s.p.m.Types)), "type")
 		s.U32()
 		s.call()
-	case 0x00, 0x01, opElse:
+	case 0x00, 0x01, wasmbin.OpElse:
 	default:
 		s.Fail("instruction 0x%02x is not part of WebAssembly 2.0", op)
 	}
@@ -328,7 +265,7 @@ func (s *scan) branch(at, labels int) {
 // blockType reports whether the block has parameters.
 func (s *scan) blockType() bool {
 	t := s.U32()
-	if t == emptyType || t < 0x80 && wasmbin.ValType(t).Valid() {
+	if t == wasmbin.EmptyBlock || t < 0x80 && wasmbin.ValType(t).Valid() {
 		return false
 	}
 	// A type's index is a signed number: of one byte it is at most 0x3f, and longer
@@ -342,11 +279,11 @@ func (s *scan) blockType() bool {
 
 func (s *scan) variable(op byte) {
 	switch op {
-	case opLocalGet, opLocalSet, opLocalTee:
+	case wasmbin.OpLocalGet, wasmbin.OpLocalSet, wasmbin.OpLocalTee:
 		s.indexBelow(s.locals, "local variable")
-	case opGlobalGet, opGlobalSet:
+	case wasmbin.OpGlobalGet, wasmbin.OpGlobalSet:
 		s.indexBelow(s.p.globals, "global")
-	case opTableSet:
+	case wasmbin.OpTableSet:
 		s.keep("table.set changes a table")
 		s.U32()
 	default:
@@ -362,25 +299,25 @@ func (s *scan) memarg() {
 func (s *scan) misc(at int) {
 	op := s.U32()
 	switch {
-	case op < miscMemoryInit:
+	case op < wasmbin.MiscMemoryInit:
 		return
-	case op == miscMemoryFill, op == miscDataDrop, op == miscElemDrop, op == miscTableGrow, op == miscTableSize, op == miscTableFill:
+	case op == wasmbin.MiscMemoryFill, op == wasmbin.MiscDataDrop, op == wasmbin.MiscElemDrop, op == wasmbin.MiscTableGrow, op == wasmbin.MiscTableSize, op == wasmbin.MiscTableFill:
 		s.U32()
-	case op <= miscTableCopy:
+	case op <= wasmbin.MiscTableCopy:
 		s.U32()
 		s.U32()
 	default:
 		s.Fail("instruction fc %d is not part of WebAssembly 2.0", op)
 	}
 	switch op {
-	case miscMemoryInit, miscMemoryCopy, miscMemoryFill:
-	case miscDataDrop, miscElemDrop:
-		s.keep([...]string{"data.drop drops a segment", "elem.drop drops a segment"}[op/miscElemDrop])
+	case wasmbin.MiscMemoryInit, wasmbin.MiscMemoryCopy, wasmbin.MiscMemoryFill:
+	case wasmbin.MiscDataDrop, wasmbin.MiscElemDrop:
+		s.keep([...]string{"data.drop drops a segment", "elem.drop drops a segment"}[op/wasmbin.MiscElemDrop])
 		return
-	case miscTableSize:
+	case wasmbin.MiscTableSize:
 		return
 	default:
-		s.keep([...]string{"table.init", "", "table.copy", "table.grow", "", "table.fill"}[(op-miscTableInit)%6] + " changes a table")
+		s.keep([...]string{"table.init", "", "table.copy", "table.grow", "", "table.fill"}[(op-wasmbin.MiscTableInit)%6] + " changes a table")
 	}
 	s.edit(at, editBulk, 0)
 }

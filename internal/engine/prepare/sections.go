@@ -9,7 +9,7 @@ import (
 )
 
 func (p *preparation) typeSection() []byte {
-	out := appendU32(nil, uint32(len(p.types)))
+	out := wasmbin.AppendU32(nil, uint32(len(p.types)))
 	for _, t := range p.types {
 		out = appendTypes(appendTypes(append(out, 0x60), t.Params), t.Results)
 	}
@@ -17,12 +17,12 @@ func (p *preparation) typeSection() []byte {
 }
 
 func (p *preparation) importSection(procedure uint32) []byte {
-	out := appendU32(nil, uint32(len(p.m.Imports)+1))
+	out := wasmbin.AppendU32(nil, uint32(len(p.m.Imports)+1))
 	for _, im := range p.m.Imports {
 		if p.o.Rename != nil {
 			im.Module, im.Name = p.o.Rename(im.Module, im.Name)
 		}
-		out = append(appendBytes(appendBytes(out, im.Module), im.Name), byte(im.Kind))
+		out = append(wasmbin.AppendBytes(wasmbin.AppendBytes(out, im.Module), im.Name), byte(im.Kind))
 		switch im.Kind {
 		case wasmbin.KindTable:
 			out = append(out, byte(im.Table.Type))
@@ -32,11 +32,11 @@ func (p *preparation) importSection(procedure uint32) []byte {
 		case wasmbin.KindGlobal:
 			out = append(out, byte(im.Global.Type), flag(im.Global.Mutable))
 		default:
-			out = appendU32(out, im.Type)
+			out = wasmbin.AppendU32(out, im.Type)
 		}
 	}
-	out = append(appendBytes(appendBytes(out, Module), Tick), byte(wasmbin.KindFunc))
-	return appendU32(out, procedure)
+	out = append(wasmbin.AppendBytes(wasmbin.AppendBytes(out, Module), Tick), byte(wasmbin.KindFunc))
+	return wasmbin.AppendU32(out, procedure)
 }
 
 // clamp sets a maximum of at most ceiling, unless the minimum is higher.
@@ -48,9 +48,9 @@ func clamp(l wasmbin.Limits, ceiling uint32) wasmbin.Limits {
 }
 
 func appendLimits(b []byte, l wasmbin.Limits) []byte {
-	b = appendU32(append(b, flag(l.HasMax)), l.Min)
+	b = wasmbin.AppendU32(append(b, flag(l.HasMax)), l.Min)
 	if l.HasMax {
-		b = appendU32(b, l.Max)
+		b = wasmbin.AppendU32(b, l.Max)
 	}
 	return b
 }
@@ -63,13 +63,13 @@ func flag(set bool) byte {
 }
 
 func (p *preparation) functionSection(procedure uint32, more extras) []byte {
-	out := appendU32(nil, uint32(len(p.m.Funcs)+1+len(more.functions)))
+	out := wasmbin.AppendU32(nil, uint32(len(p.m.Funcs)+1+len(more.functions)))
 	for _, t := range p.m.Funcs {
-		out = appendU32(out, t)
+		out = wasmbin.AppendU32(out, t)
 	}
-	out = appendU32(out, procedure)
+	out = wasmbin.AppendU32(out, procedure)
 	for _, f := range more.functions {
-		out = appendU32(out, f.typ)
+		out = wasmbin.AppendU32(out, f.typ)
 	}
 	return out
 }
@@ -78,7 +78,7 @@ func (p *preparation) tableSection() []byte {
 	if len(p.m.Tables) == 0 {
 		return nil
 	}
-	out := appendU32(nil, uint32(len(p.m.Tables)))
+	out := wasmbin.AppendU32(nil, uint32(len(p.m.Tables)))
 	for _, t := range p.m.Tables {
 		out = appendLimits(append(out, byte(t.Type)), clamp(t.Limits, p.o.TableSize))
 	}
@@ -99,7 +99,7 @@ func (p *preparation) memorySection() (section []byte, pages uint32) {
 }
 
 func (p *preparation) globalSection() ([]byte, error) {
-	out := appendU32(nil, uint32(len(p.m.Globals)+added))
+	out := wasmbin.AppendU32(nil, uint32(len(p.m.Globals)+added))
 	for i, g := range p.m.Globals {
 		out = append(out, byte(g.Type), flag(g.Mutable))
 		init, err := p.constant(g.Init)
@@ -109,8 +109,8 @@ func (p *preparation) globalSection() ([]byte, error) {
 		out = append(out, init...)
 	}
 	for _, v := range p.initial() {
-		out = appendS64(append(out, byte(wasmbin.I32), 1, opI32Const), v)
-		out = append(out, opEnd)
+		out = wasmbin.AppendS64(append(out, byte(wasmbin.I32), 1, wasmbin.OpI32Const), v)
+		out = append(out, wasmbin.OpEnd)
 	}
 	return out, nil
 }
@@ -139,7 +139,7 @@ func (p *preparation) exportSection(more extras) []byte {
 	if p.o.Reach {
 		memories = len(p.m.Memories)
 	}
-	out := appendU32(nil, uint32(len(own)+added+1+memories+more.exports))
+	out := wasmbin.AppendU32(nil, uint32(len(own)+added+1+memories+more.exports))
 	for _, e := range own {
 		index := e.Index
 		if e.Kind == wasmbin.KindFunc {
@@ -161,7 +161,7 @@ func (p *preparation) exportSection(more extras) []byte {
 }
 
 func appendExport(b []byte, name string, kind wasmbin.Kind, index uint32) []byte {
-	return appendU32(append(appendBytes(b, name), byte(kind)), index)
+	return wasmbin.AppendU32(append(wasmbin.AppendBytes(b, name), byte(kind)), index)
 }
 
 // constant copies a constant expression, its end included.
@@ -174,14 +174,14 @@ func (p *preparation) constant(expr []byte) ([]byte, error) {
 	if r.Len() != 1 {
 		return nil, errConstant
 	}
-	if op := expr[0]; op != opRefFunc && op != opGlobalGet {
+	if op := expr[0]; op != wasmbin.OpRefFunc && op != wasmbin.OpGlobalGet {
 		return expr, nil
 	}
 	index := wasmbin.NewReader(expr[1:], 0).U32()
-	if expr[0] == opGlobalGet {
+	if expr[0] == wasmbin.OpGlobalGet {
 		return expr, below(index, p.globals, "global")
 	}
-	return append(appendU32([]byte{opRefFunc}, p.fn(index)), opEnd), below(index, p.funcs, "function")
+	return append(wasmbin.AppendU32([]byte{wasmbin.OpRefFunc}, p.fn(index)), wasmbin.OpEnd), below(index, p.funcs, "function")
 }
 
 var errConstant = errors.New("a constant expression of more than one instruction")
@@ -200,7 +200,7 @@ func (p *preparation) offset(r *wasmbin.Reader) error {
 		return r.Err()
 	}
 	_, err := p.constant(expr)
-	if err == nil && expr[0] == opRefFunc {
+	if err == nil && expr[0] == wasmbin.OpRefFunc {
 		err = errors.New("a function as the offset of a segment")
 	}
 	return err
@@ -239,7 +239,7 @@ func (p *preparation) elements() ([]byte, error) {
 	}
 	r := wasmbin.NewReader(s.Payload, s.Offset)
 	n := r.Count()
-	out := appendU32(nil, uint32(n))
+	out := wasmbin.AppendU32(nil, uint32(n))
 	for range n {
 		var err error
 		if out, err = p.segment(r, out); err != nil {
@@ -265,7 +265,7 @@ func (p *preparation) segment(r *wasmbin.Reader, out []byte) ([]byte, error) {
 		r.Fail("an element segment has the flags %d", flags)
 		return nil, r.Err()
 	}
-	out = appendU32(out, flags)
+	out = wasmbin.AppendU32(out, flags)
 	start := r.Pos()
 	if flags&(segPassive|segExplicit) == segExplicit {
 		r.U32()
@@ -283,7 +283,7 @@ func (p *preparation) segment(r *wasmbin.Reader, out []byte) ([]byte, error) {
 	}
 	out = append(out, r.Since(start)...)
 	n := r.Count()
-	out = appendU32(out, uint32(n))
+	out = wasmbin.AppendU32(out, uint32(n))
 	for range n {
 		if flags&segExprs != 0 {
 			expr := wasmbin.ConstExpr(r)
@@ -300,7 +300,7 @@ func (p *preparation) segment(r *wasmbin.Reader, out []byte) ([]byte, error) {
 			if fn >= p.funcs {
 				r.Fail("an element is function %d of %d", fn, p.funcs)
 			}
-			out = appendU32(out, p.fn(fn))
+			out = wasmbin.AppendU32(out, p.fn(fn))
 		}
 		if r.Err() != nil {
 			return nil, r.Err()

@@ -18,9 +18,9 @@ func Shell(prepared, key []byte) ([]byte, error) {
 	for _, s := range m.Sections {
 		switch s.ID {
 		case wasmbin.SecCode:
-			code := appendU32(nil, uint32(len(m.Bodies)))
+			code := wasmbin.AppendU32(nil, uint32(len(m.Bodies)))
 			for range m.Bodies {
-				code = appendBytes(code, []byte{0, opUnreachable, opEnd})
+				code = wasmbin.AppendBytes(code, []byte{0, wasmbin.OpUnreachable, wasmbin.OpEnd})
 			}
 			w.section(s.ID, code)
 		case wasmbin.SecCustom:

@@ -14,11 +14,11 @@ func (w *writer) section(id byte, payload []byte) {
 		return
 	}
 	w.out = append(w.out, id)
-	w.out = appendBytes(w.out, payload)
+	w.out = wasmbin.AppendBytes(w.out, payload)
 }
 
 func (w *writer) custom(name string, payload []byte) {
-	w.section(wasmbin.SecCustom, append(appendBytes(nil, name), payload...))
+	w.section(wasmbin.SecCustom, append(wasmbin.AppendBytes(nil, name), payload...))
 }
 
 // copy takes a section over as it is.
@@ -28,28 +28,8 @@ func (w *writer) copy(m *wasmbin.Module, id byte) {
 	}
 }
 
-func appendU32(b []byte, v uint32) []byte {
-	for v >= 0x80 {
-		b = append(b, byte(v)|0x80)
-		v >>= 7
-	}
-	return append(b, byte(v))
-}
-
-func appendS64(b []byte, v int64) []byte {
-	for v < -0x40 || v >= 0x40 {
-		b = append(b, byte(v)|0x80)
-		v >>= 7
-	}
-	return append(b, byte(v)&0x7f)
-}
-
-func appendBytes[T ~string | ~[]byte](b []byte, v T) []byte {
-	return append(appendU32(b, uint32(len(v))), v...)
-}
-
 func appendTypes(b []byte, types []wasmbin.ValType) []byte {
-	b = appendU32(b, uint32(len(types)))
+	b = wasmbin.AppendU32(b, uint32(len(types)))
 	for _, t := range types {
 		b = append(b, byte(t))
 	}
@@ -86,9 +66,9 @@ func (p *preparation) renumber(s wasmbin.Section) []byte {
 		in := wasmbin.NewReader(part, 0)
 		switch id {
 		case namesModule:
-			part = appendBytes(nil, in.Name())
+			part = wasmbin.AppendBytes(nil, in.Name())
 		case namesFunctions:
-			part = p.nameMap(in, func(b []byte) []byte { return appendBytes(b, in.Name()) })
+			part = p.nameMap(in, func(b []byte) []byte { return wasmbin.AppendBytes(b, in.Name()) })
 		case namesLocals:
 			part = p.nameMap(in, func(b []byte) []byte {
 				start := in.Pos()
@@ -104,7 +84,7 @@ func (p *preparation) renumber(s wasmbin.Section) []byte {
 		if in.Err() != nil {
 			return nil
 		}
-		out = appendBytes(append(out, id), part)
+		out = wasmbin.AppendBytes(append(out, id), part)
 	}
 	if r.Err() != nil {
 		return nil
@@ -115,9 +95,9 @@ func (p *preparation) renumber(s wasmbin.Section) []byte {
 // nameMap copies a map from function indices to what value copies.
 func (p *preparation) nameMap(in *wasmbin.Reader, value func([]byte) []byte) []byte {
 	n := in.Count()
-	out := appendU32(nil, uint32(n))
+	out := wasmbin.AppendU32(nil, uint32(n))
 	for range n {
-		out = value(appendU32(out, p.moved(in.U32())))
+		out = value(wasmbin.AppendU32(out, p.moved(in.U32())))
 		if in.Err() != nil {
 			break
 		}
