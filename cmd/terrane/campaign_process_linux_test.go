@@ -56,19 +56,7 @@ func newOwnProcess(t *testing.T, name string) *ownProcess {
 		t: t, name: name, dir: t.TempDir(), admin: latticetest.FreeAddr(t), https: latticetest.FreeAddr(t), data: data,
 		access: filepath.Join(data, "access.log"), records: make(map[string][]string),
 	}
-	var err error
-	if p.dns, err = zone.New(zone.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	served := make(chan error, 1)
-	go func() { served <- p.dns.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	p.dns = startDNS(t)
 	return p
 }
 

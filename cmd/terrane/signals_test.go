@@ -127,6 +127,25 @@ func (c *child) ended() error {
 	}
 }
 
+// startDNS runs a DNS server until the test ends.
+func startDNS(t *testing.T) *zone.Server {
+	t.Helper()
+	dns, err := zone.New(zone.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	served := make(chan error, 1)
+	go func() { served <- dns.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return dns
+}
+
 // signalEdge is an edge whose routes another speaker announces.
 type signalEdge struct {
 	admin, https, config, root string
@@ -141,19 +160,7 @@ func newSignalEdge(t *testing.T, size int, wait time.Duration) *signalEdge {
 		admin: latticetest.FreeAddr(t), https: latticetest.FreeAddr(t),
 		config: filepath.Join(dir, "terrane.toml"), root: filepath.Join(dir, "data", "ca", "root.crt"),
 	}
-	var err error
-	if e.dns, err = zone.New(zone.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	served := make(chan error, 1)
-	go func() { served <- e.dns.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	e.dns = startDNS(t)
 	if err := e.dns.Update(map[string][]string{
 		"alice.example.test": {"A 127.0.0.1"}, "_terrane.alice.example.test": {`TXT "kbp=/sites/alice"`},
 	}); err != nil {
